@@ -34,7 +34,6 @@ from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
-from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from sync.words.message import Message, sentences
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
@@ -59,7 +58,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 def requested_unlink(facts: RecordFacts) -> str:
     """Return that a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
-    by = facts.claim.payload.get(UNLINK_KEY)
+    by = facts.unlink_requested_by
     return Message("unlinked_by", by=by) if by and facts.record.monday_id else ""
 
 
@@ -213,12 +212,11 @@ def _is_recreation(plan: pass_plan.RecordPlan) -> bool:
     Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
     counts.
     """
-    payload = plan.facts.claim.payload
+    facts = plan.facts
     direction = plan.record.sync_direction
     state = plan.sync_state.remote_state
-    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and state in REPORTED_STATES
-    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and state != MISSING)
-    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
+    is_requested = (facts.is_restored and state in REPORTED_STATES) or (facts.wants_recreation and state != MISSING)
+    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not facts.unlink_requested_by
 
 
 def _what_was_edited(board: BoardContext, edits: Sequence[reports.FieldConflict]) -> list[Message]:

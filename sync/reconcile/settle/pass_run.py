@@ -258,7 +258,7 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
 
 
 def store_approvals(
-    run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
