@@ -93,9 +93,11 @@ class OwnWrite:
         self.is_refill = REFILLED_SINCE in entry
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # As an event has both.
+        # As an event has them.
         self.at = self.until
         self.arrived = self.until
+        self.is_known = True
+        self.has_previous = True
         # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)

@@ -83,27 +83,23 @@ def unshown_report(
     The oldest report, and the oldest of the values that earlier passes have read, comes first.
     """
     newest = reports[-1]
-    if newest.names(*cell):
-        return None
-    # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
-    for number, report in enumerate(reports):
-        covers = isinstance(report, OwnWrite) and any(earlier.names(*cell) for earlier in reports[:number])
-        if covers and not any(later.names(*cell) for later in reports[number:]):
-            return report
-    is_base = base is not None and base[0] == cell[0]
-    was_read_before = False
-    if isinstance(newest, OwnWrite):
-        if base is not None and not newest.wrote(base[0]):
-            return None  # both sides have agreed on another value since
-    else:
-        # An unknown value may be the same one in another form, which the raw value shows.
-        is_base = is_base and (newest.is_known or base == cell)
-        if not newest.has_previous:
-            before = [value for value, at in earlier_reads if at < newest.arrived]
-            was_read_before = before[-1:] == [cell[0]]
+    naming = [number for number, report in enumerate(reports) if report.names(*cell)]
+    if naming:
+        later = reports[naming[-1] + 1 :]
+        if not later:
+            return None
+        # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+        for report in later:
+            if isinstance(report, OwnWrite):
+                return report
+    if isinstance(newest, OwnWrite) and base is not None and not newest.wrote(base[0]):
+        return None  # both sides have agreed on another value since
+    # An unknown value may be the same one in another form, which the raw value shows.
+    is_base = base == cell or (newest.is_known and base is not None and base[0] == cell[0])
+    before = [value for value, at in earlier_reads if at < newest.arrived]
+    was_read_before = not newest.has_previous and before[-1:] == [cell[0]]
     was_before = any(report.replaced(*cell) for report in reports)
-    is_named = any(report.names(*cell) for report in reports[:-1])
-    if not (is_base or was_before or is_named or was_read_before):
+    if not (naming or is_base or was_before or was_read_before):
         return None
     for value, at in earlier_reads:
         # A read from before the report arrived tells its order only if clocks can't be wrong about it.
