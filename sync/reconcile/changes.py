@@ -25,7 +25,7 @@ from sync.merge import Action
 from sync.models import ActivityLine, SyncedModel
 from sync.models.activity_lines import REFILLS, UNREPORTED
 from sync.models.jobs import REFILLED_SINCE
-from sync.models.records_and_items import SWALLOWED
+from sync.models.records_and_items import INACTIVE, SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
@@ -121,8 +121,8 @@ def take_answer(plan: pass_plan.RecordPlan, write: pass_plan.Write) -> None:
         plan.end_settled(Message("not_put_on_board", why=write.detail))
         return
     if write.verdict is pass_plan.WriteVerdict.GONE:
-        # It left the board after it was read; the next pass reads its state.
-        plan.sync_state.remote_state = "inactive"
+        # It left the board after it was read.
+        plan.sync_state.remote_state = INACTIVE
     if write.verdict is pass_plan.WriteVerdict.WITHDRAWN:
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, write.detail))
     elif write.verdict is not pass_plan.WriteVerdict.DONE:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, SyncDirection
 from sync.merge import Action, FieldDecision, FieldSides, Side, Unknown
 from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -25,7 +25,8 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **values: Any) -> RecordPlan:
     remote = TEXT.cell_value(item("Chair").reading("role"))
-    field = FieldPlan(MAPPING, TEXT, FieldDecision(action), {KEY: "Boss"}, **{"remote_raw": remote} | values)
+    values = {"remote_raw": remote} | values
+    field = FieldPlan(MAPPING, TEXT, SyncDirection.BIDIRECTIONAL, FieldDecision(action), {KEY: "Boss"}, **values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
     plan.ending = SETTLED
     plan.write = answered_as(WriteVerdict.DONE, item=answer)

@@ -5,7 +5,7 @@ written, and the next pass takes the job.
 
 No other part of a pass writes records, their sync state or conflicts. Beside settle, act.py stores intents and counted
 requests, unanswered_creates.py ends unanswered creates, and reconcile() stores problems with columns, stops with their
-lines of activity, batch sizes and when the board had its last pass.
+lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
 This file has the transaction and existing records; `items_and_deletions.py` has items, answers and deleted records;
 `pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
@@ -138,7 +138,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     for record_plan in plans_there.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
         record_plan.add_lines(*record_plan.lines_about_lost_values)
-    pass_run.store_approvals(run, facts, planned, requests_to_end)
+    pass_run.store_approvals(run, planned, requests_to_end)
     _write_dependent_rows(run, facts, list(plan.records.values()), list(plans_there.values()), sync_states)
 
 
