@@ -16,7 +16,7 @@ A pair is left out in one of four ways:
   nothing else (`keep_only_pulls`).
 - The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything.
 
-In the last three, `leave_out_after_write` leaves it out; changes.py calls it when the answer is known.
+In the last three, `leave_out_after_write` leaves it out; settle/record.py calls it when the answer is known.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -10,11 +10,11 @@ from conflicts.reports import Option
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.changes import answered_values, settle_record
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
 from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write, WriteVerdict
+from sync.reconcile.settle.record import answered_values, settle_record
 from tests.decide.builders import (
     ITEM,
     after,

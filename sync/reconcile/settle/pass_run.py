@@ -36,9 +36,9 @@ from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
-from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.settle.record import answered_values
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.words.message import Message
