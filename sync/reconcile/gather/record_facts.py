@@ -41,6 +41,7 @@ from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
 from sync.reconcile.missing.questions import answers_of
 from sync.reconcile.resolutions import chosen_references
+from sync.records import authors
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of
 
@@ -197,6 +198,13 @@ def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -
     if not newest:
         return []
     return [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
+
+
+def add_npd_edits(board: BoardContext, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Add NPD's history of these records, which says when they were edited."""
+    npd_edits = authors.latest_events(board.model, {plan.id for plan in plans})
+    for plan in plans:
+        plan.facts.npd_edits = npd_edits.get(plan.id, ())
 
 
 def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
