@@ -242,7 +242,7 @@ class Gatherer:
         board = facts.board
         items_by_id = facts.items.by_id
         pairs = _pairs(facts, plan.open_records)
-        not_resting = [pair for pair in pairs if not our_writes.is_resting(board, pair)]
+        not_resting = [pair for pair in pairs if not pair.is_resting(board)]
         linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
         linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
         removed = {pair: state for pair in linked_pairs if (state := removed_items.removed_state(board, pair))}

@@ -81,7 +81,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
-    by = plan.facts.requested_by
+    by = plan.facts.claim.requested_by
     if answer.act == acts.MERGE_RECORDS:
         assert answer.merged_id is not None
         assert answer.record_id is not None
@@ -218,7 +218,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     cause |= {"events": facts.new_events, "rule": Message("item_without_record", kind=str(kind))}
     if run.read_request_id:
         cause["read"] = run.read_request_id
-    by = str(facts.claim.payload.get("by", ""))
+    by = facts.claim.requested_by
     columns = {"actor": by, "request_id": run.read_request_id}
     run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 

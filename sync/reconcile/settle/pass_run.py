@@ -36,9 +36,9 @@ from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
-from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.settle.record import answered_values
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.words.message import Message
@@ -52,8 +52,8 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
         "rows": [job.id for job in claim.jobs],
         "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
     }
-    if by := claim.payload.get("by"):
-        cause["by"] = str(by)
+    if claim.requested_by:
+        cause["by"] = claim.requested_by
     return cause
 
 
@@ -123,7 +123,7 @@ class PassHistory:
         if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
-            actor = str(claim.payload.get("by") or line.actor)
+            actor = claim.requested_by or line.actor
             if not actor:
                 actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
                 if act and choices.Cause.SAVE in plan.facts.causes:
@@ -258,7 +258,7 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
 
 
 def store_approvals(
-    run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
