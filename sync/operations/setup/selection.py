@@ -231,7 +231,7 @@ class ChosenBoard:
 
     @property
     def mapping_changes(self) -> list[str]:
-        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; on another board, no columns."""
+        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; on another board no columns."""
         stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
         is_other_board = stored is not None and stored.board_id != self.choices.board_id
         fields = stored.fields if stored else {}
