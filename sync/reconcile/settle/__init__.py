@@ -8,7 +8,8 @@ requests, unanswered_creates.py ends unanswered creates, and reconcile() stores 
 lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
 This file has the transaction and existing records, `record.py` what becomes of one; `items_and_deletions.py` has items,
-answers and deleted records; `pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
+answers and deleted records; `activity.py` has who did what, and why; `pass_run.py` has locks, requests that wait, and
+the end of jobs.
 """
 
 import time
