@@ -523,16 +523,6 @@ class Executor:
                 write.hold(stop.reason, (stop.until - sync_now()).total_seconds(), WaitsFor.WRITES)
         return stop is not None
 
-    def end_failed_read(self, error: MondayError, record_count: int) -> pass_plan.Ending:
-        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
-        self._stop(error)
-        is_transport = error.scope is Scope.TRANSPORT
-        # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-        at_most = max(1, record_count // 4) if is_transport else 0
-        counts_attempt = is_transport and record_count == 1 and self.lease.was_isolated
-        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
-        return pass_plan.Ending(outcome, of_error(error), at_most=at_most)
-
     def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
         if error.scope is not Scope.ACCOUNT:

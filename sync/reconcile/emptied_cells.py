@@ -18,7 +18,7 @@ from sync.fields import field_bases
 from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, SyncedModel, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
-from sync.models.records_and_items import MOVED
+from sync.models.records_and_items import INACTIVE, MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
@@ -36,7 +36,7 @@ WAITS_FOR_LOOK = Message("waits_for_look")
 _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
 # The stored states of an item that is off its board.
-_OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
+_OFF_BOARD = (ARCHIVED, DELETED, MOVED, INACTIVE)
 
 
 def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[FieldMapping]:

@@ -82,7 +82,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
 
 def _resting_plan(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = our_writes.resting_base(plan, mapping, converter)
+    base = field_bases.resting_base(plan.sync_state, mapping, converter, plan.record, plan.item)
     if base is None:
         return None
     if converter.may_become_unknown:

@@ -21,7 +21,7 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
-from sync.fields import field_values
+from sync.fields import field_bases, field_values
 from sync.kernel import acts
 from sync.models import (
     ActivityLine,
@@ -187,8 +187,6 @@ class Write:
         self.waits_for = waits_for
 
 
-NOTHING_SENT = Write(UUID(int=0))
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -309,6 +307,7 @@ class Doubts:
     # none without a word.
     lost_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
+    is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
     look_in_seconds: float = 0  # when the item is read again; 0: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
 
@@ -328,7 +327,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    write: Write = field(default=NOTHING_SENT, repr=False)  # what was sent, and what came of it
+    write: Write = field(default_factory=lambda: Write(UUID(int=0)), repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -587,6 +586,19 @@ class RecordPlan(EntityPlan):
         other.removal = copy(self.removal)
         other.values = dict(self.values)
         return other
+
+    def is_field_resting(self, board: field_values.BoardContext, mapping: FieldMapping) -> bool:
+        """Whether both sides of a field have exactly the base's raw values."""
+        converter = board.converter(mapping, self.record)
+        return field_bases.resting_base(self.sync_state, mapping, converter, self.record, self.item) is not None
+
+    def is_resting(self, board: field_values.BoardContext) -> bool:
+        """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
+        if self.facts.conflicts or self.facts.open_intents or self.sync_state.blocked_fields:
+            return False
+        if self.history.ineffective_writes:
+            return False
+        return all(self.is_field_resting(board, mapping) for mapping in board.mapped)
 
     def end_settled(self, reason: str) -> None:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""

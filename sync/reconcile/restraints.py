@@ -21,7 +21,7 @@ from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, our_writes, pass_plan
+from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
 from sync.reconcile.field_plan import apply_decision
 from sync.records.approvals import CLEARS, ApprovalFacts
@@ -334,7 +334,7 @@ def ended_requests(
 def may_empty(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if plan.item is None or our_writes.is_field_resting(board, plan, mapping):
+        if plan.item is None or plan.is_field_resting(board, mapping):
             continue
         converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, plan.item)

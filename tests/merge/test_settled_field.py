@@ -10,8 +10,8 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.changes import settle_fields
 from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteVerdict
+from sync.reconcile.settle.record import settle_fields
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
