@@ -302,7 +302,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     @admin.display(description="When", ordering="at")
-    def moment(self, row: Any) -> SafeString:
+    def moment(self, row: Any) -> SafeString | str:
         """Return when the edit was made, and when it was synced if that was later."""
         happened = admin_base.time_tag(row.happened_at, row.page_now)
         if row.synced_at is None:
