@@ -191,6 +191,9 @@ class ActivityChangeList(TabbedChangeList):
             row.page_sums_up = bool(summary)
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
+        # Acts on several pages would have to be read to be counted.
+        if not self.multi_page:
+            self.result_count = len(acts)
 
     def _summary_of(self, row: Any, files: Mapping[int, str]) -> str:
         """Return what an act did to all its records, if its first entry's sentence is about one of them only.
