@@ -163,7 +163,6 @@ class FieldDecision:
     overrides: bool = False  # a person's value is overwritten
     value: Canonical = None  # of BOTH: the value to write
     is_ordinary_pull: bool = False  # only Monday changed, so the activity needs no reason
-    is_left_out: bool = False  # nothing more is done with it, because the filter leaves the pair out after this pass
 
 
 def decide_field(field: Field) -> FieldDecision:

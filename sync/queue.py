@@ -14,7 +14,7 @@ from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.acts import ActionError
 from sync.limits import probes
 from sync.models import SyncedModel, SyncMetadata, SyncQueue
-from sync.models.records_and_items import OFF_BOARD_STATES
+from sync.models.records_and_items import INACTIVE, OFF_BOARD_STATES
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
@@ -23,8 +23,8 @@ from sync.words.message import Message
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")
 
-# States of an item, in the sync state, in which nothing can be written to it; “inactive” is what a failed call shows.
-UNWRITABLE_STATES = (*OFF_BOARD_STATES, "inactive")
+# States of an item, in the sync state, in which nothing can be written to it.
+UNWRITABLE_STATES = (*OFF_BOARD_STATES, INACTIVE)
 
 
 class SyncQueueService:

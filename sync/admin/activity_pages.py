@@ -261,7 +261,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ActivityLine]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
-        rows: models.QuerySet[ActivityLine] = super().get_queryset(request)
+        rows = activity_lines.seen_by(request.user, super().get_queryset(request))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:

@@ -22,6 +22,7 @@ from sync.api import api_base
 from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
 from sync.models import ActivityLine, ApprovalRequest, Attention, SyncMetadata, SyncQueue
+from sync.models.activity_lines import seen_by
 from sync.operations.activity_undo import may_undo, undo_lines
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
@@ -403,6 +404,9 @@ class ActivityViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ActivityLi
     filterset_class = ActivityFilter
     ordering_fields = ["id", "at"]
     permission_classes = [MayUndo]
+
+    def get_queryset(self) -> models.QuerySet[ActivityLine]:
+        return seen_by(self.request.user, super().get_queryset())
 
     @extend_schema(
         request=None,

@@ -35,6 +35,21 @@ def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> di
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
+def resting_base(
+    sync_state: SyncMetadata,
+    mapping: FieldMapping,
+    converter: conversion.Converter,
+    record: SyncedModel,
+    item: Item | None,
+) -> dict[str, Any] | None:
+    """Return the base of a field, if the record and its item have exactly the base's raw values."""
+    base = base_of(sync_state, mapping, item.id) if item else None
+    if item is None or base is None or base.get(AS_SENT):
+        return None
+    is_local_same = base["local"] == field_values.local_values(record, mapping)
+    return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
+
+
 def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
     """Return the Monday half of a base: Monday's value, or with AS_SENT the sent one."""
     is_as_sent = entry.get(AS_SENT)

@@ -22,10 +22,10 @@ from django.db import models
 from sync import registry
 from sync.choices import BlockedCode, SyncDirection
 from sync.fields.sync_filter import SyncFilter
-from sync.kernel import as_uuid
+from sync.kernel import as_uuid, grouped
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday import conversion, text_forms
-from sync.monday.board_items import GROUP, Item
+from sync.monday.board_items import GROUP, BatchItems, Item
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import FieldChoices
 from sync.monday.columns.phones import shown_phone
@@ -543,3 +543,18 @@ def match_key_of_item(board: BoardContext, item: Item) -> str | None:
         return _match_key(converter.canonical_remote(converter.cell_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None
+
+
+# Items by NPD ID or match key; under None, the items whose text can't be read.
+ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
+
+
+def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the items from the search by NPD ID, which finds only active ones."""
+    return grouped(items.by_npd_id, lambda item: npd_id_of(board, item))
+
+
+def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the active items from the search by match key."""
+    active = [item for item in items.by_match if item.state == ACTIVE]
+    return grouped(active, lambda item: match_key_of_item(board, item))

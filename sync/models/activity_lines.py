@@ -233,6 +233,11 @@ def causes_text(row: ActivityLine) -> str:
     return " → ".join([*triggers_of(row), *reasons_of(row)])
 
 
+def seen_by(user: Any, lines: models.QuerySet[ActivityLine]) -> models.QuerySet[ActivityLine]:
+    """Return the lines that a person may see: only administrators see what concerns accounts and the installation."""
+    return lines if user.is_superuser else lines.exclude(kind=ActivityKind.SETTINGS, entity_type="")
+
+
 def log_event(kind: ActivityKind, sentence: Message, *, by: str = "", entity_type: str = "") -> None:
     """Log an event of a board, the sync as a whole, or a user account; it has no record."""
     ActivityLine.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)

@@ -27,6 +27,7 @@ JIRA = "jira"
 
 MISSING = "missing"
 MOVED = "moved"
+INACTIVE = "inactive"  # a write failed because the item is gone; how, the next pass reads
 
 # The states of a removed item.
 OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 from uuid import UUID
@@ -280,13 +280,18 @@ class Claim:
     remote_id: str | None
     jobs: Sequence[SyncQueue]
 
-    @property
+    @cached_property
     def causes(self) -> Cause:
         return Cause(reduce(or_, (job.causes for job in self.jobs), 0))
 
-    @property
+    @cached_property
     def payload(self) -> dict[str, Any]:
         return {key: value for job in self.jobs for key, value in job.payload.items()}
+
+    @property
+    def requested_by(self) -> str:
+        """The person who asked for the pass; an empty text if nobody did."""
+        return str(self.payload.get("by") or "")
 
 
 def has_due_or_claimed_jobs(entity_type: str) -> bool:

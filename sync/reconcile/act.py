@@ -30,7 +30,7 @@ from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import gather, pass_plan
+from sync.reconcile import created_items, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
@@ -199,7 +199,7 @@ class Executor:
         if not refusals:
             return writes
         self.calls += 1
-        created = gather.read_created_items(self.board, min(refusals))
+        created = created_items.read_created_items(self.board, min(refusals))
         if created is None:
             return writes  # nothing but a search can tell
         remaining = []
@@ -221,7 +221,7 @@ class Executor:
         self.calls += 1
         reason: str = Message("npd_ids_unreadable")
         try:
-            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+            items = created_items.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
             self._stop(error)
             reason = of_error(error)
@@ -522,16 +522,6 @@ class Executor:
             for write in writes:
                 write.hold(stop.reason, (stop.until - sync_now()).total_seconds(), WaitsFor.WRITES)
         return stop is not None
-
-    def end_failed_read(self, error: MondayError, record_count: int) -> pass_plan.Ending:
-        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
-        self._stop(error)
-        is_transport = error.scope is Scope.TRANSPORT
-        # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-        at_most = max(1, record_count // 4) if is_transport else 0
-        counts_attempt = is_transport and record_count == 1 and self.lease.was_isolated
-        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
-        return pass_plan.Ending(outcome, of_error(error), at_most=at_most)
 
     def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""

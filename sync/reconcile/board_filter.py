@@ -16,7 +16,7 @@ A pair is left out in one of four ways:
   nothing else (`keep_only_pulls`).
 - The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything.
 
-In the last three, `leave_out_after_write` leaves it out; changes.py calls it when the answer is known.
+In the last three, `leave_out_after_write` leaves it out; settle/record.py calls it when the answer is known.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,7 +35,6 @@ from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
-from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 from sync.words.message import Message, sentences
 
@@ -170,13 +169,13 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
     """Whether the filter applies: with sync off only to “Sync now” at the record, never if a person unlinks it."""
-    is_unlink = bool(plan.facts.claim.payload.get(UNLINK_KEY))
-    return (plan.record.may_sync or plan.facts.is_pushed_by_name) and not is_unlink
+    return (plan.record.may_sync or plan.facts.is_pushed_by_name) and not plan.facts.unlink_requested_by
 
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
     """Write and ask nothing about a field, because the pair is left out after this pass."""
-    field_plan.decision = merge.FieldDecision(merge.Action.NOTHING, Message("left_out_by_filter"), is_left_out=True)
+    field_plan.decide(merge.Action.NOTHING, Message("left_out_by_filter"))
+    field_plan.is_left_out = True
     field_plan.conflict = None
     field_plan.resolved_conflict = None
     field_plan.send_raw = None

@@ -146,7 +146,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
-        if field_plan.blocked_code or field_plan.decision.is_left_out or key in plan.doubts.set_aside:
+        if field_plan.blocked_code or field_plan.is_left_out or key in plan.doubts.set_aside:
             undecided.append(key)
     return tuple(undecided)
 
@@ -167,46 +167,19 @@ def _report_of_undo_requests(plan: pass_plan.RecordPlan) -> reports.ConflictRepo
 
 
 def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
-    """Return the report about overwritten edits: new fields, and choices that were applied or rejected.
-
-    It also has the values that were lost with a replaced column.
-    """
+    """Return the report about overwritten edits: values to ask about, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
         return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
     if not plan.is_settled or plan.filter_reason:
         return None
-    fields = [
-        reports.FieldConflict(
-            line.key,
-            npd=line.values["after"] or None,
-            base=None,
-            monday=line.values["before"] or None,
-            reason=line.sentence,
-        )
-        for line in plan.lines_about_lost_values
-        if line.kind == ActivityKind.OVERWRITTEN
-    ]
-    fields += replaced_values(plan)
+    fields = _overwritten_values(plan)
+    applied = plan.applied_choices(ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.fields.items():
-        # After a stale choice, the conflict shows the current value.
-        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection == resolutions.STALE_RESOLUTION:
-            current = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(reports.FieldConflict(key, npd=current, base=None, monday=resolution.monday))
-    keys = {conflict.key for conflict in fields}
-    reopened = _reopened_fields(plan, ConflictKind.OVERWRITTEN)
-    again = [*reopened, *_overruled_values(plan)]
-    fields += [conflict for conflict in again if conflict.key not in keys]
-    # Also choices whose value both sides had already.
-    applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.fields.items()
-        if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
-        and field_plan.decision.action is Action.AGREED
-        and not field_plan.blocked_code
-    }
+        is_of_edit = field_plan.resolved_kind == ConflictKind.OVERWRITTEN
+        if is_of_edit and field_plan.decision.action is Action.AGREED and not field_plan.blocked_code:
+            # Both sides had the chosen value already.
+            applied[key] = field_plan.display_local(field_plan.local_raw) or None
     rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
     undone = undo_results(plan, ConflictKind.OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
@@ -221,6 +194,27 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
         undo_results=undone,
         ended=unmapped,
     )
+
+
+def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
+    """Return the overwritten values about which a person is asked by this pass, for the first time or again."""
+    values = []
+    for line in plan.lines_about_lost_values:
+        if line.kind == ActivityKind.OVERWRITTEN:
+            npd = line.values["after"] or None
+            monday = line.values["before"] or None
+            values.append(reports.FieldConflict(line.key, npd, None, monday, line.sentence))
+    values += replaced_values(plan)
+    for key, field_plan in plan.fields.items():
+        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
+        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
+        if resolution and rejection == resolutions.STALE_RESOLUTION:
+            # The conflict then shows the current value.
+            npd = field_plan.display_local(field_plan.local_raw) or None
+            values.append(reports.FieldConflict(key, npd, None, resolution.monday))
+    keys = {value.key for value in values}
+    again = [*_reopened_fields(plan, ConflictKind.OVERWRITTEN), *_overruled_values(plan)]
+    return values + [value for value in again if value.key not in keys]
 
 
 def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:

@@ -4,7 +4,8 @@ Each rule takes the facts, which stay as they are, and fills in the plan. The ru
 no call, for example because a webhook only reports our own write (W26 in docs/reference/merge/after-a-write.md), or
 that can't be decided yet; the others have modules of their own.
 
-What depends on Monday's answer to a write is no rule: changes.py, with `leave_out_after_write` of board_filter.py.
+What depends on Monday's answer to a write is no rule: changes.py, and settle/record.py with `leave_out_after_write` of
+board_filter.py.
 """
 
 from collections.abc import Sequence

@@ -18,13 +18,13 @@ from sync.fields import field_bases
 from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, SyncedModel, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
-from sync.models.records_and_items import MOVED
+from sync.models.records_and_items import INACTIVE, MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
-from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
+from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.registry import target_of
@@ -36,7 +36,7 @@ WAITS_FOR_LOOK = Message("waits_for_look")
 _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
 # The stored states of an item that is off its board.
-_OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
+_OFF_BOARD = (ARCHIVED, DELETED, MOVED, INACTIVE)
 
 
 def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[FieldMapping]:
@@ -55,7 +55,7 @@ def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[
         if cell == base["remote"]:
             continue
         sides = field_bases.sides_of(converter, base, remote=cell)
-        if sides.remote is None and sides.remote_changed and direction_of(plan, mapping) in _FROM_MONDAY:
+        if sides.remote is None and sides.remote_changed and plan.direction_of(mapping) in _FROM_MONDAY:
             yield mapping
 
 

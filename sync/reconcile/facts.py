@@ -23,7 +23,16 @@ from sync.monday.errors import MondayError
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
+from sync.records.item_links import (
+    AS_NEW_KEY,
+    LINK_TO_KEY,
+    MAY_CREATE_KEY,
+    NEW_ITEM_KEY,
+    RECORD_RESTORED_KEY,
+    RECREATE_KEY,
+    REQUEST_KEYS,
+    UNLINK_KEY,
+)
 from sync.words.message import Message
 
 # Why a pass ends without writing: somebody changed the record first.
@@ -270,11 +279,6 @@ class RecordFacts:
         return [intent for intent in self.history.intents if intent.state == IntentState.OPEN]
 
     @property
-    def requested_by(self) -> str:
-        """The person who asked for the pass; an empty text if nobody did."""
-        return str(self.claim.payload.get("by", ""))
-
-    @property
     def causes(self) -> choices.Cause:
         return self.claim.causes
 
@@ -287,6 +291,21 @@ class RecordFacts:
     def wants_new_item(self) -> bool:
         """Whether a person said that none of the items that were found is the record's."""
         return bool(self.claim.payload.get(NEW_ITEM_KEY))
+
+    @property
+    def unlink_requested_by(self) -> str:
+        """The person who asked to unlink it from its item; an empty text if nobody did."""
+        return str(self.claim.payload.get(UNLINK_KEY) or "")
+
+    @property
+    def wants_recreation(self) -> bool:
+        """Whether a person asked for a new item for its removed one."""
+        return bool(self.claim.payload.get(RECREATE_KEY))
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether a person restored it, so that it needs an item."""
+        return bool(self.claim.payload.get(RECORD_RESTORED_KEY))
 
     @property
     def is_asked_about_removal(self) -> bool:

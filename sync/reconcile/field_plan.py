@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
-from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
+from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
 from sync.fields import field_bases, field_values
 from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
@@ -59,35 +59,30 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     """Decide one field; None if the item to be created doesn't get it."""
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
-    direction = direction_of(plan, mapping)
+    direction = plan.direction_of(mapping)
     is_unresolved = plan.facts.open_intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
         resting_plan = _resting_plan(plan, mapping, converter)
         if resting_plan is not None:
             return resting_plan
-    field_plan = FieldPlan(mapping, converter, _UNDECIDED, field_values.local_values(plan.record, mapping))
+    field_plan = FieldPlan(mapping, converter, direction, _UNDECIDED, field_values.local_values(plan.record, mapping))
     if mapping.key in plan.doubts.set_aside:
         field_plan.decide(merge.Action.UNDECIDED, plan.doubts.set_aside[mapping.key])
     elif is_retyped or not mapping.column_id:
-        _leave_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
+        _leave_unknown(field_plan, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     elif item is not None:
-        _decide_present(facts, plan, field_plan, direction, item)
+        _decide_present(facts, plan, field_plan, item)
     elif direction.sends or mapping.column_id == NAME_COLUMN:
-        _decide_create(facts, plan, field_plan, direction)
+        _decide_create(facts, plan, field_plan)
     else:
         return None
     return field_plan
 
 
-def direction_of(plan: EntityPlan, mapping: FieldMapping) -> SyncDirection:
-    """Return the direction that both the record's and the mapping's allow."""
-    return common_direction(plan.record.sync_direction, mapping.direction)
-
-
 def _resting_plan(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = our_writes.resting_base(plan, mapping, converter)
+    base = field_bases.resting_base(plan.sync_state, mapping, converter, plan.record, plan.item)
     if base is None:
         return None
     if converter.may_become_unknown:
@@ -96,12 +91,10 @@ def _resting_plan(plan: RecordPlan, mapping: FieldMapping, converter: conversion
             converter.canonical_local(base["local"])
         except conversion.UnknownValue:
             return None
-    return FieldPlan(mapping, converter, NOTHING, base["local"], base["remote"], base=base)
+    return FieldPlan(mapping, converter, plan.direction_of(mapping), NOTHING, base["local"], base["remote"], base=base)
 
 
-def _decide_present(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, item: Item
-) -> None:
+def _decide_present(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, item: Item) -> None:
     """Decide a field whose record has an item, by what was read of it."""
     mapping = field_plan.mapping
     converter = field_plan.converter
@@ -111,19 +104,17 @@ def _decide_present(
     except conversion.UnknownValue as unknown:
         detail = Message("value_unknown_fix", quote=reason_of(unknown))
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        _leave_unknown(field_plan, direction, code, mapping.problem or detail)
+        _leave_unknown(field_plan, code, mapping.problem or detail)
         return
     try:
         local = converter.canonical_local(field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
+        _decide_unknown_local(facts, plan, field_plan, reason_of(unknown))
         return
-    _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
+    _decide_merged(facts, plan, field_plan, merge.Values(local, remote))
 
 
-def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values
-) -> None:
+def _decide_merged(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, values: merge.Values) -> None:
     """Decide a field whose present `values` are known on both sides."""
     try:
         base, confirmed = our_writes.base_with_intents(
@@ -131,17 +122,17 @@ def _decide_merged(
         )
         field_plan.base = base
         field_plan.confirmed = tuple(confirmed)
-        is_emptied = values.local is not None and direction is not SyncDirection.NONE
+        is_emptied = values.local is not None and field_plan.direction is not SyncDirection.NONE
         is_emptied = is_emptied and is_emptied_by_removal(facts, plan, field_plan.mapping)
         field = _field_to_merge(facts, plan, field_plan, values, emptied_by_removal=is_emptied)
-        if base and is_emptied and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
+        if base and is_emptied and (field_plan.direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
             _block_emptied(facts, field_plan, base)
             return
         resolutions.apply_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         field_plan.resolved_conflict = None
         detail = Message("last_value_unknown", quote=reason_of(unknown))
-        _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
+        _leave_unknown(field_plan, BlockedCode.UNKNOWN, detail)
         return
     resolutions.apply_undo(facts, plan, field_plan, field)
     if field_plan.resolved_kind == KIND_UNDO:
@@ -160,7 +151,7 @@ def _field_to_merge(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
-    direction = direction_of(plan, mapping)
+    direction = field_plan.direction
     converter = field_plan.converter
     base = field_plan.base
     agreed = None
@@ -260,7 +251,7 @@ def _block_emptied(facts: PassFacts, field_plan: FieldPlan, base: Mapping[str, A
     _block_undecided(field_plan, BlockedCode.RELATION, reason)
 
 
-def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection) -> None:
+def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> None:
     """Decide a field of the item to be created."""
     converter = field_plan.converter
     local_raw = field_plan.local_raw
@@ -271,7 +262,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
     try:
         empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
+        _decide_unknown_local(facts, plan, field_plan, reason_of(unknown))
         return
     # A required column takes no empty value, so the field is blocked.
     if empty and not converter.rejection_reason(local_raw):
@@ -280,19 +271,17 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
         _plan_push(plan, field_plan, local_raw)
 
 
-def _decide_unknown_local(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, problem: str
-) -> None:
+def _decide_unknown_local(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, problem: str) -> None:
     """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
     mapping = field_plan.mapping
-    if direction is SyncDirection.MONDAY_TO_NPD:
+    if field_plan.direction is SyncDirection.MONDAY_TO_NPD:
         _pull_over_unknown_local(facts, plan, field_plan)
         return
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
-    if related is None or direction is SyncDirection.NONE:
+    if related is None or field_plan.direction is SyncDirection.NONE:
         detail = Message("npd_value_unsendable", quote=problem)
-        _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
+        _leave_unknown(field_plan, BlockedCode.UNKNOWN, detail)
     else:
         _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
@@ -313,8 +302,7 @@ def _pull_over_unknown_local(facts: PassFacts, plan: RecordPlan, field_plan: Fie
         base = merge.Values(None, None)
         if is_unchanged:
             base = merge.Values(local, field_bases.base_remote(converter, entry))
-    direction = SyncDirection.MONDAY_TO_NPD
-    field = merge.Field(local, remote, base=base, direction=direction, required=mapping.required)
+    field = merge.Field(local, remote, base=base, direction=field_plan.direction, required=mapping.required)
     field_plan.decision = merge.decide_field(field)
     apply_decision(facts, plan, field_plan, field)
 
@@ -458,9 +446,9 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> None:
         field_plan.decide(merge.Action.NOTHING, Message("sync_is_off_now"))
 
 
-def _leave_unknown(field_plan: FieldPlan, direction: SyncDirection, code: BlockedCode, detail: str) -> None:
+def _leave_unknown(field_plan: FieldPlan, code: BlockedCode, detail: str) -> None:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
-    if direction is SyncDirection.NONE:
+    if field_plan.direction is SyncDirection.NONE:
         field_plan.decide(merge.Action.NOTHING, merge.NO_SYNC)
     else:
         _block_undecided(field_plan, code, detail)

@@ -33,7 +33,6 @@ from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
-from sync.reconcile.field_plan import direction_of
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences
@@ -381,7 +380,7 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.act == DELETE_RECORD
     is_synced_on = plan.is_synced and not (plan.late_filter_reason or plan.unlink_reason or is_deleting)
-    is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
+    is_bidirectional = plan.direction_of(mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
 
 

@@ -1,7 +1,5 @@
 """What our own writes did to an item's cells: each to one field, bases without an answer, and writes without effect.
 
-Also whether both sides of a field rest on its base.
-
 Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates until their items are looked for
 (unanswered_creates.py).
 """
@@ -96,9 +94,11 @@ class OwnWrite:
         self.is_refill = REFILLED_SINCE in entry
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # As an event has both.
+        # As an event has them.
         self.at = self.until
         self.arrived = self.until
+        self.is_known = True
+        self.has_previous = True
         # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
@@ -167,33 +167,6 @@ def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
             is_same = is_same_cell and converter.canonical_local(entry["local"]) == converter.canonical_local(raw)
             number += is_same and had_no_effect(intent, mapping.key, converter)
     return number
-
-
-def resting_base(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
-    """Return the base of a field, if both its sides have exactly the base's raw values."""
-    item = plan.item
-    base = base_of(plan.sync_state, mapping, item.id) if item else None
-    if item is None or base is None or base.get(AS_SENT):
-        return None
-    is_local_same = base["local"] == field_values.local_values(plan.record, mapping)
-    return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
-
-
-def is_field_resting(board: BoardContext, plan: RecordPlan, mapping: FieldMapping) -> bool:
-    """Whether both sides of a field have exactly the base's raw values."""
-    return resting_base(plan, mapping, board.converter(mapping, plan.record)) is not None
-
-
-def is_resting(board: BoardContext, plan: RecordPlan) -> bool:
-    """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-    if (
-        plan.facts.conflicts
-        or plan.facts.open_intents
-        or plan.history.ineffective_writes
-        or plan.sync_state.blocked_fields
-    ):
-        return False
-    return all(is_field_resting(board, plan, mapping) for mapping in board.mapped)
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed

@@ -21,7 +21,7 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
-from sync.fields import field_values
+from sync.fields import field_bases, field_values
 from sync.kernel import acts
 from sync.models import (
     ActivityLine,
@@ -187,8 +187,6 @@ class Write:
         self.waits_for = waits_for
 
 
-NOTHING_SENT = Write(UUID(int=0))
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -199,6 +197,7 @@ class FieldPlan:
 
     mapping: FieldMapping
     converter: Converter
+    direction: choices.SyncDirection  # that both the record's and the mapping's allow
     decision: merge.FieldDecision
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
@@ -207,6 +206,7 @@ class FieldPlan:
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_code: choices.BlockedCode | None = None  # why nothing is done with it
     blocked_reason: str = ""  # the same in words
+    is_left_out: bool = False  # nothing more is done with it, because the filter leaves the pair out after this pass
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
@@ -307,6 +307,7 @@ class Doubts:
     # none without a word.
     lost_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
+    is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
     look_in_seconds: float = 0  # when the item is read again; 0: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
 
@@ -326,7 +327,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    write: Write = field(default=NOTHING_SENT, repr=False)  # what was sent, and what came of it
+    write: Write = field(default_factory=lambda: Write(UUID(int=0)), repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -378,6 +379,10 @@ class EntityPlan:
     def lines_about_lost_values(self) -> list[ActivityLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
+
+    def direction_of(self, mapping: FieldMapping) -> choices.SyncDirection:
+        """Return the direction that both the record's and the mapping's allow."""
+        return choices.common_direction(self.record.sync_direction, mapping.direction)
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""
@@ -460,7 +465,7 @@ class EntityPlan:
     def add_lines(self, *lines: ActivityLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
         for line in lines:
-            line.actor = line.actor or self.facts.requested_by
+            line.actor = line.actor or self.facts.claim.requested_by
             line.remote_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
 
@@ -582,6 +587,19 @@ class RecordPlan(EntityPlan):
         other.removal = copy(self.removal)
         other.values = dict(self.values)
         return other
+
+    def is_field_resting(self, board: field_values.BoardContext, mapping: FieldMapping) -> bool:
+        """Whether both sides of a field have exactly the base's raw values."""
+        converter = board.converter(mapping, self.record)
+        return field_bases.resting_base(self.sync_state, mapping, converter, self.record, self.item) is not None
+
+    def is_resting(self, board: field_values.BoardContext) -> bool:
+        """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
+        if self.facts.conflicts or self.facts.open_intents or self.sync_state.blocked_fields:
+            return False
+        if self.history.ineffective_writes:
+            return False
+        return all(self.is_field_resting(board, mapping) for mapping in board.mapped)
 
     def end_settled(self, reason: str) -> None:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""

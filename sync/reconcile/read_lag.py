@@ -32,7 +32,6 @@ from sync.reconcile.facts import (
     may_be_same,
     reported_changes,
 )
-from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, sentences
@@ -41,7 +40,7 @@ UNSHOWN_EDIT = Message("unshown_edit")
 UNSHOWN_WRITE = Message("unshown_write")
 UNSHOWN_ITEM = Message("unshown_item")
 
-_UNSHOWN = (UNSHOWN_EDIT, UNSHOWN_WRITE, UNSHOWN_ITEM)
+_UNSHOWN_CODES = {UNSHOWN_EDIT.code, UNSHOWN_WRITE.code, UNSHOWN_ITEM.code}
 
 
 def seconds_to_look(since: datetime, now: datetime) -> float:
@@ -84,27 +83,23 @@ def unshown_report(
     The oldest report, and the oldest of the values that earlier passes have read, comes first.
     """
     newest = reports[-1]
-    if newest.names(*cell):
-        return None
-    # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
-    for number, report in enumerate(reports):
-        covers = isinstance(report, OwnWrite) and any(earlier.names(*cell) for earlier in reports[:number])
-        if covers and not any(later.names(*cell) for later in reports[number:]):
-            return report
-    is_base = base is not None and base[0] == cell[0]
-    was_read_before = False
-    if isinstance(newest, OwnWrite):
-        if base is not None and not newest.wrote(base[0]):
-            return None  # both sides have agreed on another value since
-    else:
-        # An unknown value may be the same one in another form, which the raw value shows.
-        is_base = is_base and (newest.is_known or base == cell)
-        if not newest.has_previous:
-            before = [value for value, at in earlier_reads if at < newest.arrived]
-            was_read_before = before[-1:] == [cell[0]]
+    naming = [number for number, report in enumerate(reports) if report.names(*cell)]
+    if naming:
+        later = reports[naming[-1] + 1 :]
+        if not later:
+            return None
+        # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+        for report in later:
+            if isinstance(report, OwnWrite):
+                return report
+    if isinstance(newest, OwnWrite) and base is not None and not newest.wrote(base[0]):
+        return None  # both sides have agreed on another value since
+    # An unknown value may be the same one in another form, which the raw value shows.
+    is_base = base == cell or (newest.is_known and base is not None and base[0] == cell[0])
+    before = [value for value, at in earlier_reads if at < newest.arrived]
+    was_read_before = not newest.has_previous and before[-1:] == [cell[0]]
     was_before = any(report.replaced(*cell) for report in reports)
-    is_named = any(report.names(*cell) for report in reports[:-1])
-    if not (is_base or was_before or is_named or was_read_before):
+    if not (naming or is_base or was_before or was_read_before):
         return None
     for value, at in earlier_reads:
         # A read from before the report arrived tells its order only if clocks can't be wrong about it.
@@ -117,11 +112,16 @@ def unshown_report(
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
     history = plan.history
-    if plan.facts.sync_state.note not in _UNSHOWN or plan.reason in _UNSHOWN or not plan.is_settled:
+    if not (plan.is_settled and _is_unshown(plan.facts.sync_state.note)) or _is_unshown(plan.reason):
         return None
     moments = [_arrival(event) for event in history.events]
     moments += [intent.settled_at for intent in history.writes if intent.settled_at]
     return (facts.now - max(moments)).total_seconds() if moments else None
+
+
+def _is_unshown(reason: str) -> bool:
+    """Whether a record is not in sync because a read doesn't show something yet."""
+    return isinstance(reason, Message) and reason.code in _UNSHOWN_CODES
 
 
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
@@ -185,6 +185,7 @@ def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> fl
 
 def _defer(plan: pass_plan.EntityPlan, wait: float) -> None:
     if wait:
+        plan.doubts.is_item_stale = True
         plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 
@@ -283,7 +284,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
             if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
         ]
         reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
-        if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
+        if not reports or plan.direction_of(mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
         if isinstance(raw, merge.Unknown):

@@ -18,7 +18,7 @@ from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_blocking
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import direction_of, is_kept_different
+from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.restraints import ended_requests
 
 # What a pass stores of a sync state, beside its own duration and calls.
@@ -113,7 +113,7 @@ def sync_status(board: BoardContext, plan: pass_plan.RecordPlan, *, has_open_wor
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in sync_state.altered.items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and direction_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
+        mapping.key in altered and plan.direction_of(mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left

@@ -21,9 +21,9 @@ from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, our_writes, pass_plan
+from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
-from sync.reconcile.field_plan import apply_decision, direction_of
+from sync.reconcile.field_plan import apply_decision
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
@@ -269,14 +269,13 @@ def _write_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> None:
     """Write the value back, because a person rejected emptying this field."""
-    direction = direction_of(plan, field_plan.mapping)
     converter = field_plan.converter
     action = merge.Action.PUSH
     needed_direction = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
         action = merge.Action.PULL
         needed_direction = choices.SyncDirection.MONDAY_TO_NPD
-    if direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
+    if field_plan.direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
         emptied, filled = _sides_of_clear(clear)
         reason = Message("kept_one_way", value=clear.values["value"], filled=filled, emptied=emptied)
         field_plan.block(choices.BlockedCode.DIRECTION, reason)
@@ -287,7 +286,7 @@ def _write_back(
     field = merge.Field(
         converter.canonical_local(field_plan.local_raw),
         converter.canonical_remote(field_plan.remote_raw),
-        direction=direction,
+        direction=field_plan.direction,
     )
     apply_decision(facts, plan, field_plan, field)
 
@@ -335,7 +334,7 @@ def ended_requests(
 def may_empty(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if plan.item is None or our_writes.is_field_resting(board, plan, mapping):
+        if plan.item is None or plan.is_field_resting(board, mapping):
             continue
         converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, plan.item)

@@ -13,7 +13,7 @@ from sync.fields.lookups import load_board
 from sync.limits import breaker
 from sync.limits.api_quota import batch_size
 from sync.models import BoardLink
-from sync.monday.errors import TOO_COMPLEX, Scope
+from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import read_lag
 from sync.reconcile.act import Executor, send
@@ -45,7 +45,7 @@ def reconcile(
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if facts.error is not None:
-        _end_after_failed_read(executor, gatherer, facts, plan)
+        _end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
         breaker.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
@@ -74,13 +74,13 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
     return plan
 
 
-def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
+def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
 
     If Monday refused the document, its records are read one by one, to find the one at fault.
     """
     error = facts.error
-    link = executor.lease.link
+    link = lease.link
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
     ending = Ending(Outcome.RELEASED, of_error(error))
@@ -90,7 +90,8 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
         return
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        end_unread(facts, plan, executor.end_failed_read(error, record_count), ending)
+        breaker.stop_board_or_account(link, error)
+        end_unread(facts, plan, ending_of_failed_read(error, record_count, was_isolated=lease.was_isolated), ending)
         return
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     claim_count = record_count + len(facts.item_claims)
@@ -107,6 +108,15 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     else:
         ending = Ending(Outcome.FAILED, of_error(error))
     end_unread(facts, plan, ending)
+
+
+def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated: bool) -> Ending:
+    """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
+    is_transport = error.scope is Scope.TRANSPORT
+    # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
+    at_most = max(1, record_count // 4) if is_transport else 0
+    counts_attempt = is_transport and record_count == 1 and was_isolated
+    return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
 
 
 def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> Counter[Outcome]:

@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import F, Model, Q, QuerySet, UUIDField, Window
-from django.db.models.functions import Cast, RowNumber
+from django.db.models import F, Model, Q, QuerySet, UUIDField, Value, Window
+from django.db.models.functions import Cast, Concat, RowNumber
 from pghistory.models import Context
 
 from sync import registry
@@ -329,9 +329,8 @@ def full_names(usernames: Iterable[str]) -> dict[str, str]:
 
 def users_named(name: str) -> QuerySet[Any]:
     """Return the users whose username or name contains this."""
-    in_name = Q(username__icontains=name) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
-    users: QuerySet[Any] = get_user_model()._default_manager.filter(in_name)
-    return users
+    users: QuerySet[Any] = get_user_model()._default_manager.alias(name=Concat("first_name", Value(" "), "last_name"))
+    return users.filter(Q(username__icontains=name) | Q(name__icontains=name))
 
 
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:

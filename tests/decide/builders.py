@@ -12,7 +12,7 @@ from django.db.models import Model
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact, Organization
 from sync import registry
-from sync.choices import ApprovalKind, Cause
+from sync.choices import ApprovalKind, Cause, SyncDirection
 from sync.clock import SyncNow
 from sync.fields.field_bases import new_base, new_sync_state
 from sync.fields.field_values import BoardContext, local_values
@@ -308,7 +308,7 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
     role = next(field for field in on.mappings if field.key == "role_title")
     converter = on.converter(role, record)
     values = {"remote_raw": read, "base": base("Boss")} | ({"send_raw": raw} if action is Action.PUSH else {})
-    return FieldPlan(role, converter, FieldDecision(action), raw, **values | differs)
+    return FieldPlan(role, converter, SyncDirection.BIDIRECTIONAL, FieldDecision(action), raw, **values | differs)
 
 
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:

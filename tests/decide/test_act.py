@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sync.choices import SyncDirection
 from sync.fields.field_values import local_values
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
@@ -23,7 +24,9 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
     for field in (NAME, ROLE, NOTES):
         raw, converter = local_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
         send = raw if sends.get(field.key, True) else None
-        by_key[field.key] = FieldPlan(field, converter, FieldDecision(Action.PUSH), raw, send_raw=send)
+        by_key[field.key] = FieldPlan(
+            field, converter, SyncDirection.BIDIRECTIONAL, FieldDecision(Action.PUSH), raw, send_raw=send
+        )
     return by_key
 
 

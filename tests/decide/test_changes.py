@@ -10,11 +10,11 @@ from conflicts.reports import Option
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.changes import answered_values, settle_record
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, Removal, Write, WriteVerdict
+from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write, WriteVerdict
+from sync.reconcile.settle.record import answered_values, settle_record
 from tests.decide.builders import (
     ITEM,
     after,
@@ -51,12 +51,12 @@ def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     return changed(plan, ending=SETTLED)
 
 
-def written(plan: RecordPlan, answer: Write = NOTHING_SENT, paused: str = "", **now: Any) -> RecordPlan:
+def written(plan: RecordPlan, answer: Write | None = None, paused: str = "", **now: Any) -> RecordPlan:
     """What is written if the record has the values `now` by then."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
-    plan = after(settle_record, FACTS, changed(plan, write=answer), contact(id=plan.id, **values, **own), paused)
-    return plan
+    plan = changed(plan, write=answer or plan.write)
+    return after(settle_record, FACTS, plan, contact(id=plan.id, **values, **own), paused)
 
 
 def pull() -> RecordPlan:

@@ -30,8 +30,9 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.gather import CreatedItems
+from sync.reconcile.created_items import CreatedItems
 from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
+from sync.reconcile.run import ending_of_failed_read
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -129,14 +130,14 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "wakeups", monday)
     monkeypatch.setattr(act, "sync_now", lambda: NOW)
     monkeypatch.setattr(act, "connector", lambda: monday)
-    monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
-    monkeypatch.setattr(act.gather, "read_created_items", monday.read_created)
+    monkeypatch.setattr(act.created_items, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act.created_items, "read_created_items", monday.read_created)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 
 
-def executor(*, was_isolated: bool = False) -> Executor:
-    lease: Any = SimpleNamespace(was_isolated=was_isolated)
+def executor() -> Executor:
+    lease: Any = SimpleNamespace()
     return Executor(lease, board(mapping("name"), mapping(), mapping("notes")))
 
 
@@ -217,11 +218,10 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     ],
 )
 def test_a_read_that_fails_alone_again_counts(
-    monday: Monday, error: MondayError, number: int, was_isolated: bool, outcome: Outcome, at_most: int
+    error: MondayError, number: int, was_isolated: bool, outcome: Outcome, at_most: int
 ) -> None:
-    ending = executor(was_isolated=was_isolated).end_failed_read(error, number)
+    ending = ending_of_failed_read(error, number, was_isolated=was_isolated)
     assert (ending.outcome, ending.at_most, ending.is_unsent) == (outcome, at_most, False)
-    assert monday.stopped == [error.kind.code]
 
 
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])

@@ -157,7 +157,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, field in plan.fields.items() if field.decision.is_left_out}
+    return {key for key, field in plan.fields.items() if field.is_left_out}
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport, FieldSelection, OpenConflict, Option
 from npd.models import Contact
+from sync.choices import Cause
 from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
@@ -18,7 +19,7 @@ from sync.reconcile.missing.identity import choose_items
 from sync.reconcile.missing.questions import answers_of, decide_answers
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
-from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
+from tests.decide.builders import an_item, at, board, claim, contact, draft, facts, filtered, plain
 from tests.support.words import said
 
 EMAIL = "ann@example.com"
@@ -138,7 +139,7 @@ def test_what_the_plan_had_no_new_item_for_is_asked_about(items: list[Item]) -> 
     [plan] = identified_in(read, claimed)
     assert plan.question is not None
     assert answers_in(plan.question) == [*(f"same_name {item.id}" for item in items), "new_item"]
-    claimed.claim.jobs[0].payload = {NEW_ITEM_KEY: True}
+    claimed.claim = claim(claimed.record, Cause.PERSON, **{NEW_ITEM_KEY: True})
     assert all(map(is_new, identified_in(read, claimed)))
 
 

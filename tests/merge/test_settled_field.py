@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, SyncDirection
 from sync.merge import Action, FieldDecision, FieldSides, Side, Unknown
 from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.changes import settle_fields
 from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteVerdict
+from sync.reconcile.settle.record import settle_fields
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
@@ -25,7 +25,8 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **values: Any) -> RecordPlan:
     remote = TEXT.cell_value(item("Chair").reading("role"))
-    field = FieldPlan(MAPPING, TEXT, FieldDecision(action), {KEY: "Boss"}, **{"remote_raw": remote} | values)
+    values = {"remote_raw": remote} | values
+    field = FieldPlan(MAPPING, TEXT, SyncDirection.BIDIRECTIONAL, FieldDecision(action), {KEY: "Boss"}, **values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
     plan.ending = SETTLED
     plan.write = answered_as(WriteVerdict.DONE, item=answer)

@@ -1,22 +1,18 @@
 """Reads the facts of a pass; it writes nothing.
 
 First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
-reads the items of those that no rule has ended, in one call, and the records that these items name. It makes all of the
-pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number
-of records only where one may be deleted: what points at it is looked for each time.
+reads the items of those that no rule has ended, and the records that these items name. It makes all calls of this step:
+one, and more for further pages of matches, hidden or removed related items, and columns. The other modules query NPD;
+their number of queries grows with the number of records only where one may be deleted: what points at it is looked for
+each time.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from datetime import datetime
-from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple
 from uuid import UUID
-
-import structlog
 
 from sync import choices
 from sync.boards import board_columns
@@ -25,7 +21,6 @@ from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
-from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
@@ -37,13 +32,11 @@ from sync.reconcile.emptied_cells import EmptiedRelation, emptied_fields, emptie
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
-from sync.reconcile.missing import identity, removed_items
+from sync.reconcile.missing import removed_items
 from sync.records import authors
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
 from sync.words.message import Message
-
-log = structlog.get_logger(__name__)
 
 # At most so many pages are read after the first; a match key that more items share identifies nothing.
 MAX_PAGES = 20
@@ -249,7 +242,7 @@ class Gatherer:
         board = facts.board
         items_by_id = facts.items.by_id
         pairs = _pairs(facts, plan.open_records)
-        not_resting = [pair for pair in pairs if not our_writes.is_resting(board, pair)]
+        not_resting = [pair for pair in pairs if not pair.is_resting(board)]
         linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
         linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
         removed = {pair: state for pair in linked_pairs if (state := removed_items.removed_state(board, pair))}
@@ -344,62 +337,6 @@ class Gatherer:
         return with_originals(facts, items, items_by_id)
 
 
-def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read.
-
-    For creates that may be sent again (act.py, unanswered_creates.py), outside of a pass's reads.
-
-    Raises MondayError if Monday can't be read.
-    """
-    items: dict[str, Item] = {}
-    # Failed batches are not split: a search for a hundred items would become a hundred calls.
-    for start in range(0, len(ids), ITEMS_PER_READ):
-        batch = ids[start : start + ITEMS_PER_READ]
-        with meter_board_calls(board.link, len(batch)):
-            search = ColumnSearch(board.link.npd_id_column, "text", batch)
-            result = connector().read_batch(board.link.board_id, [], {"by_npd_id": search}, board.columns, board.types)
-        for item in result.by_npd_id:
-            npd_id = field_values.npd_id_of(board, item)
-            if npd_id is None:
-                return None
-            if npd_id in batch:
-                items.setdefault(npd_id, item)
-    return items
-
-
-class CreatedItems(NamedTuple):
-    """The items without a record that our user has created, as the board's activity log and reads by id say."""
-
-    by_npd_id: Mapping[str, Item]
-    has_unknown: bool  # one isn't shown, or not with its NPD ID: it may be as it was before its values were written
-
-
-def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | None:
-    """Return what our user has created since then, or a little earlier; None if that can't be read.
-
-    For creates that may be sent again, because searches may be late.
-    """
-    link = board.link
-    monday = connector()
-    begin = since - lag.ECHO_WINDOW
-    try:
-        changes = monday.read_activity(link.board_id, begin)
-        if changes.log is None:
-            return None
-        rows = chain(changes.log, *monday.read_log_pages(link.board_id, begin, changes))
-        created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
-        owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
-        unowned = sorted(set(created).difference(map(str, owned)))
-        items = Gatherer().items_by_id(board, unowned)
-    except MondayError as error:
-        log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
-        return None
-    by_npd_id = {field_values.npd_id_of(board, item): item for item in items.values()}
-    has_unknown = len(items) < len(unowned) or None in by_npd_id or "" in by_npd_id
-    active = {key: item for key, item in by_npd_id.items() if key and field_values.is_active_on(board, item)}
-    return CreatedItems(active, has_unknown)
-
-
 def _column_problems(board: BoardContext) -> set[str]:
     keys = {mapping.key for mapping in board.mappings if mapping.problem}
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
@@ -408,8 +345,8 @@ def _column_problems(board: BoardContext) -> set[str]:
 def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
     """Return each plan with its record's item; of an unlinked one, once with each item with its NPD ID or match key."""
     board = facts.board
-    by_npd_id = identity.items_by_npd_id(board, facts.items)
-    by_match_key = identity.items_by_match_key(board, facts.items)
+    by_npd_id = field_values.items_by_npd_id(board, facts.items)
+    by_match_key = field_values.items_by_match_key(board, facts.items)
     pairs: list[pass_plan.RecordPlan] = []
     for plan in plans:
         record = plan.record

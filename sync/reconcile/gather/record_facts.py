@@ -36,7 +36,7 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
-from sync.reconcile import our_writes, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
 from sync.reconcile.missing.questions import answers_of
@@ -188,7 +188,7 @@ def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     if not newest:
         return []
-    return [plan for plan in plans if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)]
+    return [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
 
 
 def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:

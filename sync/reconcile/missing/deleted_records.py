@@ -24,7 +24,7 @@ from sync.kernel import acts
 from sync.merge import Unknown
 from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import field_plan, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -286,7 +286,7 @@ def edited_cells(
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
         tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
-        if tells_nothing or field_plan.direction_of(plan, mapping) not in directions:
+        if tells_nothing or plan.direction_of(mapping) not in directions:
             continue
         converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, item)

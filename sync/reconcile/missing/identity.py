@@ -12,7 +12,6 @@ Implements, of docs/reference/merge/record-and-item.md:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
 from uuid import UUID
 
 from django.utils.text import capfirst
@@ -20,12 +19,11 @@ from django.utils.text import capfirst
 from conflicts.reports import ConflictReport
 from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values
-from sync.fields.field_values import BoardContext
+from sync.fields.field_values import BoardContext, ItemsByText
 from sync.fields.sync_filter import FilterSide
-from sync.kernel import grouped
 from sync.models import SyncedModel
 from sync.models.records_and_items import OFF_BOARD_STATES
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
@@ -36,9 +34,6 @@ from sync.words.message import Message, sentences
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
-
-# Items by NPD ID or match key; under None, the items whose text can't be read.
-ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
 
 def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -64,8 +59,8 @@ def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> Non
     new item in a pass: the next pass finds that item for the others, and a person is asked.
     """
     board = facts.board
-    by_npd_id = items_by_npd_id(board, facts.items)
-    by_match_key = items_by_match_key(board, facts.items)
+    by_npd_id = field_values.items_by_npd_id(board, facts.items)
+    by_match_key = field_values.items_by_match_key(board, facts.items)
     # An item with the NPD ID of an existing record belongs to it, unless the item is linked with another record.
     candidates = (*facts.items.by_match, *facts.items.by_name)
     npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in candidates}
@@ -217,17 +212,6 @@ def _is_as_unlinked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item,
         if edit.reason or entry.get("local") != field_values.local_values(record, board.mapping_by_key[edit.key]):
             return False
     return True
-
-
-def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the items from the search by NPD ID, which finds only active ones."""
-    return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
-
-
-def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the active items from the search by match key."""
-    active = [item for item in items.by_match if item.state == field_values.ACTIVE]
-    return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
 def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> None:

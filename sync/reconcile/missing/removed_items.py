@@ -27,14 +27,13 @@ from sync.models import FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import field_plan, our_writes, pass_plan, read_lag
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
-from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from sync.words.message import Message, sentences
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
@@ -59,7 +58,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 def requested_unlink(facts: RecordFacts) -> str:
     """Return that a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
-    by = facts.claim.payload.get(UNLINK_KEY)
+    by = facts.unlink_requested_by
     return Message("unlinked_by", by=by) if by and facts.record.monday_id else ""
 
 
@@ -73,7 +72,7 @@ def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """
     for record_plan in plan.records.values():
         # An item that reads don't show yet would keep its NPD ID.
-        if record_plan.ending.detail == read_lag.UNSHOWN_ITEM:
+        if record_plan.doubts.is_item_stale:
             continue
         if why := requested_unlink(record_plan.facts):
             record_plan.unlink(why)
@@ -213,12 +212,11 @@ def _is_recreation(plan: pass_plan.RecordPlan) -> bool:
     Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
     counts.
     """
-    payload = plan.facts.claim.payload
+    facts = plan.facts
     direction = plan.record.sync_direction
     state = plan.sync_state.remote_state
-    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and state in REPORTED_STATES
-    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and state != MISSING)
-    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
+    is_requested = (facts.is_restored and state in REPORTED_STATES) or (facts.wants_recreation and state != MISSING)
+    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not facts.unlink_requested_by
 
 
 def _what_was_edited(board: BoardContext, edits: Sequence[reports.FieldConflict]) -> list[Message]:
@@ -315,7 +313,7 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
     edits: list[reports.FieldConflict] = []
     item_id = plan.record.monday_id or ""
     for mapping in board.mapped:
-        direction = field_plan.direction_of(plan, mapping)
+        direction = plan.direction_of(mapping)
         if direction is choices.SyncDirection.NONE:
             continue
         converter = board.converter(mapping, plan.record)
@@ -434,7 +432,7 @@ def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
 
 def creating_job(plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> dict[str, Any]:
     """Return the job that creates a new item, as the act of the person who asked for it or of the board's setting."""
-    job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+    job: dict[str, Any] = {"payload": {"by": plan.facts.claim.requested_by or SYNC_ACTOR}}
     if removal.is_chosen:
         job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
     return job

@@ -5,10 +5,11 @@ written, and the next pass takes the job.
 
 No other part of a pass writes records, their sync state or conflicts. Beside settle, act.py stores intents and counted
 requests, unanswered_creates.py ends unanswered creates, and reconcile() stores problems with columns, stops with their
-lines of activity, batch sizes and when the board had its last pass.
+lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
-This file has the transaction and existing records; `items_and_deletions.py` has items, answers and deleted records;
-`pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
+This file has the transaction and existing records, `record.py` what becomes of one; `items_and_deletions.py` has items,
+answers and deleted records; `activity.py` has who did what, and why; `pass_run.py` has locks, requests that wait, and
+the end of jobs.
 """
 
 import time
@@ -36,7 +37,6 @@ from sync.models import ActivityLine, AwaitedRelation, IgnoredItem, Intent, Inte
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan, record_states
-from sync.reconcile.changes import settle_record
 from sync.reconcile.facts import CHANGED, PassFacts, asked_items
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
@@ -46,6 +46,7 @@ from sync.reconcile.missing.removed_items import creating_job, deletion_must_wai
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
+from sync.reconcile.settle.record import settle_record
 from sync.records import authors, item_links, tombstones
 from sync.registry import target_of
 from sync.words.message import Message
@@ -138,7 +139,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     for record_plan in plans_there.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
         record_plan.add_lines(*record_plan.lines_about_lost_values)
-    pass_run.store_approvals(run, facts, planned, requests_to_end)
+    pass_run.store_approvals(run, planned, requests_to_end)
     _write_dependent_rows(run, facts, list(plan.records.values()), list(plans_there.values()), sync_states)
 
 

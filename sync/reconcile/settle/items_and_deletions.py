@@ -39,6 +39,7 @@ from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
 from sync.reconcile.settle import pass_run
+from sync.reconcile.settle.activity import cause_of_claim
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
@@ -81,7 +82,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
-    by = plan.facts.requested_by
+    by = plan.facts.claim.requested_by
     if answer.act == acts.MERGE_RECORDS:
         assert answer.merged_id is not None
         assert answer.record_id is not None
@@ -97,7 +98,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
-        cause = pass_run.cause_of_claim(plan.facts.claim)
+        cause = cause_of_claim(plan.facts.claim)
         run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
@@ -214,11 +215,11 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = ActivityKind.CREATE if creates else ActivityKind.LINK
-    cause = pass_run.cause_of_claim(facts.claim)
+    cause = cause_of_claim(facts.claim)
     cause |= {"events": facts.new_events, "rule": Message("item_without_record", kind=str(kind))}
     if run.read_request_id:
         cause["read"] = run.read_request_id
-    by = str(facts.claim.payload.get("by", ""))
+    by = facts.claim.requested_by
     columns = {"actor": by, "request_id": run.read_request_id}
     run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 

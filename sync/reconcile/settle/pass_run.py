@@ -1,9 +1,7 @@
-"""The parts of settling that records, items and deletions share: history, locks, requests, the end of jobs."""
+"""The parts of settling that records, items and deletions share: locks, requests, the end of jobs."""
 
 import json
 from collections.abc import Iterable, Sequence
-from copy import copy
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +11,9 @@ from conflicts.store import reject_resolutions
 from sync import choices, registry
 from sync.choices import ActivityKind
 from sync.clock import SyncNow
-from sync.fields.field_values import BoardContext, field_of
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
-from sync.merge import Action
 from sync.models import (
     ActivityLine,
     ApprovalRequest,
@@ -29,157 +26,18 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.activity_lines import MAX_ACTOR_LENGTH, REFILLS, fold_alike, is_of_deletion
+from sync.models.activity_lines import fold_alike
 from sync.models.records_and_items import approval_payload_key
-from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
-from sync.outbox.claim import Claim, Lease
+from sync.outbox.claim import Lease
 from sync.reconcile import pass_plan
-from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.restraints import new_clear_requests
-from sync.records import authors
+from sync.reconcile.settle.activity import PassHistory
+from sync.reconcile.settle.record import answered_values
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.words.message import Message
-
-_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
-
-
-def cause_of_claim(claim: Claim) -> dict[str, Any]:
-    """Return what led to a line of activity, as its `cause` stores it: the jobs, their causes, and who asked for it."""
-    cause: dict[str, Any] = {
-        "rows": [job.id for job in claim.jobs],
-        "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
-    }
-    if by := claim.payload.get("by"):
-        cause["by"] = str(by)
-    return cause
-
-
-def _needs_history(line: ActivityLine) -> bool:
-    """Whether the line is about somebody's edit in NPD, whose author has to be read."""
-    is_edit = line.kind in _NPD_EDIT_KINDS and REFILLS not in line.values
-    return is_edit or bool(line.values.get("overridden"))
-
-
-class PassHistory:
-    """The activity rows of one pass; NPD's history is read only for lines that need it."""
-
-    def __init__(
-        self, board: BoardContext, plans: Sequence[pass_plan.EntityPlan], batch_id: UUID, read_request_id: str
-    ) -> None:
-        model = board.model
-        self.people = board.settings.people
-        self.setup = board.link.setup or {}
-        self.plans = plans
-        self.batch_id = batch_id
-        self.read_request_id = read_request_id  # empty if Monday wasn't read
-        edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
-        self.users = authors.users_of(event for events in self.edits.values() for event in events)
-        with_deletion_lines = [
-            plan.id for plan in plans if any(is_of_deletion(line.kind, line.values) for line in plan.log)
-        ]
-        self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
-
-    def rows(self) -> list[ActivityLine]:
-        return [self._row(line, plan) for plan in self.plans for line in plan.log]
-
-    def _row(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
-        """Return the row of a line, with its actor and, as its cause, all that led to it."""
-        claim = plan.facts.claim
-        field_plan = plan.fields.get(line.key)
-        # An event without a column is about the whole item.
-        columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        new_events = plan.history.unchecked_events
-        rows = [row for row in new_events if row.event and (not columns or row.event.column_id in columns)]
-        events = [row.event for row in rows if row.event]
-        cause = cause_of_claim(claim) | {"events": [row.pk for row in rows]}
-        if field_plan is not None and field_plan.decision.reason:
-            cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
-        if self.read_request_id:
-            cause["read"] = self.read_request_id
-        request_id = self.read_request_id
-        actor = line.actor
-        intent = plan.write.open_intent
-        if intent is not None and line.kind != ActivityKind.PULL:
-            request_id = intent.request_id
-            cause |= {"intent": str(intent.pk), "alias": intent.alias}
-        if field_plan is not None:
-            editors, actor = self._editors(line, plan, field_plan, events)
-            cause |= editors
-        if line.kind == ActivityKind.RETURNED and not actor:
-            restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
-            actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
-        undo = ""  # that deleted the record
-        if is_of_deletion(line.kind, line.values) and (deletion := self.deletions.get(plan.id)):
-            actor = actor or deletion.by
-            undo = deletion.undo
-            if deletion.message:
-                cause["deletion"] = Message("quoted", quote=deletion.message)
-            elif deletion.request:
-                cause["act"] = deletion.request
-        if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
-            # A new item is the act of whoever asked for it, else of who saved the record last.
-            cause["made"] = True
-            actor = str(claim.payload.get("by") or line.actor)
-            if not actor:
-                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-                if act and choices.Cause.SAVE in plan.facts.causes:
-                    cause["act"] = act
-        # An approval or rejection is shown as one act with its result.
-        act_id = claim.payload.get(approval_payload_key(line.key)) or undo
-        row = copy(line)
-        row.entity_type = plan.record.entity_type()
-        row.entity_id = plan.id
-        row.actor = actor
-        row.batch_id = self.batch_id
-        row.request_id = request_id
-        row.cause = cause
-        # The undo's own entry says what was restored, or deleted.
-        row.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
-        row.fold_id = UUID(act_id) if act_id else None
-        return row
-
-    def _editors(
-        self,
-        line: ActivityLine,
-        plan: pass_plan.EntityPlan,
-        field_plan: pass_plan.FieldPlan,
-        events: Sequence[ItemEvent],
-    ) -> tuple[dict[str, Any], str]:
-        """Return the known editors of both sides, and the actor: for a value taken over, its editor."""
-        attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
-        actor = line.actor
-        editors: dict[str, Any] = {}
-        history = self.edits.get(plan.id, []) if _needs_history(line) else []
-        edit = authors.last_edit(history, attnames, self.users)
-        if edit is not None:
-            editors["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
-            if edit.is_undo:
-                editors["npd"]["undo"] = True
-            if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                actor = (self._set_up_by(plan, field_plan, edit) or edit.who)[:MAX_ACTOR_LENGTH]
-            # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
-            is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
-            if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
-                editors["act"] = edit.group_id
-        last = next((event for event in reversed(events) if event.user_id), None)
-        if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
-            editors["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
-            if last.happened_at is not None:
-                editors["monday"]["at"] = last.happened_at.isoformat()
-            if line.kind == ActivityKind.PULL:
-                actor = authors.monday_editor_name(last.user_id, self.people)
-        return editors, actor
-
-    def _set_up_by(self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan, edit: authors.LastEdit) -> str:
-        """Return who started the set-up that had an older edit sent to the item; empty if that sent nothing."""
-        is_saved = choices.Cause.SAVE in plan.facts.causes
-        if not self.setup or is_saved or field_plan.base is not None or plan.makes_item:
-            return ""
-        return str(self.setup["by"]) if edit.at < datetime.fromisoformat(self.setup["started"]) else ""
 
 
 class PassRun:
@@ -258,7 +116,7 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
 
 
 def store_approvals(
-    run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED

@@ -40,7 +40,7 @@ def _sends_no_empty_value(right: Wrong, field: Field) -> FieldDecision:
     "base_not_updated",
     "what both sides agreed on is not stored after a write",
     acts.edit_in_npd,
-    "sync.reconcile.changes:settle_fields",
+    "sync.reconcile.settle.record:settle_fields",
 )
 def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> None:
     base = plan.sync_state.base
@@ -70,5 +70,5 @@ plant(
     "pull_without_compare_and_set",
     "a pulled value is written over what was saved in NPD since it was read",
     drills.drill_saved_while_pulled,
-    "sync.reconcile.changes:still_holds",
+    "sync.reconcile.settle.record:still_holds",
 )(answer(True))

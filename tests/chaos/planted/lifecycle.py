@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.fields.field_bases import new_sync_state
 from sync.monday.board_items import Item
-from sync.reconcile.facts import RecordFacts, RecordHistory
+from sync.reconcile.facts import PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, answer, plant
@@ -17,9 +17,9 @@ from tests.chaos.planted import Wrong, answer, plant
     drills.drill_item_not_shown,
     "sync.reconcile.missing.identity:_take_own_item",
 )
-def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
+def _deletes(right: Wrong, facts: PassFacts, plan: RecordPlan, item: Item | None) -> None:
     if item is not None:
-        right(board, plan, item)
+        right(facts, plan, item)
     else:
         plan.record.delete()
         plan.end(Outcome.SETTLED)

@@ -9,6 +9,7 @@ from sync.merge import Field, Values
 from sync.models import Intent, MondayAccount
 from sync.monday.board_events import ItemEvent
 from sync.monday.board_items import Item, Reading
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, also_at, plant
@@ -20,12 +21,12 @@ from tests.chaos.planted import Wrong, also_at, plant
     drills.drill_forged,
     "sync.reconcile.missing.identity:_take_own_item",
 )
-def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
+def _believes_the_payload(right: Wrong, facts: PassFacts, plan: RecordPlan, item: Item | None) -> None:
     for stored in plan.history.unchecked_events:
         event = stored.event
         if item is not None and event is not None and event.column_id and isinstance(event.value, dict):
             item = _as_told(item, event)
-    right(board, plan, item)
+    right(facts, plan, item)
 
 
 def _as_told(item: Item, event: ItemEvent) -> Item:
@@ -46,8 +47,10 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
     drills.drill_echo_comes_late,
     "sync.reconcile.field_plan:_field_to_merge",
 )
-def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any) -> Field:
-    field: Field = right(plan, field_plan, *args, **more)
+def _takes_echoes_for_changes(
+    right: Wrong, facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any
+) -> Field:
+    field: Field = right(facts, plan, field_plan, *args, **more)
     columns = {stored.event.column_id for stored in plan.history.unchecked_events if stored.event}
     if field.base is None or field_plan.mapping.column_id not in columns:
         return field

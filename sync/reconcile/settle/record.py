@@ -1,0 +1,417 @@
+"""Compute what a pass writes into NPD for a record, from its plan, Monday's answer and the locked row.
+
+Implements, of docs/reference/merge/after-a-write.md:
+
+- W1, W2: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and what was
+  read
+- W8: after a write without effect the base stays as it was, and the value is sent once more
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import copy
+from datetime import datetime
+from typing import Any
+
+from conflicts.reports import KIND_UNDO
+from sync.choices import ActivityKind
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.acts import DELETE_RECORD
+from sync.kernel.triggers import BOOKKEEPING
+from sync.merge import Action
+from sync.models import ActivityLine, SyncedModel
+from sync.models.activity_lines import REFILLS, UNREPORTED
+from sync.models.records_and_items import SWALLOWED
+from sync.monday.board_items import Item
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.lag import MAX_SENDS
+from sync.monday.text_forms import name_invisible
+from sync.reconcile import our_writes, pass_plan, resolutions
+from sync.reconcile.board_filter import leave_out_after_write
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
+from sync.reconcile.field_plan import swallowed_reason
+from sync.reconcile.missing import removed_items
+from sync.records.authors import SYNC_ACTOR
+from sync.words.message import Message
+
+# Within this time Monday fills in values that it computes.
+RECHECK_SECONDS = 10
+
+_NOT_SHOWN = object()
+
+
+def settle_record(
+    facts: PassFacts,
+    plan: pass_plan.RecordPlan,
+    record: SyncedModel,
+    pause: str = "",
+    board_now: BoardContext | None = None,
+) -> None:
+    """Fill in what is written for a record, whose locked row this is.
+
+    `pause` is why nothing may be written any more; `board_now` has the board's current settings.
+    """
+    if pause and plan.writes_npd:
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
+    if reason := _why_outdated(plan, record, board_now):
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
+        return
+    settle_fields(plan, record, facts.now)
+    made = plan.write.item if plan.creates and plan.is_settled else None
+    if made is not None and npd_id_of(facts.board, made) == "":
+        # The next pass sends the NPD ID once more.
+        detail = Message("made_without_npd_id")
+        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
+    removed_items.settle_removed_item(facts.board, plan)
+    if plan.link_to not in (None, record.monday_id):
+        plan.values["monday_id"] = plan.link_to
+    plan.record = record
+    if plan.values:
+        plan.record = copy(record)
+        for name, value in plan.values.items():
+            setattr(plan.record, name, value)
+    if not plan.is_overtaken:
+        leave_out_after_write(facts.board, plan, plan.write.item)
+
+
+def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
+    """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
+    if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
+        return SETTINGS_CHANGED
+    if not plan.is_settled:
+        return ""
+    if board_now is not None:
+        is_by_policy = plan.removal is not None and bool(plan.act) and not plan.removal.is_chosen
+        taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
+        settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
+        is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
+        if is_mapped_otherwise or (is_by_policy and plan.act != board_now.link.removed_item_policy):
+            return SETTINGS_CHANGED
+    if not plan.act:
+        return ""
+    # Any field counts for a deletion, mapped or not.
+    names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
+    is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
+    is_overtaken = record.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
+    return CHANGED if is_overtaken else ""
+
+
+def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:
+    """Fill in the values, bases, remarks and lines about its fields; `record` has NPD's current values."""
+    sync_state = plan.sync_state
+    stored = sync_state.base
+    stored_remarks = sync_state.altered
+    sync_state.base = dict(stored)
+    # Without the remarks on values that NPD has no more.
+    sync_state.altered = {
+        key: entry
+        for key, entry in stored_remarks.items()
+        if key not in plan.fields or entry.get(SWALLOWED, plan.fields[key].local_raw) == plan.fields[key].local_raw
+    }
+    for key, field_plan in plan.fields.items():
+        has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
+        has_news = has_news or field_plan.sends_in_vain > 0
+        has_same_base = field_plan.base is stored.get(key)
+        if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
+            settle_field(plan, field_plan, record)
+    # Pages compare this time with that of a read, which may be older.
+    changed = {key for key, base in sync_state.base.items() if base != stored.get(key)}
+    # Where both sides agree again, what was sent in vain before that doesn't count any more.
+    agreed = {key for key, field_plan in plan.fields.items() if field_plan.decision.action is Action.NOTHING}
+    changed |= (stored_remarks.keys() - sync_state.altered.keys()) & sync_state.base.keys() & agreed
+    for key in changed:
+        sync_state.base[key] = {**sync_state.base[key], "at": read_at.isoformat()}
+
+
+def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
+    """Fill in what becomes of a field; `record` has NPD's current values.
+
+    Its line in the history comes before its base, because it tells of the former one.
+    """
+    answered_item = plan.write.item_of(field_plan.key)
+    item = answered_item or plan.item
+    if item is None or field_plan.blocked_code or field_plan.conflict or not field_plan.mapping.column_id:
+        if plan.item is not None:
+            _keep_base(plan, field_plan)
+        return
+    action = field_plan.decision.action
+    is_sent = field_plan.send_raw is not None and answered_item is not None
+    if is_sent and _is_swallowed(field_plan, item):
+        _settle_swallowed(plan, field_plan, record)
+    elif field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
+        _settle_undo(plan, field_plan, record, item, is_sent=is_sent)
+    elif action is Action.PULL or (action is Action.BOTH and is_sent):
+        _settle_pull(plan, field_plan, record, item, is_sent=is_sent)
+    elif action is Action.PUSH and is_sent:
+        _settle_push(plan, field_plan, record, item)
+    elif action is Action.AGREED:
+        _settle_agreed(plan, field_plan, record, item)
+    elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
+        _keep_base(plan, field_plan)
+        if field_plan.sends_in_vain:
+            plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.local_raw)
+        if field_plan.confirmed_entry is not None:
+            _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
+
+
+def _keep_base(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> None:
+    """Leave the field with the base that it had, or that our unanswered writes left."""
+    if field_plan.base is not None:
+        plan.sync_state.base[field_plan.key] = field_plan.base
+
+
+def _agree(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, item: Item, local: Any, remote: Any) -> None:
+    """Make these raw values the base, about which nothing needs a remark."""
+    plan.sync_state.base[field_plan.key] = field_bases.new_base(field_plan.mapping, item.id, local, remote)
+    plan.sync_state.altered.pop(field_plan.key, None)
+
+
+def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
+    """Note the value after a person's choice, if this pass applied one."""
+    if field_plan.resolved_conflict:
+        field_plan.applied[field_plan.resolved_kind] = value or None
+
+
+def _read_again(plan: pass_plan.RecordPlan, why: str) -> None:
+    if plan.is_settled:
+        plan.end(pass_plan.Outcome.DEFERRED, why, wait_seconds=RECHECK_SECONDS)
+
+
+def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
+    """Keep base and intent, because the answer doesn't show the value."""
+    _read_again(plan, Message("answer_without_value"))
+    plan.keeps_intent = True
+
+
+def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> bool:
+    """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
+    assert field_plan.write_raw is not None
+    if still_holds(record, field_plan.local_raw):
+        plan.values |= update_values(type(record), field_plan.write_raw)
+        return True
+    plan.is_overtaken = True
+    return False
+
+
+def _completed(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, raw: dict[str, Any]
+) -> Mapping[str, Any]:
+    """Return the value in a form that keeps its meaning, such as a phone number with its country code; NPD gets it."""
+    complete = field_plan.converter.completed(raw)
+    if complete == raw or not still_holds(record, raw):
+        return raw
+    plan.values |= update_values(type(record), complete)
+    return dict(complete)
+
+
+def _settle_undo(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
+) -> None:
+    """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
+    if field_plan.send_raw is not None and not is_sent:
+        return
+    if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
+        _leave_to_next_pass(plan)
+    elif field_plan.write_raw is None or _write(plan, field_plan, record):
+        assert field_plan.resolved_conflict is not None
+        base = field_plan.resolved_conflict.inverse[field_plan.key]["before"]["base"]
+        plan.sync_state.base.pop(field_plan.key, None)
+        plan.sync_state.base |= {field_plan.key: base} if base else {}
+        plan.sync_state.altered.pop(field_plan.key, None)
+        _note_applied(field_plan, "")
+
+
+def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
+    """Whether the item in Monday's answer shows that the value was not stored."""
+    answered_raw = _answered_value(field_plan, item)
+    if answered_raw is _NOT_SHOWN:
+        return False
+    return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
+
+
+def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
+    """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
+
+    A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
+    """
+    if field_plan.resolved_conflict is None:
+        if field_plan.write_raw is not None:
+            if not _write(plan, field_plan, record):
+                return
+            _log_pull(plan, field_plan, Message("way_pulled"))
+        field_plan.sends_in_vain += 1
+        plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.send_raw or {})
+    _keep_base(plan, field_plan)
+    if field_plan.sends_in_vain < MAX_SENDS:
+        _read_again(plan, Message("answer_not_stored"))
+
+
+def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
+    return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
+
+
+def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item) -> None:
+    """Make what was sent and what Monday answered the base, and note if Monday altered it."""
+    converter = field_plan.converter
+    answered_raw = _answered_value(field_plan, item)
+    if answered_raw is _NOT_SHOWN:
+        _leave_to_next_pass(plan)
+        return
+    send_raw = field_plan.send_raw or {}
+    sent_value = converter.canonical_local(send_raw)
+    stored_value = converter.canonical_remote(answered_raw)
+    before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
+    after = converter.display(sent_value)
+    _log_push(plan, field_plan, before, after)
+    _agree(plan, field_plan, item, _completed(plan, field_plan, record, send_raw), answered_raw)
+    if sent_value != stored_value:
+        is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
+        code = "stored_lossless" if is_lossless else "stored_differently"
+        stored_text = name_invisible(converter.display(stored_value))
+        reason = Message(code, sent=name_invisible(after), stored=stored_text)
+        plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
+    _note_applied(field_plan, after)
+
+
+def _settle_pull(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
+) -> None:
+    """Write the value, and make it and what was read, or answered, the base."""
+    if field_plan.write_raw is None:
+        return
+    answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
+    if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
+        _leave_to_next_pass(plan)
+    elif _write(plan, field_plan, record):
+        _log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
+        _agree(plan, field_plan, item, field_plan.write_raw, answered_raw)
+        _note_applied(field_plan, field_plan.display_local(field_plan.write_raw))
+
+
+def _settle_agreed(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item
+) -> None:
+    """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
+    remote_raw = field_plan.remote_raw
+    local_raw = field_plan.local_raw
+    if plan.creates:
+        remote_raw = _answered_value(field_plan, item)
+        if remote_raw is _NOT_SHOWN:
+            _leave_to_next_pass(plan)
+            return
+        converter = field_plan.converter
+        if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
+            _read_again(plan, Message("monday_filled_in"))
+            return
+    _agree(plan, field_plan, item, _completed(plan, field_plan, record, local_raw), remote_raw)
+    # A person may have chosen an empty value while the other side's column was replaced.
+    _note_applied(field_plan, field_plan.display_local(local_raw))
+
+
+def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
+    """Return the raw value in Monday's answer, or _NOT_SHOWN."""
+    try:
+        raw = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
+        field_plan.converter.canonical_remote(raw)
+    except UnknownValue:
+        return _NOT_SHOWN
+    return raw
+
+
+def answered_values(plan: pass_plan.EntityPlan) -> dict[str, Any]:
+    """Return the raw values of the sent fields in Monday's answer."""
+    answered = {}
+    for key, field_plan in plan.fields.items():
+        item = plan.write.item_of(key)
+        if field_plan.send_raw is not None and item is not None:
+            with suppress(UnknownValue):
+                answered[key] = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
+    return answered
+
+
+def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
+    """Return the raw values before and after a push, with which it can be undone; empty if they aren't known.
+
+    Before is the base's NPD half if Monday had not changed, else Monday's value.
+    """
+    converter = field_plan.converter
+    base = field_plan.base
+    remote_raw = field_plan.remote_raw
+    if remote_raw is None:
+        return {}
+    try:
+        if (
+            base
+            and not base.get(field_bases.AS_SENT)
+            and converter.canonical_remote(base["remote"]) == converter.canonical_remote(remote_raw)
+        ):
+            before = dict(base["local"])
+        else:
+            before = dict(converter.to_local(remote_raw, field_plan.local_raw))
+    except (AmbiguousSplit, UnknownValue, ValueError):
+        return {}
+    return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
+
+
+def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
+    """Add the history's line about a value that was written in NPD."""
+    if field_plan.resolved_conflict:
+        return  # a person's choice is in the history of its conflict already
+    values = {
+        "before": field_plan.display_local(field_plan.local_raw),
+        "after": field_plan.display_local(field_plan.write_raw),
+        "raw_before": dict(field_plan.local_raw),
+        "raw_after": dict(field_plan.write_raw or {}),
+    }
+    plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
+
+
+def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
+    """Add the history's line about a value that was sent to Monday."""
+    if field_plan.resolved_conflict:
+        return
+    key = field_plan.key
+    values = {"before": before, "after": after, **_values_of_push(field_plan)}
+    way = Message("way_sent")
+    reason = ""
+    actor = ""
+    # A column that was only missing for a time, or had another type, is no new one.
+    entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
+    is_new_column = entry.get("column", "") not in ("", field_plan.mapping.column_id)
+    if not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
+        reason = Message("its_column_was_replaced")
+        former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
+        if former == field_plan.local_raw:
+            # Nobody edited it.
+            actor = SYNC_ACTOR
+            way = Message("way_refilled")
+            values[REFILLS] = True
+        else:
+            # The edit replaced the former value, not the empty column.
+            raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
+            values |= {"before": field_plan.display_local(former), **raws}
+    if key in plan.doubts.lost_cells:
+        actor = SYNC_ACTOR
+        way = Message("way_filled_again")
+        values["reason"] = UNREPORTED
+    line = _transfer_line(field_plan, ActivityKind.PUSH, values, way, reason)
+    line.actor = actor
+    plan.add_lines(line)
+
+
+def _transfer_line(
+    field_plan: pass_plan.FieldPlan, kind: ActivityKind, values: dict[str, Any], way: Message, reason: str = ""
+) -> ActivityLine:
+    """Return the history's line about a value that one side got from the other; `way` says how, `reason` why."""
+    decision = field_plan.decision
+    sentence = Message(
+        "transfer",
+        label=field_plan.mapping.label,
+        after=values["after"],
+        before=values["before"],
+        way=way,
+        reason="" if decision.is_ordinary_pull else reason or decision.reason,
+    )
+    values = {**values, "overridden": decision.overrides}
+    return ActivityLine(kind=kind, sentence=sentence, key=field_plan.key, values=values)
