@@ -184,7 +184,9 @@ class SetupWizardMixin(PageAdmin):
         account = monday_account()
         region = lookups.phone_region()
         token = credentials.token_state()
-        is_stopped = account.needs_probe or account.waits_at(sync_now())
+        # A limit, or a stop of writes only, ends by itself and says nothing against the connection.
+        is_stopped = account.needs_probe
+        is_waiting = account.waits_at(sync_now()) and not is_stopped
         is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
         for_administrator = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
@@ -201,6 +203,7 @@ class SetupWizardMixin(PageAdmin):
             "for_administrator": [text for text in for_administrator if text],
             "connected_account": account if is_connected else None,
             "is_stopped": is_stopped and token.is_usable,
+            "waits_until": account.stopped_until if is_waiting and token.is_usable else None,
             "stop_reason": humanize.without_request_id(account.stop_reason),
             "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
             "phone_region": region,

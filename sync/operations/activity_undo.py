@@ -132,8 +132,8 @@ def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, str]:
 def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
     """Return the step of each line, for display; `undo_lines` checks each of them again."""
     rows = list(lines)
-    # References from records that the same undo deletes, or whose reference it puts back, don't count.
-    released = {row.entity_id for row in rows if is_creation(row)}
+    # References from records that the same undo has deleted, or whose reference it has put back, don't count.
+    released: set[UUID | None] = set()
     steps: dict[int, UndoStep] = {}
     # In the order of `undo_lines`.
     for entity_type, type_rows in sorted(grouped(rows, lambda row: row.entity_type).items()):
@@ -142,7 +142,7 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
             step = plan.step(row)
             steps[row.pk] = step
             relations = {field.name for field in registry.own_relations(type(step.record))} if step.record else set()
-            if not step.refusal and relations & step.restored_values.keys():
+            if not step.refusal and (step.deletes or relations & step.restored_values.keys()):
                 released.add(row.entity_id)
     return [steps[row.pk] for row in rows]
 

@@ -813,6 +813,16 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
     assert (ann.organization, Organization.objects.count()) == (None, 0)
 
 
+def test_an_undo_counts_no_organization_of_a_contact_that_it_keeps(browser: Client) -> None:
+    imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\nBob,bob@x.org,Orbit\n", create_missing="on")
+    Contact.objects.filter(name="Ann").update(role_title="Changed since")
+    undo = undo_address()
+    assert "Undo and delete 2 records" in browser.get(undo).content.decode()
+    answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
+    assert "2 records deleted." in answer
+    assert [contact.organization.name for contact in Contact.objects.all()] == ["Nova"]
+
+
 def test_an_undo_is_offered_only_to_who_may_delete_all_that_was_made(browser: Client) -> None:
     imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
     rights = {"view_activityline", "view_contact", "change_contact", "delete_contact"}

@@ -1,6 +1,7 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
 import os
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,10 @@ from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
 
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
+
+
+# A line of the plan about the direction or the rule of a field.
+MAPPING_CHANGE = re.compile(r"(?:Phone|Role|Notes|Email|Name): [\w ]+ → (?:Both ways|Sync off|Ask|NPD to Monday only)")
 
 
 def items_of(wizard: Wizard, board: str) -> dict[str, dict[str, Any]]:
@@ -85,6 +90,34 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert items_of(wizard, first) == before
     hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
     assert {hook["board_id"] for hook in hooks} == {copy}
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_another_board_keeps_each_fields_direction_and_rule_and_the_records_filter(
+    wizard: Wizard, is_new: bool
+) -> None:
+    first_board(wizard, "Ann")
+    chosen = {"direction_phone": "npd_to_monday", "rule_role_title": "npd_wins", "direction_notes": "none"}
+    wizard.change(records=[("email", "is_filled", "")], **chosen)
+    wizard.apply()
+    before = wizard_settings()
+    board = "new" if is_new else a_board(wizard.monday, "Bare", ("mail", "Email", "email"), ("notes", "Notes", "text"))
+    wizard.planned(board)
+    assert not MAPPING_CHANGE.findall(wizard.get("plan/"))
+    assert "Records where Email is filled" in wizard.get("plan/")
+    wizard.apply()
+    assert wizard_settings() == before
+
+    wizard.planned("new", direction_phone="bidirectional", column_role_title="")
+    assert MAPPING_CHANGE.findall(wizard.get("plan/")) == [
+        "Phone: NPD to Monday only → Both ways",
+        "Role: Both ways → Sync off",
+    ]
+
+
+def wizard_settings() -> tuple[Any, dict[str, tuple[str, str]]]:
+    link = BoardLink.objects.get(entity_type="contact")
+    return link.sync_filter, {mapping.key: (mapping.direction, mapping.rule) for mapping in link.mappings.all()}
 
 
 @pytest.mark.parametrize("is_edited", [False, True])

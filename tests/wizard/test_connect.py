@@ -1,5 +1,6 @@
 """The first step without a terminal: a token is entered, tested, encrypted, replaced and removed."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -111,6 +112,27 @@ def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, s
     assert MondayAccount.objects.get().stop_code == ""
     settings.MONDAY_API_KEY = "a-token-that-was-never-asked-for"
     assert not is_said()
+
+
+@pytest.mark.parametrize("limit", ["daily", "minute"])
+def test_a_limit_is_waited_for_and_the_token_stays_connected(bare: Wizard, limit: str) -> None:
+    bare.post("token/", token=bare.monday.token)
+    bare.monday.faults({"limit": limit, "retry_in": 600, "count": 50})
+    for page in (bare.post(), bare.get()):
+        assert "Not connected" not in page
+        assert "Waiting" in page
+        assert "Sync waits until" in page
+        assert "Connected. Your plan" in page
+        assert "Fix" not in page
+
+
+def test_calls_used_up_by_our_own_count_are_waited_for_too(bare: Wizard) -> None:
+    bare.post("token/", token=bare.monday.token)
+    now = sync_now()
+    ApiQuota.objects.update(points_limit=10, points=10, points_end=now + timedelta(minutes=1))
+    page = bare.post()
+    assert "Not connected" not in page
+    assert "Waiting" in page
 
 
 def test_a_test_finds_out_that_the_days_limit_was_raised(bare: Wizard) -> None:

@@ -18,7 +18,7 @@ from sync.limits import breaker, credentials, probes
 from sync.limits.metered_client import connector, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.account import AccountInfo, CheckResult, check_account
-from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
+from sync.monday.errors import NOT_AUTHENTICATED, PASSING_SCOPES, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.board_setup import refresh_users
 from sync.records import authors
 from sync.words.message import Message, of_error
@@ -50,6 +50,11 @@ class ConnectionTest:
     @property
     def is_ok(self) -> bool:
         return bool(self.checks) and all(check.level != "problem" for check in self.checks)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether nobody can fix its error: the same test may succeed later."""
+        return self.error is not None and self.error.scope in PASSING_SCOPES
 
 
 def test_stored_token(user: User) -> ConnectionTest:

@@ -29,7 +29,7 @@ from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.limits import metered_client
-from sync.models import BoardLink, FieldMapping
+from sync.models import BoardLink
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.text_forms import fold_title
@@ -231,13 +231,17 @@ class ChosenBoard:
 
     @property
     def mapping_changes(self) -> list[str]:
-        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; nothing for a new board."""
-        stored = stored_choices(self.choices.link)
+        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; on another board no columns."""
+        stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
+        is_other_board = stored is not None and stored.board_id != self.choices.board_id
         fields = stored.fields if stored else {}
         changes = []
         for mapping in self.spec.mappings:
             before = fields.get(mapping.key)
             after = self.choices.choice_of(mapping)
+            if before is not None and is_other_board:
+                direction = after.direction if after.is_synced else SyncDirection.NONE
+                after = FieldChoice(before.column, direction, after.rule)
             if before is None or before == after:
                 continue
             pairs = zip(self._words_of(before), self._words_of(after), strict=True)
@@ -418,7 +422,8 @@ def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) 
 def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mapping[str, str]) -> Choices:
     """Return the initial choices of a set-up: the stored settings, or what the board's columns suggest.
 
-    A field whose column was lost gets the column of its title, or a new one.
+    A field whose column was lost gets the column of its title, or a new one. On another board, each field keeps its
+    direction and rule, and the filter its conditions on records.
     """
     spec = registry.entity(entity_type)
     # A board with more items than NPD has records is where the records are to come from.
@@ -431,8 +436,12 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
         creates_records=board is None or has_more_items,
     )
     stored = stored_choices(choices.link)
+    left = None if stored else stored_choices(BoardLink.objects.filter(entity_type=entity_type).first())
     if stored is not None:
         choices = replace(stored, board_name=choices.board_name)
+    elif left is not None:
+        conditions = SyncFilter(SyncFilter.parse(left.sync_filter).records)
+        choices = replace(choices, sync_filter=conditions.to_json())
     fields = dict(choices.fields)
     chosen = ChosenBoard(choices, board, boards_by_type)
     unmapped = [mapping for mapping in spec.mappings if mapping.key not in fields]
@@ -443,6 +452,11 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
         likely = dict.fromkeys(relations, NEW_COLUMN) | likely
     for mapping in spec.mappings:
         choice = fields.setdefault(mapping.key, FieldChoice(likely.get(mapping.key, "")))
+        if left is not None and mapping.key in left.fields:
+            kept = left.fields[mapping.key]
+            is_new = kept.is_synced and not chosen.lacks_target(mapping)
+            column_id = choice.column or (NEW_COLUMN if is_new else "")
+            fields[mapping.key] = replace(kept, column=column_id)
         if mapping not in unmapped and chosen.column_problem(mapping):
             # Only by its title, because another column of its type holds something else.
             own = chosen.same_title_column(mapping)
@@ -458,14 +472,10 @@ def suggested_choices(spec: EntitySpec, board: Board, requested: Collection[str]
     such as "contact.organization".
     """
     choices = initial_choices(spec.entity_type, board, {})
-    # On another board, too, a field keeps its direction and rule.
-    stored = {mapping.key: mapping for mapping in FieldMapping.objects.filter(link__entity_type=spec.entity_type)}
     fields = {}
     for mapping in spec.mappings:
         choice = choices.choice_of(mapping)
         choice = replace(choice, column=choice.column or NEW_COLUMN)
-        if row := stored.get(mapping.key):
-            choice = replace(choice, direction=row.direction, rule=row.rule)
         is_requested = f"{spec.entity_type}.{mapping.key}" in requested
         if choice.column != NEW_COLUMN or is_requested or not mapping.optional:
             fields[mapping.key] = choice
