@@ -31,9 +31,8 @@ from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import EmptiedRelation, emptied_fields, emptied_relations
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
+from sync.reconcile.gather.record_facts import add_npd_edits, add_related, edited_by_time, read_facts, with_originals
 from sync.reconcile.missing import removed_items
-from sync.records import authors
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
 from sync.words.message import Message
@@ -240,18 +239,19 @@ class Gatherer:
             return
         self.add_hidden_items(facts)
         board = facts.board
-        items_by_id = facts.items.by_id
         pairs = _pairs(facts, plan.open_records)
         not_resting = [pair for pair in pairs if not pair.is_resting(board)]
-        linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
-        linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
-        removed = {pair: state for pair in linked_pairs if (state := removed_items.removed_state(board, pair))}
-        deleted = [deleted.compared_with(items_by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
+        removed = _removed_pairs(facts, plan.open_records)
+        deleted = [deleted.compared_with(facts.items.by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
         compared = [*not_resting, *removed, *deleted]
         with_emptied = [pair for pair in compared if any(emptied_fields(board, pair))]
         edited = edited_by_time(board, not_resting)
-        created = [pair for pair in not_resting if our_writes.lacks_base(board, pair)]
-        created = [pair for pair in created if our_writes.item_may_be_ours(board, pair)]
+        created = [
+            pair
+            for pair in not_resting
+            if our_writes.lacks_base(board, pair) and our_writes.item_may_be_ours(board, pair)
+        ]
+        # Rules may need all events about these, not only the last day's.
         asking = [*with_emptied, *edited, *created, *removed, *deleted]
         item_ids = {pair.item_id or pair.record.monday_id for pair in asking}
         item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
@@ -260,9 +260,7 @@ class Gatherer:
             item_facts.add_removals(facts, removed)
         if deleted:
             item_facts.add_named_records(board, deleted)
-        npd_edits = authors.latest_events(board.model, {pair.id for pair in edited})
-        for pair in edited:
-            pair.facts.npd_edits = npd_edits.get(pair.id, ())
+        add_npd_edits(board, edited)
         item_facts.add_identities(facts, plan.open_records, pairs)
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
@@ -357,6 +355,13 @@ def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass
             items += by_match_key.get(key, ()) if key else ()
         pairs += [plan.compared_with(item) for item in items if item is not None]
     return pairs
+
+
+def _removed_pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> dict[pass_plan.RecordPlan, str]:
+    """Return the plan of each record whose item was removed, with that item, and how it is gone."""
+    linked = [plan for plan in plans if plan.record.monday_id]
+    pairs = [plan.compared_with(facts.items.by_id.get(str(plan.record.monday_id))) for plan in linked]
+    return {pair: state for pair in pairs if (state := removed_items.removed_state(facts.board, pair))}
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

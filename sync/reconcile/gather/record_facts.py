@@ -41,6 +41,7 @@ from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
 from sync.reconcile.missing.questions import answers_of
 from sync.reconcile.resolutions import chosen_references
+from sync.records import authors
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of
 
@@ -102,41 +103,61 @@ def facts_of_records(
 ) -> list[RecordFacts]:
     """Return the facts about these records, including deleted ones, and their history."""
     entity_type = board.link.entity_type
-    ids = list(claims)
-    sync_states = {sync_state.entity_id: sync_state for sync_state in SyncMetadata.objects.of(entity_type, claims)}
+    sync_states = {
+        UUID(sync_state.entity_id): sync_state for sync_state in SyncMetadata.objects.of(entity_type, claims)
+    }
     for record_id in claims:
         # In a dry run, an item would become this record.
         is_planned = records[record_id]._state.adding and record_id not in tombstones
-        if is_planned or str(record_id) not in sync_states:
-            sync_states[str(record_id)] = new_sync_state(entity_type, record_id)
-            sync_states[str(record_id)].made_from_item = is_planned
+        if is_planned or record_id not in sync_states:
+            sync_states[record_id] = new_sync_state(entity_type, record_id)
+            sync_states[record_id].made_from_item = is_planned
+    item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
+    histories = _histories_of(board, now, item_ids, sync_states)
     conflicts = open_conflicts(entity_type, claims)
-    jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
-    with_failed_job = set(jobs.filter(status=choices.QueueStatus.FAILED).values_list("entity_id", flat=True))
     all_conflicts = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
     asked_items = {conflict.monday_item_id for conflict in all_conflicts if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model.objects.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
+    jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
+    with_failed_job = set(jobs.filter(status=choices.QueueStatus.FAILED).values_list("entity_id", flat=True))
+    return [
+        RecordFacts(
+            claim,
+            records[record_id],
+            sync_states[record_id],
+            histories[record_id],
+            conflicts=tuple(conflicts.get(record_id, ())),
+            has_failed_job=record_id in with_failed_job,
+            owned_items=owned,
+        )
+        for record_id, claim in claims.items()
+    ]
+
+
+def _histories_of(
+    board: BoardContext, now: datetime, item_ids: Mapping[UUID, str], sync_states: Mapping[UUID, SyncMetadata]
+) -> dict[UUID, RecordHistory]:
+    """Read our intents for these records, the events about their items, and their counted rewrites."""
     events_of_board = WebhookEvent.objects.filter(board_id=board.link.board_id)
     is_news = models.Q(processed_at=None) | models.Q(received_at__gt=SyncNow() - LONGEST_LAG)
     of_items = events_of_board.filter(item_id__any_of=list(filter(None, item_ids.values())))
     news = list(of_items.filter(is_news).order_by("id"))
-    events = events_by_item(event for event in news if event.processed_at is None)
+    unchecked = events_by_item(event for event in news if event.processed_at is None)
     # All intents count after a new event, or if there is no base, maybe because a create was never answered, or if
     # Monday answered writes without carrying them out.
     with_all_intents = [
         record_id
         for record_id, item_id in item_ids.items()
-        if item_id in events
+        if item_id in unchecked
         or not item_id
-        or any(SWALLOWED in entry for entry in sync_states[str(record_id)].altered.values())
-        or any(field_bases.base_of(sync_states[str(record_id)], mapping, item_id) is None for mapping in board.mapped)
+        or any(SWALLOWED in entry for entry in sync_states[record_id].altered.values())
+        or any(field_bases.base_of(sync_states[record_id], mapping, item_id) is None for mapping in board.mapped)
     ]
-    intents = _intents_of(claims, with_all_intents)
-    write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
+    intents = _intents_of(item_ids, with_all_intents)
+    write_loops = WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=list(item_ids))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {
         record_id: RecordHistory(
@@ -146,29 +167,17 @@ def facts_of_records(
             journal_days=board.settings.journal_days,
             loops={loop.key: loop for loop in loops.get(record_id, ())},
         )
-        for record_id in claims
+        for record_id in item_ids
     }
-    with_events = {item_ids[key] for key, history in histories.items() if history.ineffective_writes} | events.keys()
+    with_events = {item_ids[record_id] for record_id, history in histories.items() if history.ineffective_writes}
     with_events |= {event.item_id or "" for event in news}
     recent_events = events_of_board.filter(item_id__in=with_events, received_at__gt=SyncNow() - EVENT_WINDOW)
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
-    facts = []
-    for record_id, claim in claims.items():
-        item_id = item_ids[record_id]
+    for record_id, item_id in item_ids.items():
         # Unchecked events count however old they are.
-        by_id = {event.pk: event for event in (*recent.get(item_id, ()), *events.get(item_id, ()))}
-        facts.append(
-            RecordFacts(
-                claim,
-                records[record_id],
-                sync_states[str(record_id)],
-                replace(histories[record_id], events=tuple(by_id.values())),
-                conflicts=tuple(conflicts.get(record_id, ())),
-                has_failed_job=record_id in with_failed_job,
-                owned_items=owned,
-            )
-        )
-    return facts
+        events = {event.pk: event for event in (*recent.get(item_id, ()), *unchecked.get(item_id, ()))}
+        histories[record_id] = replace(histories[record_id], events=tuple(events.values()))
+    return histories
 
 
 def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, list[Intent]]:
@@ -189,6 +198,13 @@ def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -
     if not newest:
         return []
     return [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
+
+
+def add_npd_edits(board: BoardContext, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Add NPD's history of these records, which says when they were edited."""
+    npd_edits = authors.latest_events(board.model, {plan.id for plan in plans})
+    for plan in plans:
+        plan.facts.npd_edits = npd_edits.get(plan.id, ())
 
 
 def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
