@@ -263,7 +263,9 @@ class _FieldHistory:
 
         A write whose pass read long after the event didn't overwrite it: somebody else had replaced the value.
         """
-        effective = [write for write in self.writes if write.may_have_taken_effect]
+        # An edit that replaced our write came after it, as any edit does after its item was made.
+        earlier = [write for write in self.writes if write.is_create or write.is_replaced_by(event)]
+        effective = [write for write in self.writes if write.may_have_taken_effect and write not in earlier]
         after = [write for write in effective if write.until > event.at]
         # Monday's clock and ours may differ by seconds: if none ended after the event, the last just before it counts.
         just_before = [write for write in effective if event.at - merge.CLOCK_TOLERANCE < write.until <= event.at]

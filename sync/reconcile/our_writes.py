@@ -78,6 +78,7 @@ class OwnWrite:
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
+        self.is_create = is_create(intent)
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])

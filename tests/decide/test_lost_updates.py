@@ -31,6 +31,7 @@ from tests.decide.builders import (
     base,
     changed,
     contact,
+    created,
     deletion,
     draft,
     edit,
@@ -62,6 +63,7 @@ OUR_ECHO = edit("Boss", seconds=-59, **OURS)
 HASTY = edit("Theirs", seconds=-60.5)
 OVER_THEIRS = edit("Boss", "Theirs", seconds=-59, **OURS)
 FIRST_WRITE = wrote("Boss")
+MADE = created("Boss", item_id=builders.ITEM, state=IntentState.APPLIED)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,10 @@ FIRST_WRITE = wrote("Boss")
             id="read before the edit",
         ),
         pytest.param([edit("Theirs", "Boss", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
+        pytest.param(
+            [edit("Theirs", "Boss", seconds=-59.5)], [FIRST_WRITE], [], id="it replaced our write, whose event is late"
+        ),
+        pytest.param([edit("Theirs", seconds=-58)], [MADE], [], id="the item was edited seconds after we had made it"),
         pytest.param([edit("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
         pytest.param([HASTY], [wrote("Boss", "Theirs")], [], id="our pass had read the value"),
         pytest.param(

@@ -225,3 +225,19 @@ def test_nothing_is_made_for_people_whose_items_a_listing_lacks(wizard: Wizard, 
     assert len(wizard.monday.items()) == 2
     statuses = Contact.objects.exclude(name="Cleo").values_list("sync_status", flat=True)
     assert set(statuses) == {"synced" if emails else "conflict"}
+
+
+def test_a_listing_that_stays_short_stops_no_new_match_column_for_good(wizard: Wizard) -> None:
+    """Monday counts items that it doesn't list, such as those that the token's user may not see."""
+    board = a_board(wizard.monday, "CRM", ("work", "Work", "email"), ("home", "Home", "email"))
+    wizard.planned(board, creates_records="on", column_email="home")
+    wizard.apply()
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    an_item(wizard.monday, board, "Ann", work=mail("ann@x.org"))
+    wizard.monday.faults({"listing": "empty", "count": None})
+    wizard.change(column_email="work")
+    assert wizard.plan_shown() == {"held": 1}
+    assert "Monday lists only 0 of the board's 1 items" in wizard.get("plan/")
+    wizard.post("plan/", creates_anyway="contact")
+    wizard.plan()
+    wizard.apply()

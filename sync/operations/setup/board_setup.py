@@ -190,7 +190,7 @@ def _read_unlinked_items(
     column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
-    if link is not None and link.npd_id_column and not _may_hold(link, column):
+    if not lists_items(link, column):
         return None, []
     unreadable: dict[str, errors.MondayError] = {}
     pages = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}), unreadable)
@@ -214,6 +214,11 @@ def _unlinked_findings(
             values = {match_key: text if isinstance(text, str) else ""}
             findings.append(UnmatchedFinding(item.id, item.name, values=values))
     return findings
+
+
+def lists_items(link: BoardLink | None, match: BoardColumn) -> bool:
+    """Whether a set-up with this match column lists the board's items first; `link` is None for another board."""
+    return link is None or not link.npd_id_column or _may_hold(link, match)
 
 
 def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:

@@ -263,7 +263,7 @@ def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupListing, item
         npd_id_column = listing.board.link.npd_id_column
         reason = board_setup.reason_to_hold(plan.entity_type, chosen.choices.link, column, npd_id_column, items)
         plan.creates_held = Message("creates_held_by_plan", **reason.params) if reason else ""
-        if chosen.choices.link is None:
+        if board_setup.lists_items(chosen.choices.link, column):
             plan.creates_held = listing.problem or plan.creates_held
     listing.board.link.creates_held = plan.creates_held
 
