@@ -338,7 +338,8 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     converter = field_plan.converter
     base = field_plan.base
     remote_raw = field_plan.remote_raw
-    if remote_raw is None:
+    # An empty cell's raw value may be None too, but then there is a base.
+    if remote_raw is None and base is None:
         return {}
     try:
         if (
