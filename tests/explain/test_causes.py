@@ -9,7 +9,16 @@ from django.contrib.auth.models import User
 from npd.models import Contact
 from sync.admin.activity import actor_of
 from sync.clock import sync_now
-from sync.models import ActivityLine, BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import (
+    ActivityLine,
+    BoardLink,
+    FieldMapping,
+    Intent,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEvent,
+)
 from sync.models.activity_lines import reasons_of, triggers_of
 from sync.operations.activity_undo import plan_undo
 from sync.queue import push_record, retry_all
@@ -115,6 +124,20 @@ def test_an_edit_of_an_empty_field_can_be_undone(world: World) -> None:
     line = last(contact, "push")
     assert (line.values["raw_before"], line.values["raw_after"]) == ({"role_title": ""}, {"role_title": "Chair"})
     assert not plan_undo([line])[0].refusal
+
+
+def test_a_value_that_an_empty_cell_gets_first_is_no_edit_of_an_empty_field(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    ada = world.administrator("ada")
+    world.edit(contact, "role_title", "")
+    world.deliver()
+    SyncMetadata.objects.of("contact", [contact.pk]).update(base={})
+    world.run_pass(contact)
+    line = last(contact, "push")
+    acts = signed_in(ada).get(f"/admin/npd/contact/{contact.pk}/change/").context["activity"]
+    [act] = [act for act in acts["acts"] if any(shown.row.pk == line.pk for shown in act.lines)]
+    shown = next(shown for shown in act.lines if shown.row.pk == line.pk)
+    assert (shown.is_value, shown.offer.url, line.sentence.params["way"].code) == (False, "", "way_sent_to_empty")
 
 
 def test_a_new_item_is_the_act_of_who_saved_the_record_though_somebody_else_retried(world: World) -> None:
