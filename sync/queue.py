@@ -72,7 +72,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     """
     # A stop that may be over is probed at once.
     probes.try_again_after_commit()
-    board = availability.of(record.entity_type(), urgent=True)
+    board = availability.displayed(record.entity_type())
     if board.link is None or not board.is_set_up:
         raise ActionError(board.detail, code="not_configured")
     if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):

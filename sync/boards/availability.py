@@ -65,6 +65,12 @@ def of(entity_type: str, *, urgent: bool = False, reads: bool = False) -> BoardA
     return LimitFacts().availability(entity_type, urgent=urgent, reads=reads)
 
 
+def displayed(entity_type: str) -> BoardAvailability:
+    """Return a board as a person who clicked something sees it: stopped, too, while a probe is due."""
+    facts = LimitFacts()
+    return facts.for_display(facts.availability(entity_type, urgent=True))
+
+
 def readable_boards() -> Iterator[BoardLink]:
     """Yield the boards that can be read: set up, not paused, with quota left. A stop of writes doesn't matter."""
     for spec in registry.entities():
@@ -75,8 +81,7 @@ def readable_boards() -> Iterator[BoardLink]:
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why a person's requests about records of these types wait, or an empty text if they don't."""
-    facts = LimitFacts()
-    details = (facts.availability(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
+    details = (displayed(entity_type).detail for entity_type in sorted(set(entity_types)))
     reasons = " ".join(dict.fromkeys(filter(None, details)))
     return Message("it_waits" if number == 1 else "they_wait", why=reasons) if reasons else ""
 

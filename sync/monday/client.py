@@ -33,6 +33,14 @@ _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")  # unlike “current” or “dev”, which any version may answer
 _SHORTEST_SECRET = 6  # hiding a shorter text would hide words
 
+# What people are told of a failed connection, by its cause.
+_REASONS: Mapping[type[BaseException], str] = {
+    urllib3_errors.NameResolutionError: "its address was not found",
+    ConnectionRefusedError: "it was refused",
+    ssl.SSLCertVerificationError: "the certificate is not trusted",
+    requests.exceptions.ProxyError: "the proxy failed",
+}
+
 # Scopes of errors in executing a document: one alias of a mutation may fail while the others succeed.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
@@ -178,10 +186,10 @@ def transport_error(
     # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
     never_connected = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError)
     if never_connected or any(isinstance(cause, nothing_sent) for cause in _causes(error)):
-        return MondayError(errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})")
+        return MondayError(errors.UNREACHABLE, f"No connection to Monday could be made{_reason_of(error)}")
     if isinstance(error, requests.Timeout | urllib3_errors.ReadTimeoutError):
         return MondayError(errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id)
-    message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
+    message = f"The connection to Monday broke before the answer was complete{_reason_of(error)}"
     return MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
 
 
@@ -197,9 +205,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             pending += [getattr(cause, "reason", None), cause.__cause__, *cause.args]
 
 
-def _innermost_type(error: BaseException) -> str:
-    """Return the type of the innermost error, whose text could show addresses."""
-    return type(list(_causes(error))[-1]).__name__
+def _reason_of(error: BaseException) -> str:
+    """Return what is known of a failure, not in the innermost error's own text, which could show addresses."""
+    reasons = (_REASONS[type(cause)] for cause in _causes(error) if type(cause) in _REASONS)
+    return f": {reason}" if (reason := next(reasons, "")) else ""
 
 
 def _decode(body: bytes, status: int) -> dict[str, Any] | None:

@@ -540,7 +540,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             text, rest = first_phone(text, self._region_of(instance))
             others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
         if others:
-            self._leave_out(name, f"{humanize.quote(others)} stands beside the first one.")
+            self._leave_out(name, f"only the first one counts, so {humanize.quote(others)} isn't imported.")
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         return text

@@ -305,7 +305,9 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
 def _items_of(records: Sequence[SyncedModel]) -> str:
     """Return a phrase without a number, because a pass may ask about some of them instead."""
     return humanize.plural(
-        len(records), "Its item", Message("items_of_these", records=records[0]._meta.verbose_name_plural)
+        len(records),
+        f"The {records[0]._meta.verbose_name}'s item",
+        Message("items_of_these", records=records[0]._meta.verbose_name_plural),
     )
 
 

@@ -104,9 +104,9 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     assert consequence(synced) != archives
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
     selected = post_action(browser, "delete_selected", synced)
-    assert "Its item is deleted on Monday" in selected
+    assert "The contact's item is deleted on Monday" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
-    assert "Its item stays on Monday" in consequence(synced)
+    assert "The contact's item stays on Monday" in consequence(synced)
 
 
 @pytest.mark.parametrize(("limit", "waits"), [(2, False), (1, True)])

@@ -73,6 +73,14 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
     assert answer["reason_code"] == "board"
 
 
+def test_while_a_stopped_account_is_probed_nothing_is_said_to_be_sent_now(api: APIClient, contact: Contact) -> None:
+    stop = {"needs_probe": True, "stopped_until": "2020-01-01T00:00:00Z", "stop_code": "outage"}
+    MondayAccount.objects.update(**stop, stop_reason=said("Monday doesn't answer."))
+    answer = api.post(url_of(contact, "sync-to-monday")).json()
+    assert answer["message"].startswith("It waits: Monday doesn't answer.")
+    assert answer["reason_code"] == "board"
+
+
 def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APIClient, contact: Contact) -> None:
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note=said("Gone.")

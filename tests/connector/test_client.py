@@ -251,8 +251,15 @@ def test_a_redirect_is_not_followed_with_the_token(client: MondayClient) -> None
 )
 def test_a_transport_fault_tells_if_it_ran(client: MondayClient, fault: Exception, expected: errors.ErrorKind) -> None:
     responses.post(URL, body=fault)
-    with refusal(expected):
+    with refusal(expected) as caught:
         client.execute(MUTATION, {})
+    assert type(fault).__name__ not in str(caught.value)
+
+
+def test_a_refused_connection_is_said_in_words() -> None:
+    with refusal(errors.UNREACHABLE) as caught:
+        MondayClient("http://127.0.0.1:9/v2", TOKEN, version="2026-10").execute(QUERY, {})
+    assert "No connection to Monday could be made: it was refused." in str(caught.value)
 
 
 def test_an_answer_that_trickles_ends_at_the_timeout() -> None:

@@ -401,7 +401,7 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
         ("a@x.org;", "a@x.org", ""), ("a@x.org (work)", "a@x.org", ""), ("'a@x.org'", "a@x.org", ""),
         ("«a@x.org»", "a@x.org", ""), ("'a@x.org", "a@x.org", ""), ("\u202aa@x.org\u202c", "a@x.org", ""),
         ("nil; o'n@x.org.", "o'n@x.org", ""), ("a@x.org, A@x.org", "a@x.org", ""), ("a@ x.org", "", "valid email"),
-        ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” stands beside the first one. It is left out."),
+        ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” isn't imported. It is left out."),
     ],
 )  # fmt: skip
 def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
@@ -426,8 +426,8 @@ def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
         ("030 901820 Durchwahl 5", "+49 30 901820 ext. 5", ""), ("030 901820 poste 12", "+49 30 901820 ext. 12", ""),
         ("030 901820 (ext. 5)", "+49 30 901820 ext. 5", ""), ("4930901820.0", "+49 30 901820", ""),
         ("030 901820 [5]", "", "“030 901820 [5]” is not a phone number"),
-        ("030 901820 / 0171 1234567", "+49 30 901820", "“0171 1234567” stands beside"),
-        ("0171 1234567\n030 901820", "+49 171 1234567", "“030 901820” stands beside"),
+        ("030 901820 / 0171 1234567", "+49 30 901820", "only the first one counts, so “0171 1234567” isn't imported"),
+        ("0171 1234567\n030 901820", "+49 171 1234567", "only the first one counts, so “030 901820” isn't imported"),
     ],
 )  # fmt: skip
 def test_of_a_cell_with_a_phone_number_in_it_the_first_number_counts(
