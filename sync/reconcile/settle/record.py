@@ -370,7 +370,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     if field_plan.resolved_conflict:
         return
     key = field_plan.key
-    values = {"before": before, "after": after}
+    values: dict[str, Any] = {"before": before, "after": after}
     way = Message("way_sent")
     if before or field_plan.base is not None:
         values |= _values_of_push(field_plan)
