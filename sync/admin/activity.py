@@ -74,7 +74,8 @@ def _mark_of(row: ActivityLine) -> tuple[str, str]:
 def actor_of(row: ActivityLine) -> str:
     """Return who did something; for a conflict, the person who requested it."""
     requested_by = str(row.values.get("by") or "") if row.kind in activity_lines.REQUEST_KINDS else ""
-    return requested_by or row.actor or authors.SYNC_ACTOR
+    unnamed = authors.SOMEBODY_ON_MONDAY if row.kind == ActivityKind.PULL else authors.SYNC_ACTOR
+    return requested_by or row.actor or unnamed
 
 
 def name_actors(rows: Collection[Any]) -> None:

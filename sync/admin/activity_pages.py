@@ -176,7 +176,7 @@ class ActivityChangeList(TabbedChangeList):
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
         if ORDER_VAR not in self.params:
-            self.result_list.sort(key=lambda row: row.at, reverse=True)
+            self.result_list.sort(key=lambda row: row.happened_at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
         act_ids = {row.act_id for row in self.result_list if row.page_folded_count} - {None}
         states = activity_undo.undo_states(act_ids, request.user)
@@ -191,6 +191,9 @@ class ActivityChangeList(TabbedChangeList):
             row.page_sums_up = bool(summary)
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
+        # Acts on several pages would have to be read to be counted.
+        if not self.multi_page:
+            self.result_count = len(acts)
 
     def _summary_of(self, row: Any, files: Mapping[int, str]) -> str:
         """Return what an act did to all its records, if its first entry's sentence is about one of them only.
@@ -301,7 +304,14 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         context["refused_url"] = row.page_refused_url
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
-    moment = admin_base.time_column("at", "When")
+    @admin.display(description="When", ordering="at")
+    def moment(self, row: Any) -> SafeString | str:
+        """Return when the edit was made, and when it was synced if that was later."""
+        happened = admin_base.time_tag(row.happened_at, row.page_now)
+        if row.synced_at is None:
+            return happened
+        synced = humanize.short_time_element(row.synced_at)
+        return format_html('{} <span class="npd-muted">synced {}</span>', happened, synced)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

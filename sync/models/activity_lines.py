@@ -105,13 +105,21 @@ class ActivityLine(models.Model):
 
     @property
     def happened_at(self) -> datetime:
-        """When it happened on Monday, if a webhook said so; otherwise when the line was written."""
+        """When the value was edited, in NPD or as a webhook said; otherwise when the line was written."""
         moment = None
         if self.kind == ActivityKind.REMOVED:
             moment = self.values.get("at")
         elif self.kind == ActivityKind.PULL:
             moment = self.cause.get("monday", {}).get("at")
+        elif self.kind == ActivityKind.PUSH and self.cause.get("act"):
+            moment = self.cause.get("npd", {}).get("at")
         return datetime.fromisoformat(moment) if moment else self.at
+
+    @property
+    def synced_at(self) -> datetime | None:
+        """When an edit was synced, if that was more than a minute after it."""
+        is_late = self.kind in (ActivityKind.PUSH, ActivityKind.PULL) and self.at - self.happened_at > ACT_PAUSE
+        return self.at if is_late else None
 
     def __str__(self) -> str:
         return str(self.sentence)

@@ -345,12 +345,12 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def enqueue_items(
-    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
+    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None, by: str = ""
 ) -> None:
     """Write a pending job for each item: for its record, or for the item itself if it is unmatched.
 
     With the cause WEBHOOK, a pass makes no call if the base equals the inbox's values; with SWEEP it reads the item.
-    Items that are left alone get no job. `names` are names of items that may not be stored yet.
+    Items that are left alone get no job. `names` are names of items that may not be stored yet, `by` is who asked.
     """
     ids = sorted(set(item_ids))
     if not ids:
@@ -358,11 +358,11 @@ def enqueue_items(
     model = registry.entity(link.entity_type).model
     owners = dict(model.objects.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
     records = sorted(owners.values())
-    enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    job: dict[str, Any] = {"cause": cause, "priority": Priority.SWEEP, "payload": {"by": by} if by else None}
+    enqueue(link.entity_type, records, direction=QueueDirection.TO_NPD, **job)
     ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids, left_alone=True)
     without_record = sorted(set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True)))
-    wait = UNMATCHED_ITEM_WAIT_SECONDS
-    enqueue_unmatched(link.entity_type, without_record, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
+    enqueue_unmatched(link.entity_type, without_record, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS, **job)
     all_names = item_names(without_record) | dict(names or {})
     note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in without_record])
 

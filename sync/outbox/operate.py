@@ -45,7 +45,7 @@ _RETRIED = """
 _RETRY = """
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
-        coalesce(requests, '{{}}') || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s,
+        coalesce(requests, '{{}}') || {retried}, %(priority)s,
         causes | {person}, max_attempts, sync_now()
     FROM sync_queue LEFT JOIN (
         SELECT {key}, jsonb_object_agg(request.key, request.value ORDER BY id) AS requests
@@ -76,7 +76,7 @@ _RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", nul
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
         waits_for = '', priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
-        payload = payload || jsonb_build_object('by', %(by)s::text)
+        payload = payload
             || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
                 THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END
     WHERE id = ANY (%(ids)s)
@@ -98,7 +98,7 @@ def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
         for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
             if ids:
-                run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
+                run_sql(sql, {"ids": ids, "priority": int(priority)})
         run_sql(_NAME_RETRY, {"ids": failed})
         complete_unclaimed(failed, Message("retried_by", by=by))
         changed = [*failed, *pending]

@@ -463,9 +463,8 @@ class EntityPlan:
         self.add_lines(ActivityLine(kind=kind, sentence=sentence, key=key, actor=actor, values=values or {}))
 
     def add_lines(self, *lines: ActivityLine) -> None:
-        """Add lines to its history; the actor defaults to the person who asked for the pass."""
+        """Add lines to its history; settling names an actor that they lack."""
         for line in lines:
-            line.actor = line.actor or self.facts.claim.requested_by
             line.remote_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
 

@@ -47,6 +47,7 @@ _WAY_TEXTS = {"api": "by the API", UNDO_CAUSE: "by an undo", IMPORT_CAUSE: "by a
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
 _ON_MONDAY = " on Monday"
+SOMEBODY_ON_MONDAY = f"Somebody{_ON_MONDAY}"
 
 
 @dataclass(frozen=True)

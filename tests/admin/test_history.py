@@ -202,6 +202,7 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
     assert summaries == ["Resolution chosen: Email and Phone", "Email a → b and 2 more"]
+    assert "4 lines of activity" in words_of(page)
 
 
 def test_a_value_that_was_changed_again_offers_no_undo(browser: Client, world: dict[str, Any]) -> None:

@@ -1,15 +1,20 @@
 """Every decision says what led to it: whose edit, which row, which webhook, which call, which rule."""
 
+from datetime import timedelta
 from typing import Any
 
 import pghistory
 from django.contrib.auth.models import User
 
 from npd.models import Contact
+from sync.admin.activity import actor_of
+from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.activity_lines import reasons_of, triggers_of
-from sync.records.authors import SYNC_ACTOR
-from tests.support.people import api_of
+from sync.queue import push_record, retry_all
+from sync.records.authors import SYNC_ACTOR, last_edits
+from tests.admin.test_records import words_of
+from tests.support.people import api_of, signed_in
 from tests.support.world import TOM, World
 
 
@@ -69,6 +74,46 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     webhook, _job, read = triggers_of(line)
     assert webhook == f"webhook #{event.pk}"
     assert read == f"Monday read [Monday request {line.request_id}]"
+
+
+def test_who_has_a_record_synced_or_a_job_retried_is_no_author_of_what_others_edited(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    for click in (
+        lambda: push_record(contact, "admin"),
+        lambda: retry_all(SyncQueue.objects.filter(entity_id=contact.pk), "admin"),
+    ):
+        number = ActivityLine.objects.count()
+        world.edit(contact, "role_title", f"Chair {number}")  # its webhook doesn't come
+        with pghistory.context(cause="api"):
+            Contact.objects.filter(pk=contact.pk).update(notes=f"new {number}")
+        click()
+        world.work()
+        pull, push = last(contact, "pull"), last(contact, "push", "notes")
+        assert (pull.actor, actor_of(pull), push.actor) == ("", "Somebody on Monday", "api")
+        assert last_edits(Contact.objects.get(), ["role_title"])["role_title"].who != "admin"
+
+
+def test_an_edit_that_waited_keeps_its_time_beside_the_time_at_which_it_was_synced(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    ada = world.administrator("ada")
+    assert api_of(ada).patch(f"/api/v1/contacts/{contact.pk}/", {"role_title": "Chair"}).status_code == 200
+    edited_at = sync_now()
+    world.work(minutes=20)
+    browser = signed_in(ada)
+    pages = (browser.get("/admin/sync/activityline/"), browser.get(f"/admin/npd/contact/{contact.pk}/change/"))
+    line = last(contact, "push")
+    assert abs(line.happened_at - edited_at) < timedelta(minutes=1)
+    assert line.synced_at == line.at > edited_at + timedelta(minutes=19)
+    assert [", synced" in words_of(page.content.decode()) for page in pages] == [False, True]
+    assert "20 minutes ago synced" in words_of(pages[0].content.decode())
+
+
+def test_a_new_item_is_the_act_of_who_saved_the_record_though_somebody_else_retried(world: World) -> None:
+    with pghistory.context(cause="api"):
+        contact = world.contact("Ann")
+    retry_all(SyncQueue.objects.filter(entity_id=contact.pk), "admin")
+    world.work()
+    assert last(contact, "create", "").actor == "api"
 
 
 def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None:

@@ -146,6 +146,20 @@ def test_a_value_that_the_new_board_lacks_is_sent_by_who_started_the_set_up(wiza
     assert line.actor == ("api" if is_edited else wizard.person.get_username())
 
 
+def test_all_that_a_set_up_makes_is_one_act_of_who_started_it(wizard: Wizard) -> None:
+    for name, cause in (("Ann", "demo"), ("Bob", "sync"), ("Cleo", "api"), ("Dan", "import"), ("Ed", "demo")):
+        with pghistory.context(cause=cause):
+            Contact.objects.create(name=name, email=f"{name}@x.org".lower())
+    items = [{"name": name, "mail": mail(f"{name}@x.org".lower())} for name in ("Ed", "Eve", "Fay", "Gil")]
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    wizard.apply()
+    wizard.settle()
+    assert Contact.objects.filter(sync_status="synced").count() == 8
+    made = ActivityLine.objects.filter(kind="create")
+    assert (made.count(), set(made.values_list("actor", flat=True))) == (7, {"dora"})
+    assert made.filter(folded=False).count() == 1
+
+
 def test_an_item_with_the_npd_id_is_linked_before_one_that_only_has_the_same_email(wizard: Wizard) -> None:
     copy = duplicated(wizard, first_board(wizard, "Ann", "Bob"))
     own = {item["name"]: item_id for item_id, item in items_of(wizard, copy).items()}

@@ -176,7 +176,7 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
         item_links.link_chosen(link, setup["links"], by=setup["by"])
         item_links.mark_unplanned(link, setup["unplanned_records"], setup["unplanned_items"])
         item_links.request_new(link, setup["new_items"], setup["new_records"], by=setup["by"])
-        enqueue_items(link, items.keys(), cause=Cause.SWEEP, names=items)
+        enqueue_items(link, items.keys(), cause=Cause.SWEEP, names=items, by=setup["by"])
     return outcome
 
 

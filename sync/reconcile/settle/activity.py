@@ -11,7 +11,7 @@ from sync.choices import ActivityKind
 from sync.fields.field_values import BoardContext, field_of
 from sync.merge import Action
 from sync.models import ActivityLine, Intent
-from sync.models.activity_lines import MAX_ACTOR_LENGTH, REFILLS, is_of_deletion
+from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, is_of_deletion
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox.claim import Claim
@@ -20,6 +20,9 @@ from sync.records import authors
 from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
+
+# What a person's request does. Other lines have authors of their own, whoever asked for the pass.
+_REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -37,6 +40,11 @@ def _needs_history(line: ActivityLine) -> bool:
     """Whether the line is about somebody's edit in NPD, whose author has to be read."""
     is_edit = line.kind in _NPD_EDIT_KINDS and REFILLS not in line.values
     return is_edit or bool(line.values.get("overridden"))
+
+
+def _is_first_sync(plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan) -> bool:
+    """Whether a field's value is sent for the first time, without an edit."""
+    return field_plan.base is None and choices.Cause.SAVE not in plan.facts.causes
 
 
 class PassHistory:
@@ -62,9 +70,11 @@ class PassHistory:
     def rows(self) -> list[ActivityLine]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
+    def _row(self, planned: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
         """Return the row of a line, with its actor and, as its cause, all that led to it."""
-        field_plan = plan.fields.get(line.key)
+        field_plan = plan.fields.get(planned.key)
+        line = copy(planned)
+        line.actor = planned.actor or self._requested_by(planned, plan, field_plan)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         new_events = plan.history.unchecked_events
@@ -93,17 +103,26 @@ class PassHistory:
             cause |= {"act": act} if act else {}
         # An approval or rejection is shown as one act with its result.
         act_id = plan.facts.claim.payload.get(approval_payload_key(line.key)) or undo
-        row = copy(line)
-        row.entity_type = plan.record.entity_type()
-        row.entity_id = plan.id
-        row.actor = actor
-        row.batch_id = self.batch_id
-        row.request_id = intent.request_id if intent else self.read_request_id
-        row.cause = cause
+        line.entity_type = plan.record.entity_type()
+        line.entity_id = plan.id
+        line.actor = actor
+        line.batch_id = self.batch_id
+        line.request_id = intent.request_id if intent else self.read_request_id
+        line.cause = cause
         # The undo's own entry says what was restored, or deleted.
-        row.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
-        row.fold_id = UUID(act_id) if act_id else None
-        return row
+        line.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
+        line.fold_id = UUID(act_id) if act_id else None
+        return line
+
+    def _requested_by(
+        self, line: ActivityLine, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan | None
+    ) -> str:
+        """Return who asked for what a line says; empty if they only had others' edits synced."""
+        claim = plan.facts.claim
+        is_requested = line.kind in _REQUESTED_KINDS or approval_payload_key(line.key) in claim.payload
+        if line.kind == ActivityKind.PUSH and field_plan is not None:
+            is_requested |= _is_first_sync(plan, field_plan)
+        return claim.requested_by if is_requested else ""
 
     def _cause(
         self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan | None, intent: Intent | None
@@ -120,10 +139,14 @@ class PassHistory:
 
     def _maker(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> tuple[str, str]:
         """Return whose act a new item is, with its group id: whoever asked for it, else who saved the record last."""
-        if actor := plan.facts.claim.requested_by or line.actor:
+        is_saved = choices.Cause.SAVE in plan.facts.causes
+        if not is_saved and (actor := plan.facts.claim.requested_by or line.actor):
             return actor, ""
-        author, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-        return author, act if choices.Cause.SAVE in plan.facts.causes else ""
+        history = self.edits.get(plan.id, ())
+        if history and (starter := self._set_up_by(history[0].pgh_created_at)):
+            return starter, ""
+        author, act = authors.last_author(history, self.users)
+        return author or line.actor, act if is_saved else ""
 
     def _editors(
         self,
@@ -143,7 +166,8 @@ class PassHistory:
             if edit.is_undo:
                 editors["npd"]["undo"] = True
             if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                actor = (self._set_up_by(plan, field_plan, edit) or edit.who)[:MAX_ACTOR_LENGTH]
+                starter = self._set_up_by(edit.at) if _is_first_sync(plan, field_plan) else ""
+                actor = (starter or edit.who)[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
             if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
@@ -157,9 +181,7 @@ class PassHistory:
                 actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor
 
-    def _set_up_by(self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan, edit: authors.LastEdit) -> str:
-        """Return who started the set-up that had an older edit sent to the item; empty if that sent nothing."""
-        is_saved = choices.Cause.SAVE in plan.facts.causes
-        if not self.setup or is_saved or field_plan.base is not None or plan.makes_item:
-            return ""
-        return str(self.setup["by"]) if edit.at < datetime.fromisoformat(self.setup["started"]) else ""
+    def _set_up_by(self, edited_at: datetime) -> str:
+        """Return who started a set-up of the board after this time; empty for nobody."""
+        is_older = self.setup and edited_at < datetime.fromisoformat(self.setup["started"])
+        return str(self.setup["by"]) if is_older else ""
