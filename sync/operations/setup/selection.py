@@ -232,8 +232,8 @@ class ChosenBoard:
     @property
     def one_way_fields(self) -> list[tuple[str, str]]:
         """The labels of the fields that are synced one way, each with the side whose value counts."""
-        directions = [(mapping.label, self.choices.choice_of(mapping).direction) for mapping in self.synced]
-        sources = {SyncDirection.NPD_TO_MONDAY: "NPD", SyncDirection.MONDAY_TO_NPD: "Monday"}
+        directions = [(mapping.label, str(self.choices.choice_of(mapping).direction)) for mapping in self.synced]
+        sources: dict[str, str] = {SyncDirection.NPD_TO_MONDAY: "NPD", SyncDirection.MONDAY_TO_NPD: "Monday"}
         return [(label, sources[direction]) for label, direction in directions if direction in sources]
 
     @property
