@@ -192,7 +192,9 @@ class ShownLine:
             self.sentence = f"{deletion} {self.sentence}"
         self.is_unsent = bool(row.values.get("unsent"))  # an edit that waits to be sent
         has_values = row.kind == ActivityKind.CONFLICT_SETTLED or not row.values.keys().isdisjoint(("before", "after"))
-        self.is_value = bool(row.key) and not row.is_refill and has_values
+        # A value that was sent to an empty cell first wasn't empty in NPD before.
+        is_copy = row.kind == ActivityKind.PUSH and not row.values.get("before") and "raw_before" not in row.values
+        self.is_value = bool(row.key) and not row.is_refill and has_values and not is_copy
         self.before = str(row.values.get("before") or "")
         self.after = str(row.values.get("after") or "")
         if row.kind == ActivityKind.CONFLICT_SETTLED:
@@ -213,13 +215,13 @@ class ActLines:
         self.lines = lines
         self.offer = offer
         # The main line: the creation of an item comes before its values.
-        self.line = next((line for line in lines if not line.is_value), lines[0])
+        self.line = min(lines, key=lambda line: (line.is_value, bool(line.label)))
         self.others = len(lines) - 1
         self.more = f"{self.others} more" if self.others else ""
         # The name of the file that an import read; empty for other acts.
         self.imported_file = str(row.cause.get("file", ""))
         # The labels of the fields that the act's words are about, if there are several.
-        labels = [line.label for line in lines if line.label and not line.is_value]
+        labels = [line.label for line in lines if self.line.label and line.label and not line.is_value]
         self.labels = humanize.join_first(labels) if len(labels) > 1 else ""
         self.is_unsent = any(line.is_unsent for line in lines)
 

@@ -263,9 +263,10 @@ class _FieldHistory:
 
         A write whose pass read long after the event didn't overwrite it: somebody else had replaced the value.
         """
-        # An edit that replaced our write came after it, as any edit does after its item was made.
-        earlier = [write for write in self.writes if write.is_create or write.is_replaced_by(event)]
-        effective = [write for write in self.writes if write.may_have_taken_effect and write not in earlier]
+        # An edit that replaced our write came after it, but not after later ones; any edit comes after its item.
+        replaced = next((write for write in self.writes if write.is_replaced_by(event)), None)
+        later = [write for write in self.writes if not write.is_create and write is not replaced]
+        effective = [write for write in later if write.may_have_taken_effect]
         after = [write for write in effective if write.until > event.at]
         # Monday's clock and ours may differ by seconds: if none ended after the event, the last just before it counts.
         just_before = [write for write in effective if event.at - merge.CLOCK_TOLERANCE < write.until <= event.at]

@@ -43,6 +43,7 @@ TEMPLATES: Mapping[str, str] = {
     # Values that moved.
     "transfer": "{label} “{after}”[[ (was “{before}”)]] {way}[[: {reason}]].",
     "way_sent": "sent to Monday",
+    "way_sent_to_empty": "sent to Monday's empty cell",
     "way_refilled": "filled into the new column",
     "way_filled_again": "filled in again on Monday",
     "way_pulled": "updated from Monday",

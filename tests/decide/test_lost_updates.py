@@ -90,6 +90,12 @@ MADE = created("Boss", item_id=builders.ITEM, state=IntentState.APPLIED)
         pytest.param(
             [edit("Theirs", "Boss", seconds=-59.5)], [FIRST_WRITE], [], id="it replaced our write, whose event is late"
         ),
+        pytest.param(
+            [edit("Theirs", "Boss", seconds=-60.5)],
+            [wrote("Boss", seconds=-63), FIRST_WRITE],
+            ["Theirs"],
+            id="it replaced our first write, and our second one, of the same value, went over it",
+        ),
         pytest.param([edit("Theirs", seconds=-58)], [MADE], [], id="the item was edited seconds after we had made it"),
         pytest.param([edit("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
         pytest.param([HASTY], [wrote("Boss", "Theirs")], [], id="our pass had read the value"),

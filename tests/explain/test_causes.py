@@ -9,8 +9,18 @@ from django.contrib.auth.models import User
 from npd.models import Contact
 from sync.admin.activity import actor_of
 from sync.clock import sync_now
-from sync.models import ActivityLine, BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import (
+    ActivityLine,
+    BoardLink,
+    FieldMapping,
+    Intent,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEvent,
+)
 from sync.models.activity_lines import reasons_of, triggers_of
+from sync.operations.activity_undo import plan_undo
 from sync.queue import push_record, retry_all
 from sync.records.authors import SYNC_ACTOR, last_edits
 from tests.admin.test_records import words_of
@@ -106,6 +116,28 @@ def test_an_edit_that_waited_keeps_its_time_beside_the_time_at_which_it_was_sync
     assert line.synced_at == line.at > edited_at + timedelta(minutes=19)
     assert [", synced" in words_of(page.content.decode()) for page in pages] == [False, True]
     assert "20 minutes ago synced" in words_of(pages[0].content.decode())
+
+
+def test_an_edit_of_an_empty_field_can_be_undone(world: World) -> None:
+    contact = world.linked(role_title="")
+    world.save(contact, role_title="Chair")
+    line = last(contact, "push")
+    assert (line.values["raw_before"], line.values["raw_after"]) == ({"role_title": ""}, {"role_title": "Chair"})
+    assert not plan_undo([line])[0].refusal
+
+
+def test_a_value_that_an_empty_cell_gets_first_is_no_edit_of_an_empty_field(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    ada = world.administrator("ada")
+    world.edit(contact, "role_title", "")
+    world.deliver()
+    SyncMetadata.objects.of("contact", [contact.pk]).update(base={})
+    world.run_pass(contact)
+    line = last(contact, "push")
+    acts = signed_in(ada).get(f"/admin/npd/contact/{contact.pk}/change/").context["activity"]
+    [act] = [act for act in acts["acts"] if any(shown.row.pk == line.pk for shown in act.lines)]
+    shown = next(shown for shown in act.lines if shown.row.pk == line.pk)
+    assert (shown.is_value, shown.offer.url, line.sentence.params["way"].code) == (False, "", "way_sent_to_empty")
 
 
 def test_a_new_item_is_the_act_of_who_saved_the_record_though_somebody_else_retried(world: World) -> None:

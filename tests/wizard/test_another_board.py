@@ -146,6 +146,18 @@ def test_a_value_that_the_new_board_lacks_is_sent_by_who_started_the_set_up(wiza
     assert line.actor == ("api" if is_edited else wizard.person.get_username())
 
 
+def test_the_line_of_another_board_names_both_by_number_and_each_column(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann")
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
+    other = duplicated(wizard, first)
+    wizard.planned(other, creates_records="on")
+    wizard.apply()
+    line = str(ActivityLine.objects.filter(kind="settings").latest("id"))
+    assert f"Board: “First ({first})” → “Copy ({other})”" in line
+    assert "Role: “Role”" in line
+    assert "Create records" not in line
+
+
 def test_all_that_a_set_up_makes_is_one_act_of_who_started_it(wizard: Wizard) -> None:
     for name, cause in (("Ann", "demo"), ("Bob", "sync"), ("Cleo", "api"), ("Dan", "import"), ("Ed", "demo")):
         with pghistory.context(cause=cause):

@@ -58,7 +58,9 @@ def test_what_a_set_up_changes_of_a_board_is_in_the_activity_by_its_person(wizar
     assert settings_lines() == []
     wizard.apply()
     [(actor, first)] = settings_lines()
-    assert (actor, first.rstrip(".")) == ("dora", "The board “Contacts”: Board: empty → “CRM”")
+    board = BoardLink.objects.get(entity_type="contact").board_id
+    assert (actor, first.partition("; ")[0]) == ("dora", f"The board “Contacts”: Board: empty → “CRM ({board})”")
+    assert "; Role: “Role”" in first
     wizard.change(rule_phone="npd_wins", direction_role_title="npd_to_monday", records=[("email", "is_filled", "")])
     wizard.apply()
     assert settings_lines()[1][1] == (
@@ -67,7 +69,7 @@ def test_what_a_set_up_changes_of_a_board_is_in_the_activity_by_its_person(wizar
     )
     wizard.planned("new")
     wizard.apply()
-    assert settings_lines()[2][1].startswith("The board “Contacts”: Board: “CRM” → “Contacts”")
+    assert settings_lines()[2][1].startswith(f"The board “Contacts”: Board: “CRM ({board})” → “Contacts (")
 
 
 def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizard: Wizard) -> None:

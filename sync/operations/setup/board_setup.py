@@ -366,10 +366,11 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
 
 
 def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> None:
-    """Log what a person's choices change of the stored settings; those of another board don't count."""
+    """Log what a person's choices change of the stored settings, and all columns of another board."""
     assert chosen.board is not None
     after = chosen.choices
-    before = selection.stored_choices(after.link) or selection.Choices(link.entity_type, "", "", {})
+    before = selection.stored_choices(link if link.board_id else None)
+    before = before or selection.Choices(link.entity_type, "", "", {})
     labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
 
     def words_of(choices: selection.Choices) -> dict[str, str]:
@@ -382,9 +383,10 @@ def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> Non
 
     words_before = words_of(before)
     changes: list[str] = []
-    if not before.board_id:
-        name_before = link.shape.get("name") or link.board_id
-        changes.append(Message("setting", label="Board", before=name_before, after=chosen.board.name))
+    if before.board_id != chosen.board.id:
+        name_before = f"{link.shape.get('name', '')} ({link.board_id})".strip() if link.board_id else ""
+        name = f"{chosen.board.name} ({chosen.board.id})"
+        changes += [Message("setting", label="Board", before=name_before, after=name), *chosen.columns_in_words]
     for label, words in words_of(after).items():
         if words != words_before[label]:
             changes.append(Message("setting", label=label, before=words_before[label], after=words))

@@ -244,7 +244,7 @@ class ChosenBoard:
         fields = stored.fields if stored else {}
         changes = []
         for mapping in self.spec.mappings:
-            before = fields.get(mapping.key)
+            before = fields.get(mapping.key) or (FieldChoice() if fields else None)
             after = self.choices.choice_of(mapping)
             if before is not None and is_other_board:
                 direction = after.direction if after.is_synced else SyncDirection.NONE
@@ -255,6 +255,11 @@ class ChosenBoard:
             changed = [f"{words} → {new_words}" for words, new_words in pairs if words != new_words]
             changes.append(f"{mapping.label}: {', '.join(changed) or 'another column of this title'}")
         return changes
+
+    @property
+    def columns_in_words(self) -> list[str]:
+        """The column of each synced field, such as “Role: “Title””."""
+        return [f"{mapping.label}: {self._words_of(self.choices.choice_of(mapping))[0]}" for mapping in self.synced]
 
     def _words_of(self, choice: FieldChoice) -> tuple[str, str, str]:
         column = self.columns.get(choice.column)

@@ -338,8 +338,6 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     converter = field_plan.converter
     base = field_plan.base
     remote_raw = field_plan.remote_raw
-    if remote_raw is None:
-        return {}
     try:
         if (
             base
@@ -372,8 +370,12 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     if field_plan.resolved_conflict:
         return
     key = field_plan.key
-    values = {"before": before, "after": after, **_values_of_push(field_plan)}
+    values: dict[str, Any] = {"before": before, "after": after}
     way = Message("way_sent")
+    if before or field_plan.base is not None:
+        values |= _values_of_push(field_plan)
+    elif not plan.makes_item:
+        way = Message("way_sent_to_empty")
     reason = ""
     actor = ""
     # A column that was only missing for a time, or had another type, is no new one.
