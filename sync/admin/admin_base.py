@@ -155,10 +155,10 @@ def kinds_on_home(user: Any) -> attention.ShownKinds:
 
 
 def counts_of(request: HttpRequest) -> dict[attention.Kind, int]:
-    """Return the numbers of stops and of what Home lists for this person, counted once a request."""
+    """Return the numbers of stops and of the groups that Home lists for this person, counted once a request."""
     if not hasattr(request, "attention_counts"):
         kinds = kinds_on_home(request.user).kinds | {attention.Kind.STOP}
-        request.attention_counts = attention.counts(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
+        request.attention_counts = attention.group_counts(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
     counts: dict[attention.Kind, int] = request.attention_counts  # type: ignore[attr-defined]
     return counts
 

@@ -94,7 +94,7 @@ def _mark_of_minute(minute: datetime) -> datetime:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
-    """Return the state; `things` is the number of entries that need this person."""
+    """Return the state; `things` is the number of groups that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_setup_running(link) for link in overview.links.values()):
@@ -491,7 +491,7 @@ def _row(
 def _others_sentence(request: HttpRequest) -> str:
     """Return how many more things need only other people."""
     kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
-    things = sum(attention.counts(kinds_of_others).values())
+    things = sum(attention.group_counts(kinds_of_others).values())
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
@@ -504,7 +504,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
     counts = admin_base.counts_of(request)
     things = sum(counts[kind] for kind in shown.kinds)
-    listed = sum(box.group.number for box in boxes if box.group.needs_somebody)
+    listed = sum(box.group.needs_somebody for box in boxes)
     is_loading = any(board.first_load for board in boards)
     shows_calls = not overview.no_token_reason and (is_loading or overview.quota.is_low)
     is_paused = all(board.is_paused for board in overview.displayed_boards)

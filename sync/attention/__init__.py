@@ -334,8 +334,17 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
 
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
     """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
+    return _counts(shown, models.Count("pk"))
+
+
+def group_counts(shown: ShownKinds) -> dict[Kind, int]:
+    """Return the number of groups of each kind, as `counts` does: one decision is one thing."""
+    return _counts(shown, models.Count("cause", distinct=True))
+
+
+def _counts(shown: ShownKinds, number: models.Count) -> dict[Kind, int]:
     by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
-    counted = dict(by_kind.annotate(number=models.Count("pk")))
+    counted = dict(by_kind.annotate(number=number))
     return {kind: counted.get(kind.value, 0) for kind in Kind}
 
 

@@ -214,6 +214,15 @@ def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, 
     assert buttons["refused_create"] == ["Open the board", "Try again now"], "somebody may have made room"
 
 
+def test_one_decision_about_many_records_is_one_thing(browser: Client) -> None:
+    states.boards()
+    for name in ("Ann", "Ben", "Cid"):
+        states.dead(name, error="Monday is out of order.")
+    assert len(browser.get(HOME).context["boxes"]) == 1
+    assert state_of(browser).startswith("1 thing needs attention;")
+    assert "That holds up 3 records." in state_of(browser)
+
+
 def test_each_group_says_how_long_ago_it_was(browser: Client) -> None:
     states.boards()
     for name, error in (("Ann", "Monday is out of order."), ("Ben", "Monday is out of order."), ("Cid", "No answer.")):

@@ -80,6 +80,25 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     assert reasons == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
 
 
+def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_conflict(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", role_title="Boss")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Chief"}])
+    wizard.planned(board)
+    page = wizard.get("plan/")
+    assert "Where both sides are filled and differ, you are asked." in page
+    assert "closed" not in page
+    wizard.apply()
+    assert Contact.objects.get().sync_status == "conflict"
+
+    wizard.change(direction_role_title="npd_to_monday")
+    page = wizard.get("plan/")
+    assert "you are asked. Role always gets NPD's value." in page
+    assert "1 open conflict is closed, because these choices decide it." in page
+    assert "Ann : Chief → Boss" in page
+    wizard.apply()
+    assert Contact.objects.get().sync_status == "synced"
+
+
 def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
     Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")

@@ -16,6 +16,8 @@ import structlog
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
+from conflicts.lifecycle import has_conflict
+from conflicts.reports import ConflictKind
 from sync import registry
 from sync.choices import Cause, UnmatchedReason
 from sync.clock import sync_now
@@ -37,6 +39,7 @@ from sync.operations.setup import board_setup, future_board, selection
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
+from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
 from sync.words.message import Message, of_error
@@ -145,6 +148,7 @@ class SetupBoardPlan(preview.BoardPlan):
     new_records: list[str] = field(default_factory=list)
     left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
     left_links: int = 0
+    closed_conflicts: int = 0  # open conflicts that the chosen directions and rules decide
     # Fields of other types whose columns lead to the board that is left, not to the chosen one: (field, board's title).
     cut_relations: list[tuple[str, str]] = field(default_factory=list)
 
@@ -405,6 +409,8 @@ def _note_outcome(
         if record_plan.is_open and record_plan.creates:
             record = with_item(record, f"{preview.NEW_ITEM_PREFIX}{record.pk}")
         records.append(record)
+    reports = [report for entry in record_plans.values() for report in conflict_reports(entry)]
+    plan.closed_conflicts = sum(report.kind == ConflictKind.FIELDS and not has_conflict(report) for report in reports)
     unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
     # The set-up's own listing may be complete, and nothing new is held then.
     unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()

@@ -230,6 +230,13 @@ class ChosenBoard:
         return SyncFilter.parse(self.choices.sync_filter).lines(labels)
 
     @property
+    def one_way_fields(self) -> list[tuple[str, str]]:
+        """The labels of the fields that are synced one way, each with the side whose value counts."""
+        directions = [(mapping.label, str(self.choices.choice_of(mapping).direction)) for mapping in self.synced]
+        sources: dict[str, str] = {SyncDirection.NPD_TO_MONDAY: "NPD", SyncDirection.MONDAY_TO_NPD: "Monday"}
+        return [(label, sources[direction]) for label, direction in directions if direction in sources]
+
+    @property
     def mapping_changes(self) -> list[str]:
         """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; on another board no columns."""
         stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
