@@ -92,8 +92,8 @@ class WriteVerdict(StrEnum):
 
     DONE = "done"
     GONE = "the item left the board"
-    FAILED = "refused, or the call failed, for the unit's own sake"
-    STOPPED = "not sent, or failed, for no fault of the unit: it is due again"
+    FAILED = "refused, or the call failed, for the record's own sake"
+    STOPPED = "not sent, or failed, for no fault of the record: it is due again"
     HELD = "not sent, or failed alone: it waits for its turn, or until such writes go on"
     WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
     NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
@@ -146,7 +146,7 @@ class Write:
 
     @property
     def ending(self) -> Ending:
-        """How the unit's jobs end; they stay open if it was carried out, and only a failure counts."""
+        """How the record's jobs end; they stay open if it was carried out, and only a failure counts."""
         is_unsent = self.verdict is WriteVerdict.STOPPED
         outcome = _OUTCOMES[self.verdict]
         return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
@@ -322,7 +322,7 @@ class EntityPlan:
     """What a pass does with a record or a deleted record. It starts with what is stored; `facts` stay as they are."""
 
     facts: RecordFacts
-    # Its item as it was read, without the cells that are set aside; then as Monday's answer has it.
+    # Its item as it was read, without the cells that are set aside; once made, as Monday's answer has it.
     item: board_items.Item | None = None
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job

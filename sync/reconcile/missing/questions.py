@@ -226,11 +226,6 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
             deleted.ending = pass_plan.ANSWERED
 
 
-def stored_answers(plan: pass_plan.Plan) -> list[pass_plan.IdentityAnswer]:
-    """Return people's answers about the records of the pass, which nothing is decided about yet."""
-    return [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-
-
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items that this pass's answers are about."""
     applied = plan.applied_answers

@@ -50,7 +50,9 @@ from sync.words.message import Message, reason_of
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = questions.stored_answers(plan)
+    for record_plan in plan.records.values():
+        record_plan.answers = questions.answers_of(record_plan.facts)
+    answers = plan.identity_answers
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
