@@ -1,13 +1,13 @@
 """The activity of all records and boards with its undo, and beside it the deleted records with their restore."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -109,6 +109,14 @@ class PersonFilter(TextFilter):
 
     title = "person"
     parameter_name = "person"
+    template = "sync/person_filter.html"
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Add the names of those who may sign in here, as suggestions."""
+        staff = User.objects.filter(is_staff=True, is_active=True)
+        for choice in super().choices(changelist):
+            choice["form"].fields[self.parameter_name].widget.attrs["list"] = "npd-people"
+            yield choice | {"people": sorted(authors.full_name(user) for user in staff)}
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         name = self.value()

@@ -129,12 +129,17 @@ def test_an_api_token_by_its_name_alone(browser: Client, person: User) -> None:
 
 
 def test_one_person_has_one_name_in_the_activity_and_is_found_by_either(browser: Client, person: User) -> None:
-    User.objects.create_user("od1", first_name="Olga", last_name="Dietz")
+    olga = User.objects.create_user("od1", first_name="Olga", last_name="Dietz")
     record = states.synced("Ann", "5001")
     for actor in ("od1", "Olga Dietz"):
         states.decided(record, f"Line of {actor}.", actor=actor, kind="link")
     for name in ("Olga", "OD1", "olga dietz"):
         html = browser.get(f"{LIST}?person={name}").content.decode()
         assert words_of(row_of(html, "Line of od1.")).endswith("Olga Dietz ")
+    olga.is_staff = True
+    olga.save()
+    html = browser.get(LIST).content.decode()
+    assert 'list="npd-people"' in html
+    assert '<option value="Olga Dietz">' in html
     page = words_of(browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode())
     assert page.count("Olga Dietz,") == 2
