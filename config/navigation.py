@@ -114,7 +114,7 @@ SECTIONS = (
             about="Connection, boards, people. Times are in your browser's zone. Your name's menu has light and dark."),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
-            about="Its API token, and the country of phone numbers.", words="quota limit calls plan"),
+            about="Its API token, its quota of calls, and the country of phone numbers.", words="limit plan"),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how.",
             words="mapping fields filter direction rule policies set-up"),
@@ -242,7 +242,8 @@ def command_search(request: HttpRequest) -> HttpResponse:
         if all(any(word.startswith(part) for word in known) for part in typed):
             rank = 3
             if about.startswith(HELP):
-                rank = 4  # what explains something comes after the pages that do it
+                # What explains something comes after the pages that do it, its own title before its page's.
+                rank = 4 if term.lower() in name else 5
             elif term.lower() in name:
                 rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
             found.append((rank, -1, SearchResult(title, about, link, None)))

@@ -30,7 +30,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 from sync import addresses, permissions, registry
 from sync.admin.activity import act_undo_url
 from sync.kernel import humanize
-from sync.models import ActivityLine
+from sync.limits import api_quota
+from sync.models import ActivityLine, BoardLink
 from sync.monday.columns.phones import phone_regions
 from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
@@ -302,6 +303,9 @@ class RecordFilesMixin(ImportExportMixin):
             )
             missing = f"{' and '.join(self._creatable(request)).capitalize()} that aren't in NPD"
             result.notes.append(f"{missing}: {result.unknown_names:,}. Their rows are imported without them. {tick}")
+        links = BoardLink.objects.filter(entity_type=self.model.entity_type()).exclude(board_id="")
+        if cost := api_quota.cost_sentence({link.pk: len(result.written) for link in links}):
+            result.notes.append(cost)
         form.carry_on("leave_out_warned")
         if not any(row.doubt for row in result.written):
             del form.fields["leave_out_warned"]

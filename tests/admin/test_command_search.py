@@ -81,6 +81,11 @@ def test_a_page_is_found_once_by_the_words_that_people_use_by_who_may_open_it(
     assert ((page, address) in pages(signed_in(staff_who_may("view_contact")))) == may_open
 
 
+def test_help_named_by_the_word_comes_before_other_help_on_its_page(browser: Client) -> None:
+    found = [title for title in titles(browser, "import") if title.startswith("How")]
+    assert found[0] == "How do I import a file?"
+
+
 @pytest.mark.parametrize("typed", ["040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345", "٠٤٠١٢٣٤٥٦"])
 def test_a_phone_number_is_found_however_it_is_typed_and_stored(browser: Client, typed: str) -> None:
     stored = ["+4940123456", "+49 (40) 123-456", "040 / 12 34 56", "\u202a+49 (0)40 123456"]

@@ -15,7 +15,7 @@ from npd.models import Contact, Organization
 from npd.personal_data import Person, erase
 from sync.admin.import_and_export import Uploads
 from sync.kernel.db import fetch_rows
-from sync.models import ActivityLine
+from sync.models import ActivityLine, ApiQuota, BoardLink
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import lock_imports, resource_of
@@ -811,6 +811,13 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
     browser.post(undo, {"confirmed": "yes"})
     ann.refresh_from_db()
     assert (ann.organization, Organization.objects.count()) == (None, 0)
+
+
+def test_the_preview_says_how_many_calls_the_import_takes(browser: Client) -> None:
+    BoardLink.objects.create(entity_type="contact", board_id="5001", match_key="email")
+    ApiQuota.objects.update_or_create(id=1, defaults={"day_limit": 1_000})
+    page = preview(browser, "Name,Email\nAnn,ann@x.org\n").content.decode()
+    assert "Takes about 2 of the 1,000 API calls left today." in page
 
 
 def test_an_undo_counts_no_organization_of_a_contact_that_it_keeps(browser: Client) -> None:
