@@ -16,7 +16,7 @@ from sync.kernel import process
 from sync.limits import api_quota, credentials
 from sync.models import BoardLink
 from sync.monday import errors
-from sync.monday.client import MondayClient
+from sync.monday.client import MondayClient, causes_of
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
 from sync.words.message import Message
@@ -185,6 +185,7 @@ def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
         records=call.records,
         scope=str(error.scope),
         code=error.code,
+        cause=type(list(causes_of(error))[-1]).__name__,  # its text could show addresses
         monday_request=error.request_id,
     )
     with api_quota.lock_quota() as quota:

@@ -185,7 +185,7 @@ def transport_error(
     nothing_sent = (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError, ssl.SSLCertVerificationError)
     # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
     never_connected = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError)
-    if never_connected or any(isinstance(cause, nothing_sent) for cause in _causes(error)):
+    if never_connected or any(isinstance(cause, nothing_sent) for cause in causes_of(error)):
         return MondayError(errors.UNREACHABLE, f"No connection to Monday could be made{_reason_of(error)}")
     if isinstance(error, requests.Timeout | urllib3_errors.ReadTimeoutError):
         return MondayError(errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id)
@@ -193,7 +193,7 @@ def transport_error(
     return MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and those inside it: requests wraps urllib3's, which has its own in `reason` or `args`."""
     pending: list[Any] = [error]
     visited: set[int] = set()
@@ -207,7 +207,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _reason_of(error: BaseException) -> str:
     """Return what is known of a failure, not in the innermost error's own text, which could show addresses."""
-    reasons = (_REASONS[type(cause)] for cause in _causes(error) if type(cause) in _REASONS)
+    reasons = (_REASONS[type(cause)] for cause in causes_of(error) if type(cause) in _REASONS)
     return f": {reason}" if (reason := next(reasons, "")) else ""
 
 
