@@ -48,7 +48,7 @@ def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_
         SyncQueue.objects.filter(pk=dead.pk).update(payload=payload)
     retry_all(SyncQueue.objects.all(), "mary")
     again = SyncQueue.objects.get(status="pending")
-    assert (again.payload["unlink"], again.payload["by"]) == ("pat", "mary")
+    assert (again.payload["unlink"], again.payload["by"]) == ("pat", "bob")
     assert again.payload["retried"]["job"] == dead.pk
 
 
