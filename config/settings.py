@@ -378,8 +378,6 @@ CELERY_TIMEZONE = TIME_ZONE
 # Over PostgreSQL kombu has no event loop, and a pool's processes share one read lock: killing the idle process that
 # has the lock would stop the worker for good. Threads have no lock, nor time limits, so tasks have limits of their own.
 CELERY_WORKER_POOL = "prefork" if BROKER_IS_REDIS else "threads"
-# Nobody sends a worker commands; listening for them asks Redis for the right to channels, which its users often lack.
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # no results: nothing to clean up

@@ -131,7 +131,7 @@ def plain_text(text: str) -> str:
 # So many words with an @ of one cell are looked at.
 MAX_ADDRESSES = 5
 # What stands around addresses; an apostrophe within an address is part of it.
-_BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„«»{},;:|/])'+|'*(?:[\s<>()\[\]"“”„«»{},;:|/]|$)""")
+_BESIDE_ADDRESS = re.compile(r"""[\s<>()\[\]"“”„«»{},;:|/]+""")
 
 
 @lru_cache(maxsize=MAX_ROWS)  # an import asks several times for each cell
@@ -140,7 +140,7 @@ def email_addresses(text: str) -> tuple[str, ...]:
     whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
     if _is_email_address(whole):
         return (whole,)
-    pieces = [piece for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
+    pieces = [piece.strip("'") for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
     by_key: dict[str, str] = {}
     for address in filter(_is_email_address, map(email_address, pieces)):
         by_key.setdefault(address.lower(), address)

@@ -67,6 +67,9 @@ PHONE_DIGITS = 5
 # So many made records are named in a sentence.
 NAMED = 5
 
+# Of the values that further columns have for a field, so many are compared.
+MOST_COMPARED = 8
+
 
 class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
     """Reads a cell as the model's own field does; an invalid text stays, so that validation reports it.
@@ -389,6 +392,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Whether cells have several values, as an import compares them: “030 901820” may be “+49 30 901820”."""
         region = self._region_of(instance)
         converter = self.converters.get(name)
+        texts = list(dict.fromkeys(texts))[:MOST_COMPARED]
         if converter == "phone":
             # Parsing all would take a fifth of a preview.
             if len({"".join(filter(str.isdecimal, text))[-PHONE_DIGITS:] for text in texts}) > 1:

@@ -163,17 +163,6 @@ def test_a_redis_that_was_a_replica_for_a_while_ends_nobody(own_broker: OwnRedis
     assert [child.ended for child in site.processes.children.values()] == [None] * 3
 
 
-@pytest.mark.parametrize("own_broker", [OwnRedis], indirect=True)
-def test_a_user_of_a_shared_redis_needs_no_right_to_channels(own_broker: OwnRedis, site: Site) -> None:
-    own_broker.client().acl_setuser("npd", enabled=True, passwords="+p#", keys="*", categories=["+@all", "-@dangerous"])
-    with site.processes.with_variables(CELERY_BROKER_URL=own_broker.url.replace("//", "//npd:p%23@")):
-        site.processes.work()
-        assert ready(site) == {"ready": True, "reasons": []}
-        save(site, name="Ann")
-        site.wait_for("the worker carries it", lambda: synced("Ann"))
-        assert not told_by([site.processes.children["worker"]], "NoPermission", 1)()
-
-
 def drained(site: Site) -> bool:
     command = [sys.executable, "manage.py", "sync_drain"]
     return subprocess.run(command, env=site.processes.env, cwd=ROOT, timeout=60, check=False).returncode == 0
