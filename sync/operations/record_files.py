@@ -66,7 +66,6 @@ REASON = "Reason"
 PHONE_DIGITS = 5
 # So many made records are named in a sentence.
 NAMED = 5
-
 # Of the values that further columns have for a field, so many are compared.
 MOST_COMPARED = 8
 

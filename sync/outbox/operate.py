@@ -76,8 +76,7 @@ _RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", nul
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
         waits_for = '', priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
-        payload = payload
-            || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
+        payload = payload || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
                 THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END
     WHERE id = ANY (%(ids)s)
 """  # noqa: S608 - a number of ours
