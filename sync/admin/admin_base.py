@@ -361,24 +361,24 @@ class DateFilter(admin.DateFieldListFilter):
         self.title = type(self).title
         # A link replaces the days, too.
         self.field_generic = f"{self.field_path}_"
-        self.days = {
-            label: (name, str(self.used_parameters.pop(name, [""])[-1])) for label, name in self._day_parameters.items()
-        }
+        parameters: dict[str, Any] = self.used_parameters
+        self.days = {label: (name, str(parameters.pop(name, [""])[-1])) for label, name in self._day_parameters.items()}
         self.date_params |= {name: text for name, text in self.days.values() if text}
 
     @property
     def _day_parameters(self) -> dict[str, str]:
         return {"From": f"{self.field_path}_from", "To": f"{self.field_path}_to"}
 
-    def expected_parameters(self) -> list[str]:
-        return [*super().expected_parameters(), *self._day_parameters.values()]  # type: ignore[list-item]
+    def expected_parameters(self) -> list[str | None]:
+        return [*super().expected_parameters(), *self._day_parameters.values()]
 
     def conditions(self) -> dict[str, datetime]:
         """Return the moments that the time is compared with, by the lookup; raises IncorrectLookupParameters."""
         try:
+            parameters: dict[str, Any] = self.used_parameters
             moments = {
                 name.removeprefix(f"{self.field_path}__"): self.field.to_python(values[-1])
-                for name, values in self.used_parameters.items()
+                for name, values in parameters.items()
             }
             for label, lookup, further_days in (("From", "gte", 0), ("To", "lt", 1)):
                 if text := self.days[label][1]:

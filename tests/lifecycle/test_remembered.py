@@ -10,11 +10,11 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 
 from npd.models import Contact, Organization
-from sync.records.edits import Edit, waiting_edits
 from sync.clock import sync_now
 from sync.models import ActivityLine, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
+from sync.records.edits import Edit, waiting_edits
 from sync.records.tombstones import deleted_names, restore_by_person
 from tests.support.clock import move_clock
 from tests.support.words import said

@@ -16,7 +16,7 @@ from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, reported_changes, texts_in
+from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
 from sync.records import authors, edits
 from sync.words.message import Message
 
