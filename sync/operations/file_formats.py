@@ -26,6 +26,7 @@ from sync.operations.workbooks import (
     TOO_MANY_ROWS,
     FileError,
     Row,
+    escape_characters,
     read_workbook,
 )
 
@@ -183,15 +184,14 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
         out = io.BytesIO()
         with Workbook(out, {"constant_memory": True}) as book:
             sheet = book.add_worksheet()
+            # Its own writes _x0041_x0042_ so that it reads _x0041B, and takes <r> for the pieces of a rich text.
+            sheet._escape_control_characters = escape_characters
             sheet.set_column(0, len(dataset.headers) - 1, 22)
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # XlsxWriter takes a text that begins with <r> for the pieces of a rich one.
-                    pieces = [*cell[:2], cell[2:]] if cell.startswith("<r>") else [cell]
-                    write = sheet.write_string if len(pieces) == 1 else sheet.write_rich_string
-                    # They return non-zero if the text is too long.
-                    if cell and write(number, column, *pieces):
+                    # It returns non-zero if the text is too long.
+                    if cell and sheet.write_string(number, column, cell):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
 

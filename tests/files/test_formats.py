@@ -9,11 +9,17 @@ import openpyxl
 import pytest
 import xlsxwriter
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from bench.hostile_files import HOSTILE, MEGABYTES, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
-from sync.operations.file_formats import email_addresses, escape_formula, read_file, unescape_formula
+from sync.operations.file_formats import CSV, XLSX, email_addresses, escape_formula, read_file, unescape_formula
+from sync.operations.import_columns import KnownTitles
+from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
 from sync.registry import entities
 from tests.files.conftest import counts, exported, preview
@@ -331,6 +337,33 @@ def test_a_workbook_with_a_password_or_an_unknown_packing_is_refused(place: int,
 def test_the_escape_of_formulae_is_taken_off_again(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text
     assert escape_formula(text)[0] not in "=+-@\t\r\n＝"
+
+
+# Pieces of texts that files write otherwise, or that mean something at the start of a cell.
+PIECES = [
+    "_", "_x", "x0041", "0041", "_x005F_", "<r>", "</r>", "&", "<", "\r", "\n", "\t", "\x0b", "\x1f", "\ufffe", "\uffff",
+    "\\", '"', '=\"', "'", ";", ",", "|", "=", "+", "-", "@", " ", "\u00a0", "\ufeff", "\u200b", "0", "e5", "ö", "😀", "Total",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@example(texts=["_x0041_x0042_", "_x005F_x0041_", "_x0041\r", "<r></r>"], file_format=XLSX)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=8), file_format=st.sampled_from([CSV, XLSX]))
+def test_any_text_of_a_record_comes_back_as_it_was_exported(person: User, texts: list[str], file_format: Any) -> None:
+    with transaction.atomic():
+        for number, text in enumerate(texts):
+            Contact.objects.create(name=f"{text}{number}", role_title=text, notes=text)
+            Organization.objects.create(name=f"{number}{text}", aliases=[text] * bool(text), notes=text)
+        for resource in map(resource_of, (Contact, Organization)):
+            content = file_format().export_data(resource().export())
+            data = content if isinstance(content, bytes) else content.encode("utf-8-sig")
+            rows = read_file(data, count_known=KnownTitles(resource._meta.model).count)[0]
+            result = resource(options={"clear_empty": "on"}).import_data(rows, dry_run=True, user=person)
+            assert [row.diff for row in result.rows] == [[]] * len(texts)
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("file_format", [0, 1])
