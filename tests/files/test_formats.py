@@ -88,6 +88,10 @@ KNOWN = {"Name", "Email"}
         ("List,Page 1\nName,Email\nAnn,a\nBob,b\nList,Page 2\nName,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "1, 5"),
         ("List\n29 May,Kim\nName,Email\nAnn,a\nList\n30 May,Kim\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 5, 6"),
         ("List,Page 1\nName,Email\nAnn,a\nName,Email\nCid,c\n", ["Ann", "Cid"], "1"),
+        ("Name,Email,A\nAnn,a,1\nName,Email,\nBob,b,\n,Email,A\nCid,c\n", ["Ann", "Bob", "Cid"], ""),
+        ("T,Name,Email\nX,Ann,a\nX,Name,Email\nX,Bob,b\n", ["Ann", "Bob"], ""),
+        ("Name,Email,A\nName,a,1\nBob,Email,2\n", ["Name", "Bob"], ""),
+        ("Name,Email,A\nAnn,a,1\nAnn Total,t,2\n", ["Ann", "Ann Total"], ""),
     ],
 )
 def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names: list[str], around: str) -> None:
@@ -150,6 +154,10 @@ def test_apostrophes_may_stand_for_quotation_marks() -> None:
         (b'Name\n"Ann\n', "be read as CSV"),
         (b'Name,Notes\nAnn,"a\nb"\nBob,"the "best" one"\n', "Row 3, in line 4"),
         ("Name\nJürgen\nZoë\nJ".encode() + b"\xfcrgen\nW\xc3\xa4lde\n", "Line 4 has a byte that isn't UTF-8"),
+        ("Name\nZoë\nJ".encode() + b"\xfcrgen\n", "Line 3 has a byte that isn't UTF-8"),
+        ("Name\rZoë\rJ".encode() + b"\xfcrgen\r", "Line 3 has a byte that isn't UTF-8"),
+        ("Name\r\nZoë\r\nJ".encode() + b"\xfcrgen\r\n", "Line 3 has a byte that isn't UTF-8"),
+        (b'Name,Notes\rAnn,"a\rb"\rBob,"the "best" one"\r', "Row 3, in line 4"),
         (b"Name\n", "no rows"),
         (b"", "no rows"),
         (b",".join(b"t" for _ in range(201)) + b"\n1\n", "200 columns"),
@@ -158,6 +166,13 @@ def test_apostrophes_may_stand_for_quotation_marks() -> None:
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, why: str) -> None:
     with pytest.raises(FileError, match=why):
         read_file(content)
+
+
+def test_a_line_of_utf8_among_others_is_named() -> None:
+    content = b"Name\nJ\xfcrgen\nWei\xdf\n" + "Zoë\n".encode()
+    notes = read_file(content)[1]
+    assert notes[1].startswith("Line 4 is written in UTF-8, unlike others")
+    assert len(read_file("Name\nJürgen\nWeiß\n".encode("cp1252"))[1]) == 1
 
 
 def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
@@ -341,8 +356,9 @@ def test_the_escape_of_formulae_is_taken_off_again(text: str) -> None:
 
 # Pieces of texts that files write otherwise, or that mean something at the start of a cell.
 PIECES = [
-    "_", "_x", "x0041", "0041", "_x005F_", "<r>", "</r>", "&", "<", "\r", "\n", "\t", "\x0b", "\x1f", "\ufffe", "\uffff",
-    "\\", '"', '=\"', "'", ";", ",", "|", "=", "+", "-", "@", " ", "\u00a0", "\ufeff", "\u200b", "0", "e5", "ö", "😀", "Total",
+    "_", "_x", "x0041", "0041", "_x005F_", "<r>", "</r>", "&", "<", "\r", "\n", "\t", "\x0b", "\x1f", "\ufffe",
+    "\uffff", "\\", '"', '=\"', "'", ";", ",", "|", "=", "+", "-", "@", " ", "\u00a0", "\ufeff", "\u200b", "0", "ö",
+    "😀", "Total",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
