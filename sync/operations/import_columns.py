@@ -175,10 +175,10 @@ class KnownTitles:
         if has_name_parts(model):
             titles = {name: [name, *spec.titles.get(name, ())] for name in NAME_PARTS} | titles
         ranks = [(title, (name, rank)) for name in titles for rank, title in enumerate(titles[name])]
-        for title, known in ranks:
-            self._ranks.setdefault(fold_title(title), known)
-        for title, known in ranks:
-            self._ranks.setdefault("".join(title_words(title)), known)
+        for title, rank in ranks:
+            self._ranks.setdefault(fold_title(title), rank)
+        for title, rank in ranks:
+            self._ranks.setdefault("".join(title_words(title)), rank)
         if has_name_parts(model):
             for title in joined_names(titles[FIRST_NAME], titles[LAST_NAME]):
                 self._ranks.setdefault(title, (LAST_FIRST, 0))
