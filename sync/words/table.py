@@ -666,6 +666,8 @@ TEMPLATES: Mapping[str, str] = {
     "shown as synced, but differed. They are synced again, or you are asked.",
     "jobs_due": "They are due now.",
     "next_job_due_at": "The next one is due at {at}.",
+    "changes_tried_again": "{changes} for another attempt, {at}",
+    "records_wait_for_outcome": "{records} until {at}, because a call that had no answer may still take effect.",
     "outcome_searched_at": "The outcome of a call to Monday is not known; it is looked for at {at}.",
     "jobs_failed": "{jobs} failed: retry under Jobs in the admin.",
     "is_second_item_of": "It is a second item of “{record}”.",
