@@ -207,16 +207,16 @@ def add_npd_edits(board: BoardContext, plans: Sequence[pass_plan.RecordPlan]) ->
         plan.facts.npd_edits = npd_edits.get(plan.id, ())
 
 
-def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
+def add_related(facts: PassFacts, plan: pass_plan.Plan, compared: Sequence[pass_plan.EntityPlan]) -> None:
     """Add the related records that the rules may look up, and display names for the linked items.
 
-    The `pairs`, also removed or deleted ones, may name some, on both sides.
+    The plans that are `compared` with their items, also removed or deleted ones, may name some on both sides.
     """
     board = facts.board
     open_records = plan.open_records
     records = [record_plan.record for record_plan in open_records]
     unmatched = [facts.items.by_id.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(pair.record, pair.item) for pair in pairs if pair.item is not None]
+    naming = [(entity_plan.record, entity_plan.item) for entity_plan in compared if entity_plan.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:

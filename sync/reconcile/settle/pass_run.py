@@ -131,10 +131,11 @@ def store_approvals(
     _end_requests(deletions.filter(entity_id__in=reopened), released, OPEN_REQUEST_STATES)
     outdated = [request.pk for request in plan.outdated_requests]
     _end_requests(requests.filter(pk__in=outdated), released, OPEN_REQUEST_STATES)
-    for state, pairs in grouped(ended, lambda pair: pair[1]).items():
+    state_of = dict(ended)
+    for state, ended_requests in grouped(state_of, lambda request: state_of[request]).items():
         # Those that a person decided meanwhile are left to the next pass.
-        undecided = {request.state for request, _ in pairs}
-        _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
+        undecided = {request.state for request in ended_requests}
+        _end_requests(requests.filter(pk__in=[request.pk for request in ended_requests]), state, undecided)
     new_deletions = [record_plan.approval for record_plan in plan.records.values() if record_plan.approval]
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
     ApprovalRequest.objects.bulk_create([*new_deletions, *waiting])
@@ -173,10 +174,10 @@ def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.
         update_fields=["times", "by", "throttle_count", "throttled_until"],
     )
     throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
-    for until, loop_ids in grouped(sorted(throttled), lambda pair: pair[0]).items():
+    for until in sorted({until for until, _ in throttled}):
         wait = max((until - facts.now).total_seconds(), 0) + 1
+        ids = sorted(record_id for record_until, record_id in throttled if record_until == until)
         later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        ids = [record_id for _, record_id in loop_ids]
         run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
