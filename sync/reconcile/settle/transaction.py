@@ -235,21 +235,9 @@ def _write_dependent_rows(
         before = sync_states[str(record_plan.id)]
         record_states.complete_sync_state(record_plan, before, facts.now, conflicts[record_plan.id])
         record_plan.sync_state.pk = before.pk
-        record_plan.sync_state.sync_batch_id = run.batch_id
-        record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
-        record_plan.sync_state.api_calls_count = run.calls
-    of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
-    db.update_many([record_plan.sync_state for record_plan in existing], [*record_states.STORED, *of_pass])
+    _store_sync_states(run, [record_plan.sync_state for record_plan in existing])
     _store_awaited(run, existing)
-    # The items of these records are back, or they will have none, so relations to them don't wait any more.
-    no_longer_awaited = []
-    for record_plan in existing:
-        before = sync_states[str(record_plan.id)]
-        was_gone = before.remote_state not in ("", ACTIVE)
-        is_left_out = record_plan.filter_reason and not before.left_out and not record_plan.record.monday_id
-        if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
-            no_longer_awaited.append(record_plan.id)
-    _enqueue_pointing(run, no_longer_awaited)
+    _enqueue_pointing(run, existing, sync_states)
     if newly_linked := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
         # One that was unlinked has a record again.
@@ -281,11 +269,9 @@ def _store_write_loops(run: pass_run.PassRun, facts: PassFacts, plans: Iterable[
     loops = [
         field_plan.loop for record_plan in settled for field_plan in record_plan.fields.values() if field_plan.loop
     ]
-    for record_plan in settled:
-        if over := [
-            key for key, field_plan in record_plan.fields.items() if field_plan.loop and not field_plan.loop.times
-        ]:
-            WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=record_plan.id, key__in=over).delete()
+    for loop in loops:
+        if not loop.times:
+            WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=loop.entity_id, key=loop.key).delete()
     WriteLoop.objects.bulk_create(
         [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
         update_conflicts=True,
@@ -300,16 +286,30 @@ def _store_write_loops(run: pass_run.PassRun, facts: PassFacts, plans: Iterable[
         run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
-def _enqueue_pointing(run: pass_run.PassRun, ids: Sequence[UUID]) -> None:
-    """Queue the records whose relations point at these records."""
-    for spec in registry.entities() if ids else ():
-        relations = [registry.relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
-        pointing = models.Q(pk__in=[])
-        for field in relations:
-            if field is not None and registry.target_of(field) is run.board.model:
-                pointing |= models.Q(**{f"{field.name}__in": ids})
-        pks = spec.model.objects.filter(pointing).order_by("pk").values_list("pk", flat=True)
-        enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
+def _store_sync_states(run: pass_run.PassRun, sync_states: Sequence[SyncMetadata]) -> None:
+    for sync_state in sync_states:
+        sync_state.sync_batch_id = run.batch_id
+        sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
+        sync_state.api_calls_count = run.calls
+    of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
+    db.update_many(sync_states, [*record_states.STORED, *of_pass])
+
+
+def _enqueue_pointing(
+    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]
+) -> None:
+    """Queue the records whose relations waited for records whose items are back, or that will have none."""
+    ids = []
+    for plan in plans:
+        before = sync_states[str(plan.id)]
+        was_gone = before.remote_state not in ("", ACTIVE)
+        is_left_out = plan.filter_reason and not before.left_out and not plan.record.monday_id
+        if is_left_out or (was_gone and plan.sync_state.remote_state == ACTIVE):
+            ids.append(plan.id)
+    for field in registry.relations_to(run.board.model) if ids else ():
+        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).order_by("pk")
+        record_ids = pointing.values_list("pk", flat=True)
+        enqueue(field.model.entity_type(), record_ids, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
 def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
