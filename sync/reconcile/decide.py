@@ -95,7 +95,7 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 def new_plan(facts: PassFacts) -> pass_plan.Plan:
     """Return the plan in which nothing is decided yet."""
     return pass_plan.Plan(
-        {record.id: pass_plan.RecordPlan(record) for record in facts.records},
+        {record_facts.id: pass_plan.RecordPlan(record_facts) for record_facts in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
         other_jobs=[(claim, NO_RECORD) for claim in facts.unknown],
     )
