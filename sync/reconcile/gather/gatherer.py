@@ -81,27 +81,33 @@ class Gatherer:
             result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
         self.request_id = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
-        for search, first in result.cursors.items():
-            cursor: str | None = first
-            page: Sequence[Item] = matches[search]
-            progress = PageProgress()
-            for _ in range(MAX_PAGES):
-                if cursor is None:
-                    break
-                progress.note([item.id for item in page], cursor)
-                self.calls += 1
-                with meter_board_calls(board.link, 0):
-                    page, cursor = connector().read_page(cursor, board.columns, board.types)
-                matches[search] += page
+        for search, cursor in result.cursors.items():
+            matches[search] += self._further_matches(board, matches[search], cursor)
         # Rarely more than a call takes, because a pass has no more records than that.
         by_id = result.by_id | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
-        items = BatchItems(by_id=by_id, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
-        matched = {item.id for item in items.by_match}
+        matched = {item.id for item in matches["by_match"]}
         active = [item for item in by_id.values() if field_values.is_active_on(board, item)]
-        same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
-        same_key = [item for item in same_key if item.id not in matched]
+        same_key = [
+            item for item in active if item.id not in matched and field_values.match_key_of_item(board, item) in keys
+        ]
         same_name = [item for item in active if match_key(item.name) in names]
-        return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
+        by_match = [*matches["by_match"], *same_key]
+        return BatchItems(by_id=by_id, by_npd_id=matches["by_npd_id"], by_match=by_match, by_name=same_name)
+
+    def _further_matches(self, board: BoardContext, first_page: Sequence[Item], cursor: str | None) -> list[Item]:
+        """Return a search's matches after its first page; each page takes a call."""
+        further: list[Item] = []
+        page = first_page
+        progress = PageProgress()
+        for _ in range(MAX_PAGES):
+            if cursor is None:
+                break
+            progress.note([item.id for item in page], cursor)
+            self.calls += 1
+            with meter_board_calls(board.link, 0):
+                page, cursor = connector().read_page(cursor, board.columns, board.types)
+            further += page
+        return further
 
     def items_by_id(
         self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
