@@ -18,6 +18,7 @@ from sync.kernel.humanize import quote
 from sync.models import SyncedModel
 from sync.monday.text_forms import fold_title
 from sync.operations.workbooks import MAX_COLUMNS
+from sync.words.message import Message
 
 NPD_ID = "NPD ID"
 FIRST_NAME = "first_name"
@@ -88,15 +89,12 @@ def missing_key_note(model: type[SyncedModel], columns: Sequence[str]) -> list[s
     """Return what follows if no column has the match key; nothing if one has it, or the NPD ID."""
     labels = [field_label(model, name) for name in key_names(model)]
     if not identifies_records(model, columns):
-        fields = " or ".join([", ".join(labels), NPD_ID])
-        what_follows = f"so none tells which {model._meta.verbose_name} a row is about. Choose one that does."
-        return [f"No column goes to {fields}, {what_follows}"]
+        record = str(model._meta.verbose_name)
+        return [Message("no_column_tells_record", fields=", ".join(labels), record=record)]
     key = registry.match_field(model)
     if not key or key in columns or "id" in columns:
         return []
-    plural = model._meta.verbose_name_plural
-    what_follows = f"rows are matched by their name alone, so {plural} of one name can't be told apart."
-    return [f"No column goes to {labels[0]}: {what_follows}"]
+    return [Message("matched_by_name_alone", field=labels[0], records=str(model._meta.verbose_name_plural))]
 
 
 def remember_columns(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> None:
