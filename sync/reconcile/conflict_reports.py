@@ -39,10 +39,12 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
 
 def _close_with_record(plan: pass_plan.EntityPlan) -> Iterator[reports.ConflictReport]:
     """Close the conflicts of a record that was deleted, without the question about its deletion."""
+    reason = Message("record_was_deleted")
     for conflict in plan.facts.conflicts:
         if conflict.kind != ConflictKind.DELETE:
-            reason = Message("record_was_deleted")
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
+    if plan.facts.undo_requests:
+        yield plan.conflict_report(reports.UNDO_REQUESTS, closing_reason=reason)
 
 
 def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
@@ -156,14 +158,14 @@ def _report_of_undo_requests(plan: pass_plan.RecordPlan) -> reports.ConflictRepo
 
     Requests about single fields are reported with their conflict's own kind.
     """
-    if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
+    if not plan.facts.undo_requests:
         return None
     reason = ""
     if not plan.is_synced:
         reason = sentences(plan.off_reason, Message("nothing_restored"))
     elif plan.asks_about_removal:
         reason = Message("undo_item_removed")
-    return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None
+    return plan.conflict_report(reports.UNDO_REQUESTS, closing_reason=reason) if reason else None
 
 
 def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
@@ -301,15 +303,15 @@ def _reopened_fields(plan: pass_plan.RecordPlan, kind: str) -> list[reports.Fiel
     """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.fields.items():
-        request = field_plan.resolved_conflict
-        if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
+        request = field_plan.undo
+        if request is None or request.kind != kind or not field_plan.is_undone:
             continue
-        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
+        base = request.before["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
         if base:
             with suppress(UnknownValue):
                 base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
-        choice = request.resolutions[key]
+        choice = request.choice
         reason = Message("resolution_undone")
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
     return reopened
@@ -321,33 +323,28 @@ def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
     It has none for requests that wait for another pass.
     """
     results: dict[str, str] = {}
-    rejections = plan.rejected_choices(reports.KIND_UNDO)
     is_planned = bool(plan.fields) and plan.is_settled
-    for conflict in plan.facts.conflicts:
-        if conflict.kind != reports.KIND_UNDO or conflict.undone_kind != kind:
+    for request in plan.facts.undo_requests:
+        if request.kind != kind:
             continue
-        for key in conflict.resolutions:
-            field_plan = plan.fields.get(key)
-            if field_plan and reports.KIND_UNDO in field_plan.applied:
-                results[key] = ""
-            elif is_planned and key in rejections:
-                results[key] = rejections[key]
-            elif is_planned and field_plan is None:
-                results[key] = _UNDO_UNMAPPED
+        field_plan = plan.fields.get(request.key)
+        if field_plan is None:
+            results |= {request.key: _UNDO_UNMAPPED} if is_planned else {}
+        elif field_plan.is_undone:
+            results[request.key] = ""
+        elif is_planned and field_plan.undo_problem:
+            results[request.key] = field_plan.undo_problem
     return results
 
 
 def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
     """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
-    kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
-    rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     conflicts = []
-    for key, field_plan in plan.fields.items():
-        request = resolutions.undo_request_of(plan.facts.conflicts, key)
-        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
-        if not is_rejected or request is None or not field_plan.is_agreed:
+    for request in plan.facts.undo_requests if plan.is_settled else ():
+        field_plan = plan.fields.get(request.key)
+        if field_plan is None or not field_plan.undo_rejection or not field_plan.is_agreed:
             continue
-        choice = request.resolutions[key]
+        choice = request.choice
         value_now = field_plan.npd_value_after
         sides = [("monday", choice.monday), ("npd", choice.npd)]
         overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
@@ -357,5 +354,5 @@ def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]
                 Message(f"overruled_{side}"),
                 *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
             )
-            conflicts.append(reports.FieldConflict(key, value_now, None, value, reason))
+            conflicts.append(reports.FieldConflict(request.key, value_now, None, value, reason))
     return conflicts

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_UNDO, ConflictKind
+from conflicts.reports import ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
 from sync.fields import field_bases, field_values
@@ -60,9 +60,8 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
     direction = plan.direction_of(mapping)
-    is_unresolved = plan.facts.open_intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
+    if mapping.column_id and direction is not SyncDirection.NONE and not (plan.facts.has_open_work or is_retyped):
         resting_plan = _resting_plan(plan, mapping, converter)
         if resting_plan is not None:
             return resting_plan
@@ -135,7 +134,7 @@ def _decide_merged(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, va
         _leave_unknown(field_plan, BlockedCode.UNKNOWN, detail)
         return
     resolutions.apply_undo(facts, plan, field_plan, field)
-    if field_plan.resolved_kind == KIND_UNDO:
+    if field_plan.undo is not None:
         return
     field_plan.decision = merge.decide_field(field)
     action = field_plan.decision.action

@@ -212,11 +212,13 @@ class FieldPlan:
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     loop: WriteLoop | None = None  # after the pass, if it was counted or throttles the field; over without `times`
     sends_in_vain: int = 0  # how often Monday answered its value without storing it
-    # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
-    resolved_conflict: reports.OpenConflict | None = None
+    resolved_conflict: reports.OpenConflict | None = None  # with the choice that this pass applies
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
+    undo: reports.UndoRequest | None = None  # that this pass carries out
+    undo_rejection: str = ""  # why it carries out none
+    is_undone: bool = False
 
     @property
     def key(self) -> str:
@@ -234,11 +236,16 @@ class FieldPlan:
     @property
     def choice(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
-        if self.resolved_kind == reports.KIND_UNDO:
+        if self.undo is not None:
             return "undo"
         if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
         return self.resolution.choose if self.resolved_conflict else ""
+
+    @property
+    def undo_problem(self) -> str:
+        """Why an undo request can't be carried out; empty if it can, or there is none."""
+        return self.blocked_reason if self.undo and self.blocked_code else self.undo_rejection
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
         return field_values.display_local(self.converter, local_raw)
@@ -594,7 +601,7 @@ class RecordPlan(EntityPlan):
 
     def is_resting(self, board: field_values.BoardContext) -> bool:
         """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-        if self.facts.conflicts or self.facts.open_intents or self.sync_state.blocked_fields:
+        if self.facts.has_open_work or self.sync_state.blocked_fields:
             return False
         if self.history.ineffective_writes:
             return False

@@ -77,7 +77,7 @@ def _loop_after_pass(
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
         is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
-        if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
+        if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.choice:
             return WriteLoop(entity_id=plan.id, key=key, times=[])
     # Our last write, if it made the present base.
     write = plan.history.last_writes.get(key)
