@@ -287,6 +287,11 @@ class FieldPlan:
         self.send_raw = None
         self.write_raw = None
 
+    def block_undecided(self, code: choices.BlockedCode, reason: str) -> None:
+        """Do nothing with the field, because it can't be decided, for this reason."""
+        self.decide(merge.Action.UNDECIDED, reason)
+        self.block(code, reason)
+
 
 @dataclass
 class LostUpdate:

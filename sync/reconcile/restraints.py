@@ -269,7 +269,6 @@ def _write_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> None:
     """Write the value back, because a person rejected emptying this field."""
-    converter = field_plan.converter
     action = merge.Action.PUSH
     needed_direction = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
@@ -283,12 +282,7 @@ def _write_back(
     field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
     field_plan.write_raw = None
-    field = merge.Field(
-        converter.canonical_local(field_plan.local_raw),
-        converter.canonical_remote(field_plan.remote_raw),
-        direction=field_plan.direction,
-    )
-    apply_decision(facts, plan, field_plan, field)
+    apply_decision(facts, plan, field_plan)
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:
