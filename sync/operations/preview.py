@@ -28,7 +28,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
@@ -274,8 +274,9 @@ class Listing(Gatherer):
         unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
         return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def plan_items(self, facts: PassFacts) -> None:
-        """Put the records into the gathered facts as the plan links them."""
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Gather, and put the records into the facts as the plan links them."""
+        super().gather(facts, plan)
         unmatched = []
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None

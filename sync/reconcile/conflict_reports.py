@@ -20,7 +20,7 @@ from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan, resolutions
 from sync.reconcile.field_plan import is_kept_different
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 _UNDO_UNMAPPED = Message("undo_unmapped")
 
@@ -209,8 +209,8 @@ def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflic
     values += replaced_values(plan)
     for key, field_plan in plan.fields.items():
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection == resolutions.STALE_RESOLUTION:
+        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN, "")
+        if resolution and code_of(rejection) == resolutions.STALE_RESOLUTION:
             # The conflict then shows the current value.
             npd = field_plan.display_local(field_plan.local_raw) or None
             values.append(reports.FieldConflict(key, npd, None, resolution.monday))

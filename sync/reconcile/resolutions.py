@@ -25,7 +25,7 @@ from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
 from sync.words.message import Message, reason_of
 
-STALE_RESOLUTION = Message("stale_resolution")
+STALE_RESOLUTION = "stale_resolution"
 
 _UNDO_REASON = Message("restored_by_undo")
 
@@ -203,8 +203,8 @@ def _restores_overwritten(
             # A call whose answer was lost may have restored one side already.
             expected.add(display(value) or None)
         if not {display(field.local) or None, display(field.remote) or None} <= expected:
-            field_plan.rejected[overwritten.kind] = STALE_RESOLUTION
-        elif resolution.choose == "npd":
+            raise ResolutionRejected(STALE_RESOLUTION)
+        if resolution.choose == "npd":
             # The edit stays overwritten: there is nothing to write.
             field_plan.applied = {overwritten.kind: resolution.npd or None}
         else:
@@ -233,7 +233,7 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     is_comparable = field_plan.confirmed_entry is None and not is_gone
     monday_changed = is_comparable and current.monday != (resolution.monday or None)
     if monday_changed or current.npd != (resolution.npd or None):
-        raise ResolutionRejected("stale_resolution")
+        raise ResolutionRejected(STALE_RESOLUTION)
     if choose == "base" and field.base is None:
         raise ResolutionRejected("choice_without_base")
     if is_gone and choose == "npd":

@@ -16,6 +16,7 @@ from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import decide_fields, fill_in_fields
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
+from sync.words.message import Message
 from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
@@ -440,7 +441,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
     plans = decide_fields(*roles(local, remote, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: STALE_RESOLUTION}
+    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: Message(STALE_RESOLUTION)}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:
