@@ -97,7 +97,7 @@ def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.Confl
 def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
     """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
     conflicts = () if plan.filter_reason else fields_in_conflict(plan)
-    applied = plan.applied_choices(ConflictKind.FIELDS)
+    applied = _applied_choices(plan, ConflictKind.FIELDS)
     undone = undo_results(plan, ConflictKind.FIELDS)
     open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
     if not (conflicts or undone or (open_keys and (plan.fields or not plan.is_synced))):
@@ -120,7 +120,7 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
         fields=conflicts,
         undecided=() if plan.filter_reason else undecided_fields(plan),
         applied=applied,
-        rejected=plan.rejected_choices(ConflictKind.FIELDS),
+        rejected=_rejected_choices(plan, ConflictKind.FIELDS),
         closing_reason=closing_reason,
         inverse={key: _inverse_of(plan, plan.fields[key]) for key in applied},
         undo_results=undone,
@@ -176,13 +176,13 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
     if not plan.is_settled or plan.filter_reason:
         return None
     fields = _overwritten_values(plan)
-    applied = plan.applied_choices(ConflictKind.OVERWRITTEN)
+    applied = _applied_choices(plan, ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.fields.items():
         is_of_edit = field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         if is_of_edit and field_plan.decision.action is Action.AGREED and not field_plan.blocked_code:
             # Both sides had the chosen value already.
             applied[key] = field_plan.display_local(field_plan.local_raw) or None
-    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
+    rejected = _rejected_choices(plan, ConflictKind.OVERWRITTEN)
     undone = undo_results(plan, ConflictKind.OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
     if not (fields or applied or rejected or undone or unmapped):
@@ -238,12 +238,12 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
                 continue
             if not resolutions.is_column_replaced(plan, field_plan):
                 continue
-            if not field_plan.is_agreed and field_plan.conflict is None:
+            if not _is_agreed(field_plan) and field_plan.conflict is None:
                 continue
             monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (field_plan.npd_value_after, monday):
+            if lost_value not in (_npd_value_after(field_plan), monday):
                 reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
-                npd = field_plan.npd_value_after
+                npd = _npd_value_after(field_plan)
                 replaced.append(reports.FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
     return replaced
 
@@ -276,7 +276,8 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
     needs_none = plan.link_to is not None or plan.creates or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.open_questions:
+    questions = [conflict for conflict in plan.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
+    for conflict in questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
@@ -289,6 +290,34 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
 
 
 # --- people's choices, and their undo ---------------------------------------------------------------------------------
+
+
+def _applied_choices(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str | None]:
+    """Return the values after people's choices in a conflict of this kind that were applied, by field."""
+    return {key: field_plan.applied[kind] for key, field_plan in plan.fields.items() if kind in field_plan.applied}
+
+
+def _rejected_choices(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
+    """Return why people's choices in a conflict of this kind can't be applied, by field."""
+    reasons = {}
+    for key, field_plan in plan.fields.items():
+        if field_plan.resolved_kind == kind and field_plan.blocked_code:
+            reasons[key] = field_plan.blocked_reason
+        elif kind in field_plan.rejected:
+            reasons[key] = field_plan.rejected[kind]
+    return reasons
+
+
+def _is_agreed(field_plan: pass_plan.FieldPlan) -> bool:
+    """Whether both sides have the same value after this pass, without a question."""
+    agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+    return not field_plan.blocked_code and not field_plan.conflict and field_plan.decision.action in agreeing
+
+
+def _npd_value_after(field_plan: pass_plan.FieldPlan) -> str | None:
+    """Return NPD's value after this pass, as displayed."""
+    is_pull = field_plan.decision.action is Action.PULL
+    return field_plan.display_local(field_plan.write_raw if is_pull else field_plan.local_raw) or None
 
 
 def _inverse_of(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
@@ -342,10 +371,10 @@ def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]
     conflicts = []
     for request in plan.facts.undo_requests if plan.is_settled else ():
         field_plan = plan.fields.get(request.key)
-        if field_plan is None or not field_plan.undo_rejection or not field_plan.is_agreed:
+        if field_plan is None or not field_plan.undo_rejection or not _is_agreed(field_plan):
             continue
         choice = request.choice
-        value_now = field_plan.npd_value_after
+        value_now = _npd_value_after(field_plan)
         sides = [("monday", choice.monday), ("npd", choice.npd)]
         overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
         if overruled:

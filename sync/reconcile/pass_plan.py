@@ -256,18 +256,6 @@ class FieldPlan:
         return self.decision is NOTHING
 
     @property
-    def is_agreed(self) -> bool:
-        """Whether both sides have the same value after this pass, without a question."""
-        agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)
-        return not self.blocked_code and not self.conflict and self.decision.action in agreeing
-
-    @property
-    def npd_value_after(self) -> str | None:
-        """NPD's value after this pass, as displayed."""
-        is_pull = self.decision.action is merge.Action.PULL
-        return self.display_local(self.write_raw if is_pull else self.local_raw) or None
-
-    @property
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.key] if self.confirmed else None
@@ -564,11 +552,6 @@ class RecordPlan(EntityPlan):
         return [conflict for conflict in self.facts.conflicts if conflict.conflict_id not in answered]
 
     @property
-    def open_questions(self) -> list[reports.OpenConflict]:
-        """Those of them that are about its identity."""
-        return [conflict for conflict in self.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
-
-    @property
     def asks_which_item(self) -> bool:
         """Whether a person is asked which item is its own."""
         return self.question is not None and self.facts.record.monday_id is None
@@ -578,20 +561,6 @@ class RecordPlan(EntityPlan):
         """Whether a person is asked what becomes of the record, because its item was removed."""
         is_removed = self.removal is not None and self.question is not None
         return is_removed and not (self.act or self.unlink_reason)
-
-    def applied_choices(self, kind: str) -> dict[str, str | None]:
-        """Return the values after people's choices that were applied, by field."""
-        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
-
-    def rejected_choices(self, kind: str) -> dict[str, str]:
-        """Return why people's choices can't be applied, by field."""
-        reasons = {}
-        for key, field_plan in self.fields.items():
-            if field_plan.resolved_kind == kind and field_plan.blocked_code:
-                reasons[key] = field_plan.blocked_reason
-            elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind]
-        return reasons
 
     def copied(self) -> Self:
         other = super().copied()
