@@ -33,8 +33,8 @@ from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import pass_plan
+from sync.reconcile.emptied_cells import is_emptied_by_removal
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.registry import relation_of
 from sync.words.message import Message, sentences
 

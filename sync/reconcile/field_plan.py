@@ -14,7 +14,6 @@ column or the mapping's version changes; if Monday's value changes without a con
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -32,8 +31,9 @@ from sync.monday.conversion import AmbiguousSplit, ListConverter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
 from sync.reconcile.change_events import change_events
+from sync.reconcile.emptied_cells import is_emptied_by_removal
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
 from sync.words.message import Message, reason_of
 
@@ -425,17 +425,6 @@ class _FieldRule:
 def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> None:
     """Fill in what a field's decision sends or writes, or block the field if that side can't take it."""
     _FieldRule(facts, plan, field_plan).apply()
-
-
-def is_emptied_by_removal(facts: PassFacts, plan: EntityPlan, mapping: FieldMapping) -> bool:
-    """Whether its cell of connected boards is empty because the item that the base names left its board."""
-    converter = facts.board.converter(mapping, plan.record)
-    base = field_bases.base_of(plan.sync_state, mapping, plan.item_id)
-    if plan.item is None or base is None or not converter.names_items:
-        return False
-    cell = field_bases.cell_of(converter, mapping, plan.item)
-    expected = field_bases.side_of(partial(field_bases.base_remote, converter), base)
-    return field_bases.side_of(converter.canonical_remote, cell) is None and expected in facts.removed_related_items
 
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
