@@ -93,11 +93,11 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     if mapping.key in plan.doubts.set_aside:
         field_plan.decide(Action.UNDECIDED, plan.doubts.set_aside[mapping.key])
     else:
-        _FieldRule(facts, plan, field_plan).decide()
+        FieldRule(facts, plan, field_plan).decide()
     return field_plan
 
 
-class _FieldRule:
+class FieldRule:
     """What becomes of one field of a record: the values, the base, a person's choice, the merge, and what is written.
 
     The methods stand in this order. Each that finds why the field can't be synced blocks it, which is the end.
@@ -420,11 +420,6 @@ class _FieldRule:
     def _set_conflict(self, reason: str) -> None:
         self.field_plan.decide(Action.CONFLICT, reason)
         self.field_plan.conflict = resolutions.as_conflict(self.field_plan, reason)
-
-
-def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> None:
-    """Fill in what a field's decision sends or writes, or block the field if that side can't take it."""
-    _FieldRule(facts, plan, field_plan).apply()
 
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:

@@ -23,7 +23,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
-from sync.reconcile.field_plan import apply_decision
+from sync.reconcile.field_plan import FieldRule
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
@@ -288,7 +288,7 @@ def _write_back(
     field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
     field_plan.write_raw = None
-    apply_decision(facts, plan, field_plan)
+    FieldRule(facts, plan, field_plan).apply()
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:

@@ -45,7 +45,7 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
     "no_echo_check",
     "the webhook of our own write is taken for a person's change",
     drills.drill_echo_comes_late,
-    "sync.reconcile.field_plan:_FieldRule._field_to_merge",
+    "sync.reconcile.field_plan:FieldRule._field_to_merge",
 )
 def _takes_echoes_for_changes(right: Wrong, rule: Any, *args: Any, **more: Any) -> Field:
     field: Field = right(rule, *args, **more)
