@@ -301,6 +301,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or ((ends_events or ends_others) and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
+        or facts.undo_requests
         or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_UNDO, ConflictKind, OpenConflict
+from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import without_request_id
@@ -37,7 +37,7 @@ def complete_sync_state(
     for conflict in conflicts if plan.is_synced else ():
         is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
         # Whether a record with an item is another's, too, keeps nothing of it from being synced.
-        if conflict.kind == KIND_UNDO or (conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id):
+        if conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id:
             continue
         sync_state.conflicts[conflict.kind] = [conflict.about["what"]] if is_about_record else [*conflict.fields]
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
