@@ -108,9 +108,9 @@ def unanswered_sentence() -> str:
     overview = Overview()
     if not overview.unanswered_until:
         return ""
-    records = humanize.count_with_noun(len(overview.unanswered_until), "record waits", "records wait")
+    number = len(overview.unanswered_until)
     at = humanize.due_time(max(overview.unanswered_until.values()), overview.now)
-    return Message("records_wait_for_outcome", records=records, at=at)
+    return Message("waits_for_outcome" if number == 1 else "wait_for_outcome", number=number, at=at)
 
 
 def stop_entries() -> list[Entry]:
@@ -219,8 +219,8 @@ class Overview(LimitFacts):
             return ""
         number = jobs.count() if len(first) == MAX_RETRIES_COMPARED else len(first)
         next_job = min(first, key=lambda job: self.next_attempt(job) or job.next_retry)
-        records = humanize.count_with_noun(number, "change waits", "changes wait")
-        return Message("changes_tried_again", changes=records, at=self.next_attempt_words(next_job))
+        at = self.next_attempt_words(next_job)
+        return Message("change_tried_again" if number == 1 else "changes_tried_again", number=number, at=at)
 
     @cached_property
     def jobs(self) -> Mapping[str, Sequence[JobCount]]:

@@ -260,7 +260,11 @@ class ChosenBoard:
         """Return the column of each synced field, such as “Role: “Title””, without those whose title stays the same."""
         columns = []
         for mapping in self.synced:
-            words = self._words_of(self.choices.choice_of(mapping))[0]
+            choice = self.choices.choice_of(mapping)
+            # An item's name is no column.
+            if choice.column not in (*self.columns, NEW_COLUMN):
+                continue
+            words = self._words_of(choice)[0]
             words_before = f"“{titles_before[mapping.key]}”" if titles_before.get(mapping.key) else ""
             if words != words_before:
                 columns.append(f"{mapping.label}: {' → '.join(filter(None, [words_before, words]))}")
