@@ -173,6 +173,7 @@ def test_a_line_of_utf8_among_others_is_named() -> None:
     notes = read_file(content)[1]
     assert notes[1].startswith("Line 4 is written in UTF-8, unlike others")
     assert len(read_file("Name\nJürgen\nWeiß\n".encode("cp1252"))[1]) == 1
+    assert len(read_file("Имя\nПётр\nАнна\n".encode("cp1251"))[1]) == 1
 
 
 def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
