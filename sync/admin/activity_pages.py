@@ -29,7 +29,7 @@ from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, activity_lines
+from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
 
@@ -56,11 +56,12 @@ class TabbedChangeList(admin_base.PageChangeList):
         super().get_results(request)
 
 
-def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[DeletionConsequence]:
-    """Return what deleting these records of several types at once means."""
-    ids = [record.pk for record in deleted]
+def _deletion_consequences(steps: Sequence[activity_undo.UndoStep]) -> list[DeletionConsequence]:
+    """Return what the deletions of an undo mean; references that it puts back itself are none of it."""
+    deleted = [step.record for step in steps if step.deletes and step.record and not step.refusal]
+    released = [step.record.pk for step in steps if step.releases and step.record]
     by_type = grouped(deleted, lambda record: record.entity_type())
-    return [deletion_consequence(group, ids) for group in by_type.values()]
+    return [deletion_consequence(group, released) for group in by_type.values()]
 
 
 def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action.Question:
@@ -81,10 +82,12 @@ def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action
         records = humanize.count_with_noun(len(deleted), "record")
         verb = humanize.plural(len(deleted), "is", "are")
         effects.append(f"{records} that the import made {verb} deleted in NPD, and can be restored.")
-        consequences = _deletion_consequences(deleted)
+        consequences = _deletion_consequences(steps)
         # Several types may have the same consequence.
         sentences = [text for consequence in consequences for text in (*consequence.items, consequence.relations)]
         effects += dict.fromkeys(filter(None, sentences))
+        if any(consequence.waits for consequence in consequences):
+            effects.append(admin_base.link_to(reverse("admin:index"), "Open Home"))
         button = f"Undo and delete {records}"
     if left_alone := len(steps) - len(values) - len(deleted):
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
@@ -343,7 +346,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
             row.page_refused_url = ""
             if row.cause.get("refused"):
-                row.page_refused_url = refused_rows_url(request.user, row, row.page_now)
+                row.page_refused_url = refused_rows_url(request.user, row)
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
@@ -401,8 +404,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
         def run() -> confirmed_action.Report:
             steps = activity_undo.plan_undo(rows)
-            deleting = [step.record for step in steps if step.deletes and step.record and not step.refusal]
-            consequences = [each for each in _deletion_consequences(deleting) if each.waits]
+            consequences = [each for each in _deletion_consequences(steps) if each.waits]
             waiting = [sentence for consequence in consequences for sentence in consequence.items]
             result = activity_undo.undo_lines(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)

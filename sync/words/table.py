@@ -238,6 +238,10 @@ TEMPLATES: Mapping[str, str] = {
     # Imports and undo.
     "imported": "Imported “{file}”: {new:,} new, {changed:,} changed.",
     "made": "Made {made}: {names}.",
+    "no_column_tells_record": "No column goes to {fields} or NPD ID, so none tells which {record} a row is about. "
+    "Choose one that does.",
+    "matched_by_name_alone": "No column goes to {field}: rows are matched by their name alone, so {records} of one "
+    "name can't be told apart.",
     "made_by_import": "Made by the import of “{file}”[[, row {row}]].",
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
