@@ -25,7 +25,6 @@ from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.registry import target_of
@@ -107,18 +106,21 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         is_decided = request is not None and request.state != ApprovalState.PENDING
         if not is_decided and was_emptied(facts, plan, mapping):
             continue
-        if request is not None:
-            is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
-            lost |= {mapping.key} if is_held else set()
-        else:
-            # The item is known to have been off its board since both sides agreed on the field.
-            events = _events_since_agreed(facts, plan, mapping)
-            was_off_board = plan.facts.sync_state.remote_state in _OFF_BOARD
-            was_off_board = was_off_board or any(event.type in OFF_BOARD_TYPES for event in events)
-            lost |= {mapping.key} if was_off_board else set()
-            unreported += [] if was_off_board else [mapping]
+        if request is None and _was_off_board(facts, plan, mapping):
+            lost.add(mapping.key)
+        elif request is None:
+            unreported.append(mapping)
+        elif UNREPORTED in request.values and request.state != ApprovalState.APPROVED:
+            lost.add(mapping.key)
     _note_unreported(facts, plan, unreported)
     plan.doubts.lost_cells |= lost
+
+
+def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+    """Whether the item is known to have been off its board since both sides agreed on the field."""
+    events = _events_since_agreed(facts, plan, mapping)
+    is_stored = plan.facts.sync_state.remote_state in _OFF_BOARD
+    return is_stored or any(event.type in OFF_BOARD_TYPES for event in events)
 
 
 def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]) -> None:
@@ -183,6 +185,17 @@ def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapp
     change = _last_change(facts, plan, mapping)
     is_told = change is not None and not (change.is_known and change.value is not None)
     return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, mapping))
+
+
+def is_emptied_by_removal(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
+    """Whether its cell of connected boards is empty because the item that the base names left its board."""
+    converter = facts.board.converter(mapping, plan.record)
+    base = field_bases.base_of(plan.sync_state, mapping, plan.item_id)
+    if plan.item is None or base is None or not converter.names_items:
+        return False
+    cell = field_bases.cell_of(converter, mapping, plan.item)
+    expected = field_bases.side_of(partial(field_bases.base_remote, converter), base)
+    return field_bases.side_of(converter.canonical_remote, cell) is None and expected in facts.removed_related_items
 
 
 def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> ChangeEvent | None:

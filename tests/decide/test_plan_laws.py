@@ -12,7 +12,6 @@ import pytest
 from django.db.models import Model
 from hypothesis import example, given, settings
 
-from conflicts.reports import KIND_UNDO
 from sync.choices import Cause
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, is_active_on, local_values
@@ -21,10 +20,10 @@ from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
+from sync.operations.planned_changes import changed_records
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.pass_plan import FieldPlan, Outcome, Plan, RecordPlan
-from sync.reconcile.record_states import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
@@ -303,7 +302,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
 def is_settled(p: FieldPlan | None) -> bool:
     if p is None or p.sends_in_vain:  # the world after it remembers no earlier send
         return False
-    return not (p.blocked_code or p.conflict or p.resolved_kind == KIND_UNDO)
+    return not (p.blocked_code or p.conflict or p.undo)
 
 
 def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:

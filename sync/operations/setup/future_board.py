@@ -117,14 +117,14 @@ class SetupListing(preview.Listing):
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         facts = super().read_claims(board, claims, planned)
-        facts.records = [self._after_set_up(record) for record in facts.records]
+        facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
         # The records of earlier boards that these name have their items only in those boards' plans.
-        for record in facts.records:
+        for record in [record_facts.record for record_facts in facts.records]:
             for _, relation in self.board.relations:
-                related = getattr(record.record, relation.name)
+                related = getattr(record, relation.name)
                 by_pk = field_values.Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
-                    setattr(record.record, relation.name, earlier[0])
+                    setattr(record, relation.name, earlier[0])
         facts.related_boards = self._related_boards
         return facts
 
@@ -136,7 +136,7 @@ class SetupListing(preview.Listing):
             for name, value in STATE_WITHOUT_ITEM.items():
                 setattr(sync_state, name, value)
             history = RecordHistory(facts.history.now, token_user=facts.history.token_user)
-            facts = replace(facts, conflicts=(), history=history, owned_items=frozenset())
+            facts = replace(facts, conflicts=(), undo_requests=(), history=history, owned_items=frozenset())
         if facts.id in self.undecided_records:
             sync_state.is_unplanned = True
         return replace(facts, record=record, sync_state=sync_state)
