@@ -12,10 +12,11 @@ from django.utils.text import capfirst
 
 from sync import choices, registry
 from sync.choices import ActivityKind
+from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, history_of
-from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.models.activity_lines import ACT_PAUSE, MAX_ACTOR_LENGTH
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.words.message import Message
@@ -214,18 +215,25 @@ def untold_entries(
     # One event more, because the changes of an event are the differences to the one before.
     edits = edits_of([(entity_type, entity_id) for entity_id in synced_at], {}, limit=limit + 1)
     edits = [edit for edit in edits if edit.is_by_person and _is_after(edit.at, synced_at[edit.entity_id])]
-    if not edits:
+    fields_of = {mapping.key: mapping.fields for mapping in mappings}
+    untold = _without_told(edits, _told_fields(lines, fields_of))
+    if not untold:
         return []
-    stored = ActivityLine.objects.filter(entity_id__in={edit.entity_id for edit in edits})
+    stored = ActivityLine.objects.filter(entity_id__in={edit.entity_id for edit in untold})
     stored = stored.filter(kind__in=(ActivityKind.CREATE, ActivityKind.EDIT, ActivityKind.PUSH))
-    told = _told_fields([*stored, *lines], {mapping.key: mapping.fields for mapping in mappings})
+    stored = stored.filter(at__gte=min(edit.at for edit in untold))
+    return entries_of(_without_told(untold, _told_fields(stored, fields_of)), mappings)
+
+
+def _without_told(edits: Iterable[Edit], told: Collection[tuple[object, ...]]) -> list[Edit]:
+    """Return the edits without the fields of which lines tell; without any, and with a creation that is told, none."""
     untold = []
     for edit in edits:
         fields = [field for field in edit.fields if (edit.entity_id, edit.at, field.name) not in told]
-        is_told_creation = edit.before is None and (edit.entity_id, edit.who[:MAX_ACTOR_LENGTH]) in told
-        if not is_told_creation:
+        is_untold_creation = edit.before is None and (edit.entity_id, edit.who[:MAX_ACTOR_LENGTH]) not in told
+        if fields or is_untold_creation:
             untold.append(replace(edit, fields=fields))
-    return entries_of(untold, mappings)
+    return untold
 
 
 def _newest_number(model: type[SyncedModel], synced_at: Mapping[UUID, datetime | None]) -> int:
@@ -248,9 +256,10 @@ def _is_after(moment: datetime, synced_at: datetime | None) -> bool:
 def _told_fields(lines: Iterable[ActivityLine], fields_of: Mapping[str, Sequence[str]]) -> set[tuple[object, ...]]:
     """Return the records, times and fields of the edits that lines tell of; of a creation, the record and its author.
 
-    A line that names somebody else beside the author, such as who had it sent, doesn't tell of the edit.
+    A line with another author or time, such as of who had it sent, and when, doesn't tell of the edit.
     """
     told = set[tuple[object, ...]]()
+    now = sync_now()
     for line in lines:
         if line.kind == ActivityKind.CREATE:
             told.add((line.entity_id, line.actor))
@@ -258,7 +267,10 @@ def _told_fields(lines: Iterable[ActivityLine], fields_of: Mapping[str, Sequence
         edited_at = line.at if line.kind == ActivityKind.EDIT else None
         edit = line.cause.get("npd", {})
         if line.kind == ActivityKind.PUSH and edit and edit["who"][:MAX_ACTOR_LENGTH] == line.actor:
+            sent_at = line.at if line.pk else now
             edited_at = datetime.fromisoformat(edit["at"])
+            if "act" not in line.cause and sent_at - edited_at > ACT_PAUSE:
+                edited_at = None
         told |= {(line.entity_id, edited_at, name) for name in fields_of.get(line.key, [line.key])}
     return told
 
