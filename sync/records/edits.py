@@ -37,8 +37,11 @@ def history_fields(model: type[SyncedModel]) -> list[Any]:
     return [field for field in fields if not field.primary_key and field.name not in BOOKKEEPING]
 
 
-def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, datetime]:
-    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
+def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, tuple[datetime, bool]]:
+    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query.
+
+    Beside it stands whether the record was deleted, so that only its deletion is sent.
+    """
     # Each status separately, because each has its own index.
     is_left = (
         models.Q(status=choices.QueueStatus.PENDING)
@@ -51,14 +54,19 @@ def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[looku
     states = SyncMetadata.objects.filter(entity_type=models.OuterRef("entity_type"), system="monday")
     states = states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
     records = jobs.annotate(synced_at=models.Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
+    deleted = Tombstone.objects.filter(
+        entity_type=models.OuterRef("entity_type"), entity_id=models.OuterRef("entity_id")
+    )
+    deleted = deleted.exclude(state=choices.TombstoneState.RESTORED)
+    records = records.annotate(is_deleted=models.Exists(deleted))
+    rows = records.values("entity_type", "entity_id", "synced_at", "is_deleted").annotate(
         first=models.Min("created_at"), newest=models.Max("pk")
     )
-    moments: dict[Any, datetime] = {}
+    moments: dict[Any, tuple[datetime, bool]] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
-        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since)
+        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since), row["is_deleted"]
     return moments
 
 
@@ -81,7 +89,7 @@ class Edit:
 
 def edits_of(
     keys: Collection[lookups.RecordKey],
-    unsent: Mapping[lookups.RecordKey, datetime],
+    unsent: Mapping[lookups.RecordKey, tuple[datetime, bool]],
     *,
     limit: int = authors.MAX_EVENTS,
 ) -> list[Edit]:
@@ -92,15 +100,11 @@ def edits_of(
         events_by_id = authors.latest_events(spec.model, ids, limit=limit)
         histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
     users = authors.users_of(event for events in histories.values() for event in events)
-    deleted = Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in unsent])
-    # For a deleted record only its deletion is sent.
-    deleted_ids = set(deleted.exclude(state=choices.TombstoneState.RESTORED).values_list("entity_id", flat=True))
     edits = []
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
         is_sent = events[0].sync_enabled and choices.SyncDirection(events[0].sync_direction).sends
-        is_sent = is_sent and entity_id not in deleted_ids
-        since = unsent.get((entity_type, entity_id))
+        since, is_deleted = unsent.get((entity_type, entity_id), (None, False))
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
             if before is None and event.pgh_label != "insert":
@@ -120,7 +124,7 @@ def edits_of(
                     group_id=authors.group_id_of(context, event.pgh_context_id),
                     is_by_person=bool(context.get("user")) and not is_logged,
                     is_waiting=is_waiting,
-                    is_unsent=is_waiting and is_sent,
+                    is_unsent=is_waiting and is_sent and not is_deleted,
                 )
             )
     return edits
