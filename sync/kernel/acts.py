@@ -217,7 +217,9 @@ _ACTS = (
         "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
-    Act(LINK, "Link to", "Links the item with a record in NPD. From then on, both are synced.",
+    Act(LINK, "Link to",
+        "Links the item with a record in NPD. From then on, both are synced, unless the record's sync is off: it stays "
+        "off.",
         "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, press “Unlink from Monday…” on a record's page.", record_right="change", key="1",
         answers="identity", links=True),

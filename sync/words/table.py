@@ -523,6 +523,8 @@ TEMPLATES: Mapping[str, str] = {
     "label_link": "It is “{name}”",
     "label_link_item": "It is “{name}” ({item})",
     "effect_link": "“{record}” is linked with the item “{item}”; what differs is synced field by field.",
+    "effect_link_sync_off": "“{record}” is linked with the item “{item}”. Its sync stays off: nothing else changes "
+    "until you turn it on.",
     "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.",
     "label_relink": "Link it with that item again",
     "effect_relink": "“{record}” and the item {item} sync as before; what changed since is synced or asked about.",
@@ -558,7 +560,6 @@ TEMPLATES: Mapping[str, str] = {
     "one_was_deleted": "one of the two records was deleted meanwhile.",
     "chosen_was_deleted": "That record was deleted meanwhile.",
     "chosen_has_item": "“{record}” now has another item.",
-    "chosen_sync_off": "Sync is off for “{record}”. Turn it on, then choose again.",
     "item_belongs_to": "The item now belongs to “{owner}”.",
     "could_belong_to_another": "The item “{item}” could be another record's now.",
     # A second item with a record's NPD ID.
