@@ -267,7 +267,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if was_slowed and result == probes.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            if result not in (probes.RESUMED, probes.NOT_STOPPED):
+            if result not in (probes.RESUMED, probes.TRIED, probes.NOT_STOPPED):
                 raise NotPossible(sentence)
             return sentence
 

@@ -644,6 +644,7 @@ TEMPLATES: Mapping[str, str] = {
     "restore_key": "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma.",
     "tried_not_stopped": "Sync isn't stopped any more.",
     "tried_resumed": "Monday answers, and the sync runs again.",
+    "tried_now": "What waited is tried now. If Monday takes the first of it, the rest follows.",
     "tried_stopped": "Sync is still stopped.",
     "tried_no_answer": "Monday still doesn't answer.",
     "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",
