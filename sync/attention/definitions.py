@@ -353,8 +353,8 @@ DEFINITIONS = (
         entity_type="''",
         since="account.stopped_since",
         # A limit's wait ends by itself; after any other, the stop lasts until a call of its kind succeeds.
-        until=f"""CASE WHEN NOT account.needs_probe AND account.stop_code IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
-            THEN account.stopped_until END""",
+        until=f"""CASE WHEN account.stop_code IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
+            AND NOT account.needs_probe THEN account.stopped_until END""",
         values="jsonb_build_object('reason', nullif(account.stop_reason, '')::jsonb, 'next', account.stopped_until)",
     ),
     Definition(

@@ -347,7 +347,7 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
 
 
 def try_stopped_kinds() -> bool:
-    """Have the stopped kinds of calls tried now; return whether there are any. The first that succeeds ends its stop."""
+    """Have the stopped kinds of calls tried now, until one succeeds; return whether there are any."""
     stopped = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
     for link, kind in stopped:
         try_board_now(link, kind)
