@@ -167,9 +167,9 @@ _ACTS = (
         "Create {items} again on Monday", "{items} will be created again.", asks=True,
         way_back="To go back, archive the new items on the board.", answers="delete"),
     Act(RESTORE_RECORD, "Restore",
-        "Each record comes back in NPD with its id and the values that it had when it was deleted. An item that is still "
-        "on the board is linked again. Monday lets no program restore an archived or deleted item: its record gets a new "
-        "one, and updates and files stay with the old one. To keep them, restore the item on Monday first.",
+        "Each record comes back in NPD with its id and the values that it had when it was deleted. An item that is "
+        "still on the board is linked again. Monday lets no program restore an archived or deleted item: its record "
+        "gets a new one, and updates and files stay with the old one. To keep them, restore the item on Monday first.",
         "Restore {records} in NPD", "{records} will be restored in NPD.", asks=True,
         way_back="To go back, delete the records again.", answers="delete"),
     Act(DELETE_RECORD, "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
