@@ -177,7 +177,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
     `still_stopped_sentence`.
     """
     has_stopped_kinds = breaker.try_stopped_kinds()
-    failed_writes.make_turns_due()
+    failed_writes.make_turns_due(failed_writes.BURST)
     account = breaker.monday_account()
     is_waiting = account.waits_at(sync_now()) and not account.are_only_writes_stopped
     # If the day is used up by our own count, the limit may have been raised since.
