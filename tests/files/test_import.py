@@ -991,6 +991,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "Undo the import of “people.csv”?" in question
     assert "3 records that the import made are deleted in NPD, and can be restored." in question
     assert "Undo and delete 3 records" in question
+    assert "npd-button-deletes" in question
     answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer
     assert "If it should go, delete it yourself." in answer
