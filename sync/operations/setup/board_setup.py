@@ -348,6 +348,9 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         needs_pass = True
     if needs_pass or creates_before != link.creates_records:
         check_unmatched_again(link)
+    if link.creates_records and not creates_before:
+        # Whoever turns new records on says so of all items; those of another board are marked by its plan.
+        UnmatchedItem.objects.filter(entity_type=spec.entity_type).update(is_unplanned=False)
     if needs_pass or column_before not in ("", link.npd_id_column):
         records = lookups.linked_records(spec.entity_type).exclude(unsynced())
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
