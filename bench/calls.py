@@ -104,7 +104,7 @@ def decisions() -> float:
     from sync.models import SyncQueue
     from sync.outbox.claim import Claim
     from sync.reconcile.decide import decide
-    from sync.reconcile.gather import Gatherer
+    from sync.reconcile.gather.gatherer import Gatherer
     from sync.reconcile.run import plan_pass
 
     link = link_of("contact")

@@ -28,13 +28,13 @@ PARTS = 10  # a worker dies after each tenth of the records
 CALL_MS = 1_000  # of a call during which a worker dies
 OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is checked
 RECONCILE = "sync.reconcile.run"
-ACT = "sync.reconcile.act"
+SEND = "sync.reconcile.send"
 # The function before which the worker dies, or the seconds after the function's begin.
 DEATHS = {
-    "when records are claimed and nothing is read": ("sync.reconcile.gather.read_facts", 0.0),
-    "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
-    "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
-    "when Monday has answered, before that is stored": (f"{ACT}.take_answer", 0.0),
+    "when records are claimed and nothing is read": ("sync.reconcile.gather.gatherer.read_facts", 0.0),
+    "when a call is announced and not sent": (f"{SEND}.check_intent_age", 0.0),
+    "while Monday works": (f"{SEND}.check_intent_age", CALL_MS / 2_000),
+    "when Monday has answered, before that is stored": (f"{SEND}.take_answer", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
 

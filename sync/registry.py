@@ -159,6 +159,12 @@ def own_relations(model: type[SyncedModel]) -> list[ModelField]:
     return [field for field in relations if is_registered(target_of(field).entity_type())]
 
 
+def relations_to(model: type[SyncedModel]) -> Iterator[Any]:
+    """Yield the relations of registered models to this one."""
+    for spec in entities():
+        yield from (field for field in own_relations(spec.model) if target_of(field) is model)
+
+
 def name_field(model: type[SyncedModel]) -> str | None:
     """Return the model's field of the item's name; None if it has none, or isn't registered."""
     spec = _entities.get(model.entity_type())

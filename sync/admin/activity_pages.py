@@ -22,6 +22,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, DropdownFilter, 
 
 from sync import addresses, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
+from sync.admin.deletion_consequence import DeletionConsequence, deletion_consequence
 from sync.admin.import_and_export import refused_rows_url
 from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
@@ -55,11 +56,11 @@ class TabbedChangeList(admin_base.PageChangeList):
         super().get_results(request)
 
 
-def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[tombstones.DeletionConsequence]:
+def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[DeletionConsequence]:
     """Return what deleting these records of several types at once means."""
     ids = [record.pk for record in deleted]
     by_type = grouped(deleted, lambda record: record.entity_type())
-    return [tombstones.deletion_consequence(group, ids) for group in by_type.values()]
+    return [deletion_consequence(group, ids) for group in by_type.values()]
 
 
 def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action.Question:

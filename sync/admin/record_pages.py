@@ -23,6 +23,7 @@ from unfold.dataclasses import SearchResult
 from sync import addresses, choices, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
+from sync.admin.deletion_consequence import DeletionConsequence, deletion_consequence
 from sync.admin.import_and_export import RecordFilesMixin
 from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
@@ -30,7 +31,7 @@ from sync.kernel.db import limit_lock_waits, match_key_sql
 from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.monday.text_forms import match_key, unix_lines
 from sync.outbox import wakeups
-from sync.records import authors, item_links, tombstones
+from sync.records import authors, item_links
 from sync.state import record_view
 
 # Results of a list in unfold's command search, which has no limit of its own.
@@ -484,7 +485,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Also find out what becomes of the records' items, for the question and the message."""
-        request.deletion_consequence = tombstones.deletion_consequence(list(objs))  # type: ignore[attr-defined]
+        request.deletion_consequence = deletion_consequence(list(objs))  # type: ignore[attr-defined]
         return super().get_deleted_objects(objs, request)
 
     def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
@@ -499,7 +500,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def _report_deletion(self, request: HttpRequest, keys: Sequence[Any]) -> None:
         """Say how the deleted records are restored, and whether their items wait; Django says what was deleted."""
-        consequence: tombstones.DeletionConsequence = request.deletion_consequence  # type: ignore[attr-defined]
+        consequence: DeletionConsequence = request.deletion_consequence  # type: ignore[attr-defined]
         waiting: list[SafeString | str] = []
         if consequence.waits:
             waiting.extend(consequence.items)

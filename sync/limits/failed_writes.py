@@ -1,7 +1,7 @@
 """Decides what failed writes mean: an outage that stops all writes, a repeat at once, or a turn later.
 
 A document is one call with the writes of up to 100 records. If others succeed, a record in it is at fault and nothing
-stops: the document is split (by act.py), and a record that fails alone waits for its turn. Else its records wait alone
+stops: the document is split (by send.py), and a record that fails alone waits for its turn. Else its records wait alone
 at first; once a second document has failed, it is an outage.
 
     what fails                                what happens                  constants

@@ -36,7 +36,7 @@ from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.emptied_cells import EmptiedRelation
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences

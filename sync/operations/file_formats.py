@@ -26,6 +26,7 @@ from sync.operations.workbooks import (
     TOO_MANY_ROWS,
     FileError,
     Row,
+    escape_characters,
     read_workbook,
 )
 
@@ -78,6 +79,9 @@ ENCODINGS = {
     "gb18030": "GB 18030 (Chinese)",
 }
 CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
+# A letter beyond ASCII; such bytes make no word in the encodings of the West.
+_UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+ASCII = bytes(range(128))
 
 # How files begin that have no table, though they may be named so.
 NO_TABLES = {
@@ -183,15 +187,14 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
         out = io.BytesIO()
         with Workbook(out, {"constant_memory": True}) as book:
             sheet = book.add_worksheet()
+            # Its own writes _x0041_x0042_ so that it reads _x0041B, and takes <r> for the pieces of a rich text.
+            sheet._escape_control_characters = escape_characters
             sheet.set_column(0, len(dataset.headers) - 1, 22)
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # XlsxWriter takes a text that begins with <r> for the pieces of a rich one.
-                    pieces = [*cell[:2], cell[2:]] if cell.startswith("<r>") else [cell]
-                    write = sheet.write_string if len(pieces) == 1 else sheet.write_rich_string
-                    # They return non-zero if the text is too long.
-                    if cell and write(number, column, *pieces):
+                    # It returns non-zero if the text is too long.
+                    if cell and sheet.write_string(number, column, cell):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
 
@@ -214,6 +217,11 @@ def read_file(
         rows, notes = _table(_csv_rows(_decode(content, encoding), count_known), count_known)
         if encoding not in CERTAIN:
             notes.append(f"Read as {ENCODINGS[encoding]}.")
+        if encoding in LIKELY and (letter := _UTF8_LETTER.search(content)):
+            line = _line_of(content, letter.start())
+            notes.append(
+                f"Line {line:,} is written in UTF-8, unlike others: correct its letters in NPD or in the file."
+            )
         return _dataset(rows), notes, []
     read = read_workbook(content)
     tables = {name: _table(rows, count_known) for name, (rows, problem, _) in read.items() if not problem}
@@ -272,7 +280,7 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     table = filled[first : first + 1]
     titles = [fold_title(cell) for _, cells in table for cell in cells]
     for number, cells in filled[first + 1 :]:
-        if list(map(fold_title, cells)) != titles:
+        if not _repeats_titles(cells, titles):
             table.append((number, cells))
             continue
         headings = takewhile(_is_repeated, zip(reversed(table[1:]), reversed(above), strict=False))
@@ -311,6 +319,15 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
     return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
 
 
+def _repeats_titles(cells: Sequence[str], titles: Sequence[str]) -> bool:
+    """Whether a row is the titles again, maybe without some of them, or with merged cells over others."""
+    if list(map(fold_title, cells)) == titles:
+        return True
+    filled = [place for place, cell in enumerate(cells[: len(titles)]) if cell]
+    repeated = [place for place in filled if fold_title(cells[place]) == titles[place]]
+    return len(repeated) > 1 and 2 * len(repeated) >= len(filled)
+
+
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
     """Yield the numbers of a report's own lines among the rows, and of Monday's subitems with their titles."""
     is_among_subitems = False
@@ -319,7 +336,8 @@ def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
         is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
         is_among_subitems = is_heading or (is_among_subitems and not cells[0])
         texts = list(filter(None, cells))
-        is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis")  # as Excel writes them
+        # As Excel writes them.
+        is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis") and not any(map(_has_letter, texts[1:]))
         group = texts[0]
         if is_among_subitems or is_subtotal or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
             yield number
@@ -336,8 +354,12 @@ def _end_of(table: Sequence[Row]) -> int:
                 end = place
     if end > 1:
         first, *others = filter(None, table[end - 1][1])
-        end -= fold_title(first).rstrip("0123456789") in SUMS and not any(map(str.isalpha, "".join(others)))
+        end -= fold_title(first).rstrip("0123456789") in SUMS and not any(map(_has_letter, others))
     return end
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 def _dataset(rows: Sequence[Row]) -> Any:
@@ -465,10 +487,13 @@ def _refuse_broken_utf8(content: bytes, error: UnicodeDecodeError) -> None:
     """Raise FileError for UTF-8 with a wrong byte: as Windows-1252, every letter beyond ASCII would be a wrong one."""
     if error.reason == "unexpected end of data" and error.end == len(content):
         raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
-    text = content.decode("utf-8", "replace")
-    wrong = text.count("\ufffd")
-    if sum(not letter.isascii() for letter in text) > 2 * wrong:
-        line = content[: error.start].count(b"\n") + 1
+    other_bytes, letters = _UTF8_LETTER.subn(b"", content)
+    if letters and letters >= len(other_bytes.translate(None, ASCII)):
+        line = _line_of(content, error.start)
         raise FileError(
             f"Line {line:,} has a byte that isn't UTF-8, as the rest of the file is. Save it again."
         ) from error
+
+
+def _line_of(content: bytes, place: int) -> int:
+    return len(re.findall(b"\r\n|\r|\n", content[:place])) + 1

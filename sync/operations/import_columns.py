@@ -4,8 +4,10 @@ A column's place holds a field's name, `id` for the NPD ID, a part of the name, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from itertools import chain, product
 from typing import Any
 
 from django.core.cache import cache
@@ -23,6 +25,7 @@ NPD_ID = "NPD ID"
 FIRST_NAME = "first_name"
 LAST_NAME = "last_name"
 NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
+LAST_FIRST = "last_first"  # a whole name, as “Ace, Ann”
 
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
 PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
@@ -30,22 +33,40 @@ PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"
 # Titles of a role that mean “Dr.” or “Ms” before the first name.
 SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
 
-# Words that say in a title which one of several it is, as `fold_title` makes them, the ones that count first first.
+# Words that say in a title, or in the label beside a value, which one of several it is, as `fold_title` makes them,
+# the ones that count first first.
 KIND_WORDS = (
-    "mobile mobil cell movil no nr",
-    "work business office company main direct arbeit geschaftlich dienstlich firma buro bureau trabajo lavoro zakelijk",
-    "home private personal privat domicile personnel casa thuis",
-    "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro",
+    "mobile mobil mobiel cell cellular movil celular cellulare iphone handy portable",
+    """work business office company main direct corporate professional voice arbeit geschaft geschafts geschaftl
+    geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro professionnel
+    professionale societe trabajo empresa oficina lavoro ufficio azienda werk kantoor hoofd zakelijk zakelijke w g""",
+    """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo fisso thuis
+    prive vast h p""",
+    "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro altro",
 )
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
+# German and Dutch write them before another word: “Geschäftstelefon”.
+_COMPOUND = re.compile("(mobil|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
 # Words that say nothing about a column's field.
 IDLE_WORDS = {
-    "primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert", "valeur",
-    "valor", "valore",
+    "primary", "preferred", "pref", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert",
+    "valeur", "valor", "valore", "internet", "of", "the", "and", "der", "die", "das", "des", "im", "u", "und", "la",
+    "le", "les", "l", "de", "du", "et", "del", "y", "della", "di", "da", "do", "van", "het", "en",
 }  # fmt: skip
+# What may stand before or behind a title of a field of this kind: “Phone number”, “Nom de l'entreprise”.
+BESIDE = {
+    "relation": ("name", "nom", "nombre", "nome", "naam"),
+    "phone": ("number", "no", "nummer", "nr", "numero", "num", "n"),
+    "email": ("address", "adresse", "adres", "direccion", "indirizzo", "endereco"),
+}
 
-_PARAMETERS = re.compile(r";\w+=.*")  # of a vCard's line
-_WORD = re.compile(r"\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
+# What the title of a column ends with that says of which kind another's value is: “Phone 1 - Label”.
+LABELS = {"label", "type", "libelle", "etiqueta", "etichetta", "typ"}
+
+_KIND_PARAMETER = re.compile(";type=", re.IGNORECASE)  # of a vCard's line
+_PARAMETERS = re.compile(r";\w+=.*")
+_WORD = re.compile(r"iPhone|\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
+_PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$|(?<=[er])n$")
 
 MAX_TITLE = 100  # longer texts are no titles
 
@@ -58,7 +79,7 @@ def field_label(model: type[models.Model], name: str) -> str:
 
 def field_choices(model: type[SyncedModel], labels: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what a column may go to, with the `labels` of the fields."""
-    parts = NAME_PARTS.items() if has_name_parts(model) else ()
+    parts = [*NAME_PARTS.items(), (LAST_FIRST, "Last name, first name")] if has_name_parts(model) else []
     return [("", "Don't import"), *parts, *labels]
 
 
@@ -70,7 +91,7 @@ def has_name_parts(model: type[SyncedModel]) -> bool:
 def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str]:
     """Return each column's field, as it was chosen for these titles before, else as its title says."""
     remembered: list[str] | None = cache.get(_memory_key(model, titles))
-    return KnownTitles(model).columns(titles) if remembered is None else remembered
+    return known_titles(model).columns(titles) if remembered is None else remembered
 
 
 def missing_key_note(model: type[SyncedModel], columns: Sequence[str]) -> list[str]:
@@ -94,20 +115,27 @@ def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
 
 def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> dict[str, list[int]]:
     """Return the columns of each field, the one that counts first first: mobile, then business, then home phone."""
-    known_titles = KnownTitles(model)
     places: dict[str, list[int]] = {}
     for place, name in enumerate(columns):
         if name:
             places.setdefault(name, []).append(place)
-
-    def order(place: int) -> tuple[bool, Any, int]:
-        # A title that isn't the field's own comes last.
-        name, rank = known_titles.rank(titles[place]) or ("", ())
-        return (name != columns[place], rank, place)
-
-    for field_places in places.values():
-        field_places.sort(key=order)
+    for name, field_places in places.items():
+        orders = {place: known_titles(model).order(titles[place], name) for place in field_places}
+        field_places.sort(key=orders.__getitem__)
     return places
+
+
+def label_places(titles: Sequence[str]) -> dict[int, int]:
+    """Return which column says of which kind the value in another is: “Phone 1 - Label” of “Phone 1 - Value”."""
+    labels = {}
+    values = {}
+    for place, title in enumerate(titles):
+        words = title_words(title)
+        if words and words[-1] in LABELS:
+            labels["".join(words[:-1])] = place
+        elif words:
+            values[place] = "".join(words)
+    return {place: labels[title] for place, title in values.items() if title in labels}
 
 
 def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -120,25 +148,41 @@ def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequen
     return notes
 
 
+def title_words(title: str) -> list[str]:
+    """Return the words of a title that say something, as `fold_title` makes them, without most plurals."""
+    text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title))
+    folded = list(map(fold_title, _WORD.findall(text)))
+    parts = [[word] if word in KINDS else _COMPOUND.sub(r"\1 ", word).split() for word in folded]
+    words = [word for word in chain.from_iterable(parts) if word not in IDLE_WORDS]
+    return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
+
+
 class KnownTitles:
     """The titles by which a model's fields are recognized, and the parts of a person's name."""
 
     def __init__(self, model: type[SyncedModel]) -> None:
         spec = registry.entity(model.entity_type())
         # The fields of which people have several columns: in each row the first filled one counts.
-        kinds = ("phone", "email", "relation")
-        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in kinds}
+        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in BESIDE}
         # And those of which one counts: a row's street and city shouldn't be of two addresses.
         addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
         self._of_kinds = self._several | addresses
-        self._keys = {"id", spec.match_key, spec.name_field, *NAME_PARTS}
+        self._keys = {"id", spec.match_key, spec.name_field, LAST_FIRST, *NAME_PARTS}
         type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
         self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
         self._ranks: dict[str, tuple[str, int]] = {}
-        titles = {name: map(fold_title, (name, *spec.titles.get(name, ()))) for name in NAME_PARTS}
-        for name, field_titles in ((titles if has_name_parts(model) else {}) | titles_of(spec)).items():
-            for rank, title in enumerate(field_titles):
-                self._ranks.setdefault(title, (name, rank))
+        titles = titles_of(spec)
+        if has_name_parts(model):
+            titles = {name: [name, *spec.titles.get(name, ())] for name in NAME_PARTS} | titles
+        ranks = [(title, (name, rank)) for name in titles for rank, title in enumerate(titles[name])]
+        for title, rank in ranks:
+            self._ranks.setdefault(fold_title(title), rank)
+        for title, rank in ranks:
+            self._ranks.setdefault("".join(title_words(title)), rank)
+        if has_name_parts(model):
+            for title in joined_names(titles[FIRST_NAME], titles[LAST_NAME]):
+                self._ranks.setdefault(title, (LAST_FIRST, 0))
+        self._ranks.pop("", None)
 
     def columns(self, titles: Sequence[str]) -> list[str]:
         """Return the field of each title."""
@@ -164,48 +208,83 @@ class KnownTitles:
         columns = self.columns(titles[:MAX_COLUMNS])
         return 0 if self._keys.isdisjoint(columns) else len(columns) - columns.count("")
 
+    def order(self, title: str, name: str) -> Any:
+        """Return by what the columns of a field are sorted; a title that isn't the field's own comes last."""
+        field, rank = self.rank(title) or ("", ())
+        return (field != name, rank)
+
+    @lru_cache(maxsize=1_000)  # noqa: B019  # one for each model; labels beside values repeat in each row
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
         if not title or len(title) > MAX_TITLE:
             return None
-        return self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
+        rank = self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
+        if rank or "/" not in title:
+            return rank
+        ranks = [self._rank(part) or ("", ()) for part in title.split("/")]
+        return ranks[0] if ranks[0][0] and len({name for name, _ in ranks}) == 1 else None
 
     def _rank(self, title: str) -> Any:
         """As `rank`; programs add numbers and kinds: “E-mail 2 Address”, “PhoneWork”, “Email (home)”, “TEL;type=X”."""
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
-        words = [fold_title(word) for word in _WORD.findall(_PARAMETERS.sub("", title))]
-        words = [word for word in words if word not in IDLE_WORDS]
+        words = title_words(title)
         if known := self._ranks.get("".join(words)):
             return known[0], (1, known[1], 0)
         numbers = [int(word) for word in words if word.isdecimal()]
         kinds = [KINDS[word] for word in words if word in KINDS]
-        plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS))
-        name, rank = self._ranks.get(plain, ("", 0))
+        texts = [word for word in words if not word.isdecimal()]
+        plain = "".join(word for word in texts if word not in KINDS)
+        plain_or_mobile = "".join(word for word in texts if not KINDS.get(word))  # of “Mobile (work)”
+        name, rank = self._ranks.get(plain) or self._ranks.get(plain_or_mobile) or ("", 0)
         if not name or (kinds and name not in self._of_kinds):
             return None
-        return name, (1 + max(kinds, default=-1), rank, sum(numbers))
+        last_kind = max(kinds, default=-1)
+        return name, (1 + (0 if 0 in kinds else last_kind), rank, sum(numbers), last_kind)
+
+
+@lru_cache
+def known_titles(model: type[SyncedModel]) -> KnownTitles:
+    return KnownTitles(model)
+
+
+def joined_names(first_names: Sequence[str], last_names: Sequence[str]) -> Iterator[str]:
+    """Yield the titles of one column for both, as `fold_title` makes them: “Name, Vorname”, “Nome e cognome”."""
+    firsts = {*map(fold_title, first_names), *PLAIN_NAMES[FIRST_NAME]}
+    lasts = {*map(fold_title, last_names), *PLAIN_NAMES[LAST_NAME]}
+    for first, last in product(firsts, lasts):
+        for joint in ("", "e"):
+            yield last + joint + first
+            yield first + joint + last
 
 
 def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
-    """Return the known titles of each field as `fold_title` makes them, the best ones first."""
+    """Return the known titles of each field, the best ones first."""
     entity_type = spec.entity_type
-    other_types = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
-    titles: dict[str, list[str]] = {"id": [fold_title(NPD_ID)]}
+    other_types = tuple(
+        fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type
+    )
+    titles: dict[str, list[str]] = {"id": [NPD_ID]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
+    converters = {mapping.fields[0]: mapping.converter for mapping in spec.mappings} | dict.fromkeys(
+        relations, "relation"
+    )
     # Relations first, because “company name” in a file of people is their organization.
     for name in [*relations, *(name for name in own if name not in relations)]:
         names = [name, field_label(spec.model, name), *spec.titles.get(name, ())]
         names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
-        if name in relations:
-            names += [f"{title} name" for title in names]
-        folded = list(map(fold_title, names))
+        names += with_word_beside(names, converters.get(name, ""))
         if name == spec.name_field:
             # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
-            folded[2:2] = map(fold_title, [*type_titles, *(f"{title} name" for title in type_titles)])
+            names[2:2] = [*type_titles, *with_word_beside(type_titles, "relation")]
             # “Contact name” in a file of organizations isn't theirs.
-            folded = [title for title in folded if not title.startswith(tuple(other_types))]
-        titles[name] = list(dict.fromkeys(folded))
+            names = [title for title in names if not fold_title(title).startswith(other_types)]
+        titles[name] = names
     return titles
+
+
+def with_word_beside(titles: Sequence[str], converter: str) -> list[str]:
+    words = BESIDE.get(converter, ())
+    return [f"{a} {b}" for title in titles for word in words for a, b in ((title, word), (word, title))]

@@ -29,7 +29,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
@@ -275,8 +275,9 @@ class Listing(Gatherer):
         unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
         return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def plan_items(self, facts: PassFacts) -> None:
-        """Put the records into the gathered facts as the plan links them."""
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Gather, and put the records into the facts as the plan links them."""
+        super().gather(facts, plan)
         unmatched = []
         by_key = self._by_match_key(self.linked.values())
         same_key = [self.as_planned(record) for records in facts.same_key.values() for record in records]

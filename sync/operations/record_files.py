@@ -38,9 +38,12 @@ from sync.monday.columns.phones import first_phone
 from sync.monday.text_forms import key_spellings, match_key
 from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
 from sync.operations.import_columns import (
+    LAST_FIRST,
     NAME_PARTS,
     NPD_ID,
     field_label,
+    known_titles,
+    label_places,
     missing_key_note,
     places_of_fields,
     suggest_columns,
@@ -176,7 +179,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.converters = {mapping.fields[0]: mapping.converter for mapping in self.spec.mappings}
         self.batch_id = uuid.uuid4()
         # What each column of the file goes to: a field, a part of the name, or nothing.
-        targets = {*self.fields, *NAME_PARTS}
+        targets = {*self.fields, *NAME_PARTS, LAST_FIRST}
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
         self.empty_cells = 0  # of that row, whose fields keep a value
@@ -446,15 +449,25 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.rows = []
         # Of each row: the filled cells of the fields that have several.
         self.filled_cells: list[dict[str, list[str]]] = []
+        labels = label_places(self.titles)
         for *cells, number, surplus in self.file_rows:
-            filled = {name: list(filter(has_value, map(cells.__getitem__, own))) for name, own in places.items()}
+            places_here = {name: self._by_label(name, own, labels, cells) for name, own in places.items()}
+            filled = {name: list(filter(has_value, map(cells.__getitem__, own))) for name, own in places_here.items()}
             row = {name: self._first_value(name, filled[name] or [cells[own[0]]]) for name, own in places.items()}
             self.filled_cells.append({name: texts for name, texts in filled.items() if len(texts) > 1})
-            parts = [row.pop(name) for name in NAME_PARTS if name in row]
+            parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
             if parts and not has_value(row.setdefault(name_field, "")):
                 row[name_field] = " ".join(filter(has_value, parts))
             self.rows.append(row | {ROW_NUMBER: number, SURPLUS: surplus})
         dataset.dict = self.rows
+
+    def _by_label(self, name: str, places: list[int], labels: Mapping[int, int], cells: Sequence[str]) -> list[int]:
+        """Return a field's columns in the order in which they count in this row, where labels tell their kinds."""
+        if len(places) < 2 or labels.keys().isdisjoint(places):
+            return places
+        titles = {place: f"{self.titles[place]} {cells[labels[place]]}" for place in labels.keys() & set(places)}
+        titles = {place: self.titles[place] for place in places} | titles
+        return sorted(places, key=lambda place: known_titles(self.model).order(titles[place], name))
 
     def _first_value(self, name: str, filled: Sequence[str]) -> str:
         """Return the first value.
@@ -685,6 +698,12 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     fields["id"] = Field("id", NPD_ID, FieldWidget(model._meta.pk))
     resource: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": list(fields)}, fields)
     return resource
+
+
+def reversed_name(text: str) -> list[str]:
+    """Return the parts of a name, of “Ace, Ann” the first name first."""
+    parts = text.split(",")
+    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
 
 
 def has_value(cell: str) -> bool:

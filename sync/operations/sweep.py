@@ -134,7 +134,7 @@ def sweep_due_boards() -> list[SweepResult]:
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
     try:
-        new_events = _sweep_log(link, grace)
+        new_events = _LogSweep(link, grace).run()
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
@@ -153,73 +153,97 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     return SweepResult(new_events)
 
 
-def _sweep_log(link: BoardLink, grace: timedelta) -> int:
-    """Store the changes that no webhook reported, and return how many; check columns and webhooks by the same answer.
+class _LogSweep:
+    """Reads a board's log: its new entries, then those between two times that an earlier sweep left (the gap)."""
 
-    Raises MondayError.
-    """
-    monday = connector()
-    now = sync_now()
-    # A board's first cursor is a time of ours; later ones are times of Monday's entries.
-    cursor = link.swept_to or now
-    state = dict(link.log_state)
-    begin = _begin_of_log(link, state, cursor, now)
-    gap = state.pop("gap", None)
-    is_continuous = bool(gap) or (link.log_read_to is not None and begin <= link.log_read_to)
-    changes = monday.read_activity(link.board_id, begin)
-    calls = 1
-    most_calls = calls_a_day()
-    if changes.log_problem:
-        todo = errors.LOG_SHAPE_CHANGED.for_administrator
-        log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem.sentence, todo=todo)
-    board_columns.store_columns(link, changes.board)
-    if changes.user_id:
-        MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
-    new_events = 0
-    full_page = board_events.log_form(monday.api.version).rows
-    pages = (
-        chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
-    )
-    for calls, entries in enumerate(pages, 1):
-        settled = [entry for entry in entries if entry.at <= now - grace]
-        cursor = max([cursor, *(entry.at for entry in settled)])
-        new_events += store_missed_changes(link, settled)
-        if calls >= most_calls and len(entries) >= full_page:
-            # What is older waits for the next sweep, with what an earlier one left.
-            gap = {"from": gap["from"] if gap else begin.isoformat(), "to": entries[-1].at.isoformat()}
-            break
-    if gap and changes.log is not None:
-        gap_begin = max(parse_moment(gap["from"]) or begin, _oldest_begin(now))
-        gap_pages = monday.read_log(link.board_id, gap_begin, parse_moment(gap["to"]) or now)
-        while calls < most_calls and (gap_page := next(gap_pages, None)) is not None:
-            calls += 1
-            new_events += store_missed_changes(link, gap_page)
-            gap["to"] = gap_page[-1].at.isoformat() if gap_page else gap["from"]
-            if len(gap_page) < full_page:
-                gap = None
-                break
-    if gap:
-        state["gap"] = gap
-    # Whoever took more than one call waits for longer, so that all sweeps of a day keep to their share.
-    extra = timedelta(days=1) / most_calls * calls - sweep_interval()
-    next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
-    read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
-    if changes.log:
-        state["newest_row"] = max(entry.at for entry in changes.log).isoformat()
-    newest_row = parse_moment(state.get("newest_row"))
-    is_silent = _is_silent(link, newest_row + lag.ECHO_WINDOW if newest_row else read_from, now - lag.OVERLAP)
-    BoardLink.objects.filter(pk=link.pk).update(
-        swept_to=cursor,
-        swept_at=SyncNow() + next_wait,
-        sweep_problem=of_error(changes.log_problem) if changes.log_problem else "",
-        log_state=state,
-        log_read_from=None if changes.log is None or is_silent else read_from,
-    )
-    if not gap:
-        _note_end_of_log(link, now - grace)
-    check_webhooks(link, changes.hooks)
-    check_silence(link, changes.user_id)
-    return new_events
+    def __init__(self, link: BoardLink, grace: timedelta) -> None:
+        self.link = link
+        self.monday = connector()
+        self.now = sync_now()
+        self.settled_to = self.now - grace  # later entries are left to the next sweep
+        # A board's first cursor is a time of ours; later ones are times of Monday's entries.
+        self.cursor = link.swept_to or self.now
+        self.state = dict(link.log_state)
+        self.begin = _begin_of_log(link, self.state, self.cursor, self.now)
+        self.calls = 1
+        self.most_calls = calls_a_day()
+        self.full_page = board_events.log_form(self.monday.api.version).rows
+        self.new_events = 0  # that no webhook reported
+
+    def run(self) -> int:
+        """Store the changes that no webhook reported, and return how many; check columns and webhooks, too.
+
+        Raises MondayError.
+        """
+        link = self.link
+        activity = self.monday.read_activity(link.board_id, self.begin)
+        if activity.log_problem:
+            todo = errors.LOG_SHAPE_CHANGED.for_administrator
+            reason = activity.log_problem.sentence
+            log.warning("activity log not read", board=link.entity_type, reason=reason, todo=todo)
+        board_columns.store_columns(link, activity.board)
+        if activity.user_id:
+            MondayAccount.objects.filter(id=1).update(user_id=activity.user_id)
+        is_continuous = "gap" in self.state or (link.log_read_to is not None and self.begin <= link.log_read_to)
+        if activity.log is not None:
+            self._store_new_entries(activity, activity.log)
+            self._store_entries_of_gap()
+        self._store_progress(activity, is_continuous=is_continuous)
+        if "gap" not in self.state:
+            _note_end_of_log(link, self.settled_to)
+        check_webhooks(link, activity.hooks)
+        check_silence(link, activity.user_id)
+        return self.new_events
+
+    def _store_new_entries(
+        self, activity: board_events.BoardActivity, first_page: Sequence[board_events.ActivityEntry]
+    ) -> None:
+        """Read the new entries, the newest first; those beyond the sweep's calls belong to the gap."""
+        if first_page:
+            self.state["newest_row"] = max(entry.at for entry in first_page).isoformat()
+        pages = chain([first_page], self.monday.read_log_pages(self.link.board_id, self.begin, activity))
+        for number, entries in enumerate(pages, 1):
+            self.calls = number
+            settled = [entry for entry in entries if entry.at <= self.settled_to]
+            self.cursor = max([self.cursor, *(entry.at for entry in settled)])
+            self.new_events += store_missed_changes(self.link, settled)
+            if number >= self.most_calls and len(entries) >= self.full_page:
+                gap = self.state.get("gap", {"from": self.begin.isoformat()})
+                self.state["gap"] = {"from": gap["from"], "to": entries[-1].at.isoformat()}
+                return
+
+    def _store_entries_of_gap(self) -> None:
+        """Read the gap's entries, the newest first, with the calls that are left."""
+        gap = self.state.get("gap")
+        if gap is None:
+            return
+        begin = max(parse_moment(gap["from"]) or self.begin, _oldest_begin(self.now))
+        pages = self.monday.read_log(self.link.board_id, begin, parse_moment(gap["to"]) or self.now)
+        while self.calls < self.most_calls and (entries := next(pages, None)) is not None:
+            self.calls += 1
+            self.new_events += store_missed_changes(self.link, entries)
+            if len(entries) < self.full_page:
+                del self.state["gap"]
+                return
+            self.state["gap"] = {"from": gap["from"], "to": entries[-1].at.isoformat()}
+
+    def _store_progress(self, activity: board_events.BoardActivity, *, is_continuous: bool) -> None:
+        """Store how far the log is read, and when the next sweep is due."""
+        link = self.link
+        # Whoever took more than one call waits for longer, so that all sweeps of a day keep to their share.
+        extra = timedelta(days=1) / self.most_calls * self.calls - sweep_interval()
+        next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
+        read_from = min(self.begin, link.log_read_from or self.begin) if is_continuous else self.begin
+        newest_row = parse_moment(self.state.get("newest_row"))
+        shown_since = newest_row + lag.ECHO_WINDOW if newest_row else read_from
+        is_silent = _is_silent(link, shown_since, self.now - lag.OVERLAP)
+        BoardLink.objects.filter(pk=link.pk).update(
+            swept_to=self.cursor,
+            swept_at=SyncNow() + next_wait,
+            sweep_problem=of_error(activity.log_problem) if activity.log_problem else "",
+            log_state=self.state,
+            log_read_from=None if activity.log is None or is_silent else read_from,
+        )
 
 
 def _enqueue_undecided_items(link: BoardLink) -> None:

@@ -43,7 +43,10 @@ MAX_CELL = 32_767
 _CHUNK = 65_536
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
 _RANGE = re.compile("([A-Z]{1,3})([0-9]{1,7}):[A-Z]{1,3}([0-9]{1,7})")
+# Excel's escapes of characters that XML can't hold, as _x0000_; and what it escapes, among it what looks like one.
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
+_NO_XML = "\0-\x08\x0b-\x1f\ufffe\uffff"
+_ESCAPED = re.compile(f"[{_NO_XML}]|_(?=x[0-9A-Fa-f]{{4}}[_{_NO_XML}])|^<(?=r>)")
 
 # The elements that are looked at; texts stand in cells (c), and in texts that cells share (si).
 TAGS = {"workbookPr", "sheet", "Relationship", "numFmt", "xf", "cellXfs", "cellStyleXfs", "si", "f", "c", "mergeCell"}
@@ -319,11 +322,12 @@ def read_workbook(content: bytes) -> dict[str, tuple[list[Row], str, list[str]]]
     return {name: read for name, read in sheets.items() if read[1] or len(read[0]) > 1}
 
 
-def unescaped(text: str) -> str:
-    """Return the text without Excel's escapes of characters that XML can't hold, as _x0000_.
+def escape_characters(text: str) -> str:
+    return _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
 
-    PostgreSQL can't store that character, nor half of one.
-    """
+
+def unescaped(text: str) -> str:
+    """Return the text before `escape_characters`; PostgreSQL can store neither _x0000_ nor half of a character."""
     if "_x" in text:
         text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
     text = text.replace("\0", "")

@@ -1,4 +1,4 @@
-"""Compute what a pass sends to Monday from the plans of its records, and take the answers into these; act.py sends it.
+"""Compute what a pass sends to Monday from the plans of its records, and take the answers into these; send.py sends it.
 
 Implements M11, M13 of docs/reference/merge/limits-and-stops.md: a refused value blocks its field; an item is made with
 its name alone.

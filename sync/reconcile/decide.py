@@ -22,8 +22,9 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
+from sync.reconcile.change_events import EDIT_KINDS, event_value
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
-from sync.reconcile.facts import EDIT_KINDS, PassFacts, event_value
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.missing.deleted_records import (

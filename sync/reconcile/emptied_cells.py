@@ -23,7 +23,8 @@ from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
+from sync.reconcile.change_events import ChangeEvent, reported_changes
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside

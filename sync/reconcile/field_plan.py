@@ -30,7 +30,8 @@ from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
-from sync.reconcile.facts import PassFacts, change_events
+from sync.reconcile.change_events import change_events
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
 from sync.words.message import Message, reason_of

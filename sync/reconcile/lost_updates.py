@@ -32,7 +32,8 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
+from sync.reconcile.change_events import ChangeEvent, change_events, may_be_same, reported_changes, texts_in
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences

@@ -18,7 +18,8 @@ from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW
 from sync.monday.text_forms import looks_same
-from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, creator_of, is_create
+from sync.reconcile.change_events import ChangeEvent, change_events, creator_of
+from sync.reconcile.facts import PassFacts, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 
 

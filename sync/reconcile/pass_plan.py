@@ -5,7 +5,7 @@ All types of plans are in this file because every rule reads what other rules de
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
 deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. What a record has in
-common with a deleted one is in `EntityPlan`. A `Write` is what act.py sends of a plan, and what came of it.
+common with a deleted one is in `EntityPlan`. A `Write` is what send.py sends of a plan, and what came of it.
 """
 
 from __future__ import annotations

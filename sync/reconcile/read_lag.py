@@ -23,15 +23,8 @@ from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import (
-    ChangeEvent,
-    PassFacts,
-    RecordFacts,
-    RecordHistory,
-    is_create,
-    may_be_same,
-    reported_changes,
-)
+from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes
+from sync.reconcile.facts import PassFacts, RecordFacts, RecordHistory, is_create
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, sentences

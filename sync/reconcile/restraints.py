@@ -1,14 +1,14 @@
-"""Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
+"""Slows down fields that something on the board keeps rewriting, and holds clears over the limit of an hour.
 
 Implements two rows of docs/reference/merge:
 
 - W29 in after-a-write.md: nothing is sent to a field in an update loop for an hour, and for twice as long after each
   further rewrite
-- D26 in removed-and-deleted.md: deletes and clears over the limit of an hour wait for approval. Which may go is
-  `ApprovalFacts.verdicts` in sync/records/approvals.py.
+- D26 in removed-and-deleted.md, of fields that would be emptied: those over the limit wait for approval. Which may go
+  is `ApprovalFacts.verdicts` in sync/records/approvals.py. Deletes are held where they are decided (missing/).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -69,34 +69,26 @@ def _loop_after_pass(
     key = field_plan.key
     stored = plan.history.loops.get(key)
     base = field_plan.base
-    converter = field_plan.converter
-    has_rewrite = (
-        base is not None and field_bases.sides_of(converter, base, remote=field_plan.remote_raw).remote_changed
-    )
+    sides = field_bases.sides_of(field_plan.converter, base, remote=field_plan.remote_raw)
+    is_rewritten = base is not None and sides.remote_changed
     if stored is not None:
-        newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
-        # Nobody has rewritten it for an hour since it was last rewritten or throttled.
-        is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
+        is_quiet = not is_rewritten and _is_quiet(stored, now)
         if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
             return WriteLoop(entity_id=plan.id, key=key, times=[])
-    # Our last write, if it made the present base.
     write = plan.history.last_writes.get(key)
-    if not has_rewrite or write is None or base is None or base["local"] != write.values[key]["local"]:
+    made_base = write is not None and base is not None and base["local"] == write.values[key]["local"]
+    if write is None or not (is_rewritten and made_base):
         return stored
     times = stored.times if stored else []
     if any(rewrite["write"] == str(write.pk) for rewrite in times):  # counted already
         return stored
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
-    column_id = field_plan.mapping.column_id
-    events = [received.event for received in plan.history.unchecked_events if received.event and received.event.user_id]
-    user = next((event.user_id for event in reversed(events) if event.column_id == column_id), "")
-    known_name = stored.by if stored else ""
     loop = WriteLoop(
         entity_type=plan.record.entity_type(),
         entity_id=plan.id,
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
-        by=monday_editor_name(user, settings.people) if user else known_name,
+        by=_rewriter(plan, field_plan, settings) or (stored.by if stored else ""),
         throttle_count=stored.throttle_count if stored else 0,
         throttled_until=stored.throttled_until if stored else None,
     )
@@ -105,6 +97,19 @@ def _loop_after_pass(
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
     return loop
+
+
+def _is_quiet(loop: WriteLoop, now: datetime) -> bool:
+    """Whether nobody has rewritten the field for an hour since it was last rewritten or throttled."""
+    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
+    return now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
+
+
+def _rewriter(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, settings: PassSettings) -> str:
+    """Return whom the newest unchecked event about the field's column names; an empty text for nobody."""
+    events = [row.event for row in plan.history.unchecked_events if row.event]
+    users = [event.user_id for event in events if event.user_id and event.column_id == field_plan.mapping.column_id]
+    return monday_editor_name(users[-1], settings.people) if users else ""
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> Message:
@@ -129,7 +134,7 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     # A clear that was done before the present base is another one: the field was filled in again since.
     bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].fields[clear.key].base for clear in clears}
-    began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
+    began_at = {cell: datetime.fromisoformat(base["at"]) for cell, base in bases.items() if base and "at" in base}
     approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
     clear_of = {_key_of(clear): clear for clear in clears}
     stored = approvals.open_requests.items()
@@ -137,11 +142,12 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
     approvals = approvals.without(outdated)
     requests = approvals.open_requests
     for kind in CLEARS:
-        acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        verdicts = approvals.verdicts(kind, [act for act, clear in acts.items() if UNREPORTED not in clear.values])
-        unreported = {act: clear for act, clear in acts.items() if UNREPORTED in clear.values}
-        for act, (may_go, new_state) in (verdicts | _unreported_verdicts(facts, plan, approvals, unreported)).items():
-            clear = acts[act]
+        by_cell = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
+        verdicts = approvals.verdicts(kind, [cell for cell, clear in by_cell.items() if UNREPORTED not in clear.values])
+        unreported = [cell for cell, clear in by_cell.items() if UNREPORTED in clear.values]
+        verdicts |= _unreported_verdicts(facts, plan, approvals, unreported)
+        for cell, (may_go, new_state) in verdicts.items():
+            clear = by_cell[cell]
             if new_state is not None:
                 clear.state = new_state
                 plan.new_requests.append(clear)
@@ -170,23 +176,23 @@ def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
 
 
 def _unreported_verdicts(
-    facts: PassFacts, plan: pass_plan.Plan, approvals: ApprovalFacts, clears: Mapping[tuple[UUID, str], ApprovalRequest]
+    facts: PassFacts, plan: pass_plan.Plan, approvals: ApprovalFacts, cells: Collection[tuple[UUID, str]]
 ) -> dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]]:
-    """Return for each cell that nobody emptied whether the pass goes on with it, as `ApprovalFacts.verdicts` does.
+    """Return for these cells, which nobody emptied, what `ApprovalFacts.verdicts` does for others.
 
     Up to the limit they are filled in again, and the number of records is counted; what may not be written on Monday
     waits for a person in any case. A single record whose connected items are shown as none loses them in NPD too.
     """
     states = approvals.states(choices.ApprovalKind.CLEAR_NPD)
-    refilled = {entity_id for entity_id, key in clears if plan.records[entity_id].fields[key].send_raw is not None}
-    unlinked = {entity_id for entity_id, key in clears if key in plan.records[entity_id].doubts.unexplained_cells}
+    refilled = {entity_id for entity_id, key in cells if plan.records[entity_id].fields[key].send_raw is not None}
+    unlinked = {entity_id for entity_id, key in cells if key in plan.records[entity_id].doubts.unexplained_cells}
     verdicts: dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]] = {}
-    for act in clears:
-        entity_id, key = act
+    for cell in cells:
+        entity_id, key = cell
         is_refill = plan.records[entity_id].fields[key].send_raw is not None
-        if act in states:
+        if cell in states:
             allowed = choices.ApprovalState.REJECTED if is_refill else choices.ApprovalState.APPROVED
-            verdicts[act] = (states[act] in (allowed, choices.ApprovalState.DONE), None)
+            verdicts[cell] = (states[cell] in (allowed, choices.ApprovalState.DONE), None)
             continue
         if key in plan.records[entity_id].doubts.unexplained_cells:
             must_wait = len(unlinked | facts.unreported) > UNLINKED_AN_HOUR
@@ -194,7 +200,7 @@ def _unreported_verdicts(
             is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
             must_wait = is_over_limit or not is_refill
         state = choices.ApprovalState.REFILLED if is_refill else choices.ApprovalState.DONE
-        verdicts[act] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)
+        verdicts[cell] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)
     return verdicts
 
 

@@ -16,13 +16,13 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import read_lag
-from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.pass_plan import ANSWERED, LINKED, Ending, Outcome, Plan
-from sync.reconcile.settle import settle_pass
+from sync.reconcile.send import Executor, send_plan
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags
+from sync.reconcile.settle.transaction import settle_pass
 from sync.words.message import of_error
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ def reconcile(
     elif gatherer.calls:  # without one, all jobs ended before reading
         breaker.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
-        send(executor, facts, plan)
+        send_plan(executor, facts, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.

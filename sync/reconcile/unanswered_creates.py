@@ -41,10 +41,10 @@ from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
-from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.created_items import CreatedItems, items_with_npd_ids, read_created_items
 from sync.reconcile.gather.item_facts import items_with_keys
+from sync.reconcile.send import Executor, is_refused
 from sync.records.tombstones import set_late_item
 from sync.words.message import of_error
 

@@ -1,10 +1,7 @@
-"""Tombstones of deleted records: finding, restoring, pruning, and the consequences of a deletion."""
+"""Tombstones of deleted records: restoring and pruning."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -12,25 +9,16 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
-from sync.choices import (
-    ActivityKind,
-    Cause,
-    DeletedRecordPolicy,
-    Priority,
-    QueueDirection,
-    SyncDirection,
-    TombstoneReason,
-    TombstoneState,
-)
+from sync.choices import ActivityKind, Cause, Priority, QueueDirection, TombstoneReason, TombstoneState
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.fields.field_values import tombstone_name
-from sync.kernel import as_uuid, grouped, humanize, process
-from sync.kernel.acts import ActionError, RestoreError
+from sync.kernel import grouped, process
+from sync.kernel.acts import RestoreError
 from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue
-from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
+from sync.records.approvals import release_item_removal
 from sync.records.authors import deletion_authors, person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.words.message import Message
@@ -136,15 +124,9 @@ def restore_record(
     return record
 
 
-def _pointing_fields(model: type[SyncedModel]) -> Iterator[Any]:
-    """Yield the relations of synced models to this one."""
-    for spec in registry.entities():
-        yield from (field for field in registry.own_relations(spec.model) if registry.target_of(field) is model)
-
-
 def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
     """Refill relations that deletions emptied between this record and others, unless they have a value again."""
-    for field in _pointing_fields(type(record)):
+    for field in registry.relations_to(type(record)):
         _refill(field, tombstone)
     # Also the record's own relations to records that were deleted before it and restored.
     history = history_of(type(record))
@@ -239,78 +221,6 @@ def prune_tombstones() -> int:
     return pruned
 
 
-# The consequence for a deleted record's item, by the board's policy.
-_CONSEQUENCES = {
-    DeletedRecordPolicy.ARCHIVE: ("is archived on Monday", "are archived on Monday"),
-    DeletedRecordPolicy.DELETE: ("is deleted on Monday", "are deleted on Monday"),
-    DeletedRecordPolicy.UNLINK: ("stays on Monday, unlinked", "stay on Monday, unlinked"),
-    DeletedRecordPolicy.ASK: (
-        "stays on Monday until you choose what to do",
-        "stay on Monday until you choose what to do",
-    ),
-}
-
-
-@dataclass(frozen=True)
-class DeletionConsequence:
-    """The consequence of a deletion, in sentences."""
-
-    items: tuple[str, ...] = ()  # what becomes of the items; empty without any
-    waits: bool = False  # whether that waits for approval
-    relations: str = ""  # which relations are emptied
-
-    @property
-    def sentence(self) -> str:
-        restorable = Message("can_be_restored", days=settings.TOMBSTONE_DAYS)
-        return " ".join(filter(None, [*self.items, self.relations, restorable if self.items else ""]))
-
-
-def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collection[UUID] = ()) -> DeletionConsequence:
-    """Return the consequence of deleting these records of one type at once, with those of other types."""
-    ids = [record.pk for record in records]
-    # The relations that it empties: “3 contacts lose their organization; …”.
-    parts = list[str]()
-    for field in _pointing_fields(type(next(iter(records)))) if ids else ():
-        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=[*ids, *deleted_with])
-        if number := pointing.count():
-            whose = humanize.plural(number, "loses its", "lose their")
-            parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    relations = Message("relations_emptied", relations=parts) if parts else ""
-    linked = [record for record in records if record.monday_id]
-    if not linked:
-        return DeletionConsequence((), False, relations)
-    entity_type = linked[0].entity_type()
-    items = _items_of(linked)
-    syncable = [record for record in linked if record.may_sync and not record.is_left_out]
-    sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
-    if not sent:
-        stay = humanize.plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
-        return DeletionConsequence((f"{items} {stay} synced to Monday.",), False, relations)
-    link = lookups.link_of(entity_type)
-    policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
-    removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
-    if removes and (limit := limit_exceeded_by_item_removals(entity_type, {record.pk for record in sent})):
-        # Only these wait; the others stay on Monday.
-        waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')}"
-        sentence = Message("removal_waits", waits=waits, limit=limit)
-        return DeletionConsequence((sentence,), True, relations)
-    sentences = [f"{items} {humanize.plural(len(linked), *_CONSEQUENCES[policy])}."]
-    if len(sent) < len(linked):
-        sentences.append(Message("unsynced_items_stay"))
-    if policy is not DeletedRecordPolicy.ASK:
-        sentences.append(Message("edited_item_is_asked_about" if len(linked) == 1 else "edited_items_are_asked_about"))
-    return DeletionConsequence(tuple(sentences), False, relations)
-
-
-def _items_of(records: Sequence[SyncedModel]) -> str:
-    """Return a phrase without a number, because a pass may ask about some of them instead."""
-    return humanize.plural(
-        len(records),
-        f"The {records[0]._meta.verbose_name}'s item",
-        Message("items_of_these", records=records[0]._meta.verbose_name_plural),
-    )
-
-
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
     tombstones = tombstones_of((entity_type, entity_id) for entity_id in ids).values()
@@ -335,56 +245,3 @@ def tombstones_of(keys: Iterable[lookups.RecordKey]) -> dict[lookups.RecordKey, 
                 data = {spec.name_field: name}
                 tombstones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)
     return tombstones
-
-
-# So many matches of a name are listed to choose from.
-MAX_MATCHES = 10
-
-
-def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
-    """Find a record, or the tombstone of a deleted one, by id, item id, name or email.
-
-    Raises ActionError unless exactly one matches; UnknownEntity for an unknown type.
-    """
-    spec = registry.entity(entity_type)
-    text = text.strip()
-    entity_id = as_uuid(text)
-    if entity_id is not None:
-        named = models.Q(pk=entity_id)
-        deleted = models.Q(entity_id=entity_id)
-    else:
-        match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
-        keys = sorted(match_keys | {spec.name_field or "pk"})
-        named = reduce(or_, (models.Q(**{f"{key}__iexact": text}) for key in keys), models.Q(monday_id=text))
-        deleted = reduce(or_, (models.Q(**{f"data__{key}__iexact": text}) for key in keys), models.Q(monday_id=text))
-    matches: Sequence[SyncedModel | Tombstone] = []
-    if text:
-        tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)
-        matches = list(spec.model.objects.filter(named)[: MAX_MATCHES + 1])
-        matches = matches or list(tombstones[: MAX_MATCHES + 1])
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        listed = "\n".join(
-            f"  {ids_of(match)[1]}  {humanize.terminal_line(name_of(match))}" for match in matches[:MAX_MATCHES]
-        )
-        more = "\n  and more" if len(matches) > MAX_MATCHES else ""
-        raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
-    raise ActionError(
-        f"There is no {entity_type} “{text}”, and none was deleted recently. Give its id, the id of its item on "
-        "Monday, its name, or its email address."
-    )
-
-
-def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:
-    """Return the type and the id of a record or of a tombstone."""
-    if isinstance(subject, Tombstone):
-        return subject.entity_type, subject.entity_id
-    return subject.entity_type(), subject.pk
-
-
-def name_of(subject: SyncedModel | Tombstone) -> str:
-    """Return the name of a record or of a deleted one, or else its id."""
-    if isinstance(subject, Tombstone):
-        return tombstone_name(subject) or str(subject.entity_id)
-    return str(subject)

@@ -1,4 +1,4 @@
-"""Only act and `monday` write to Monday's items, and in a pass only act and settle write NPD's rows."""
+"""Only send and `monday` write to Monday's items, and in a pass only send and settle write NPD's rows."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 from sync.monday import item_documents
 from tests.architecture.test_arrows import ROOT, modules
 
-EXECUTOR = "sync/reconcile/act.py"
+EXECUTOR = "sync/reconcile/send.py"
 MONDAY = ROOT / "sync/monday"
 # Calls that write to items: the prepared requests, and what sends them.
 MUTATIONS = {name for name in vars(item_documents) if name.startswith("prepare_")} | {"write"}
@@ -63,8 +63,8 @@ def test_a_new_one_would_be_caught(line: str) -> None:
 # NPD's rows.
 
 # The modules of sync/reconcile that write them.
-SETTLE = {f"settle/{name}.py" for name in ("__init__", "items_and_deletions", "pass_run")}
-WRITERS = {"act.py", "unanswered_creates.py", *SETTLE}
+SETTLE = {f"settle/{name}.py" for name in ("transaction", "items_and_deletions", "pass_run")}
+WRITERS = {"send.py", "unanswered_creates.py", *SETTLE}
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
 ROW_WRITERS = re.compile(r"enqueue\w*|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
 
@@ -85,7 +85,7 @@ def row_writes(tree: ast.AST) -> Iterator[str]:
             yield node.value.strip()
 
 
-def test_of_a_pass_only_act_and_settle_write_rows() -> None:
+def test_of_a_pass_only_send_and_settle_write_rows() -> None:
     reconcile = ROOT / "sync/reconcile"
     writers = {reconcile / name for name in WRITERS}
     faults = {

@@ -28,11 +28,11 @@ from sync.monday.errors import (
     TIMED_OUT,
     MondayError,
 )
-from sync.reconcile import act
-from sync.reconcile.act import Executor, request_of
+from sync.reconcile import send as sending
 from sync.reconcile.created_items import CreatedItems
 from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
 from sync.reconcile.run import ending_of_failed_read
+from sync.reconcile.send import Executor, request_of
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -123,16 +123,16 @@ class Monday:
 def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     """Replaces the connector, the breaker, the announcements and the look-up."""
     monday = Monday()
-    monkeypatch.setattr(act, "commit_intents", monday.commit)
-    monkeypatch.setattr(act, "_close_intents", lambda writes, state: None)
-    monkeypatch.setattr(act, "breaker", monday)
-    monkeypatch.setattr(act, "failed_writes", monday)
-    monkeypatch.setattr(act, "wakeups", monday)
-    monkeypatch.setattr(act, "sync_now", lambda: NOW)
-    monkeypatch.setattr(act, "connector", lambda: monday)
-    monkeypatch.setattr(act.created_items, "items_with_npd_ids", monday.look_up)
-    monkeypatch.setattr(act.created_items, "read_created_items", monday.read_created)
-    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
+    monkeypatch.setattr(sending, "commit_intents", monday.commit)
+    monkeypatch.setattr(sending, "_close_intents", lambda writes, state: None)
+    monkeypatch.setattr(sending, "breaker", monday)
+    monkeypatch.setattr(sending, "failed_writes", monday)
+    monkeypatch.setattr(sending, "wakeups", monday)
+    monkeypatch.setattr(sending, "sync_now", lambda: NOW)
+    monkeypatch.setattr(sending, "connector", lambda: monday)
+    monkeypatch.setattr(sending.created_items, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(sending.created_items, "read_created_items", monday.read_created)
+    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: None)
     return monday
 
 
@@ -341,7 +341,7 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
     trial = Write(UUID(int=ord("t")), "item t", {NPD_ID_COLUMN: "t"}, is_divided=True)
-    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: trial)
+    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: trial)
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed
     monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None

@@ -15,8 +15,9 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
+from sync.reconcile.change_events import event_value
 from sync.reconcile.conflict_reports import report_of_overwritten
-from sync.reconcile.facts import PassFacts, RecordFacts, event_value
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_lost_values, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal

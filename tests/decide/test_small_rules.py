@@ -11,7 +11,7 @@ from sync.models import Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.gather import column_findings
+from sync.reconcile.gather.gatherer import column_findings
 from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, Removal
 from sync.records.item_links import UNLINK_KEY

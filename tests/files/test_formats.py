@@ -9,11 +9,17 @@ import openpyxl
 import pytest
 import xlsxwriter
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from bench.hostile_files import HOSTILE, MEGABYTES, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
-from sync.operations.file_formats import email_addresses, escape_formula, read_file, unescape_formula
+from sync.operations.file_formats import CSV, XLSX, email_addresses, escape_formula, read_file, unescape_formula
+from sync.operations.import_columns import KnownTitles
+from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
 from sync.registry import entities
 from tests.files.conftest import counts, exported, preview
@@ -82,6 +88,10 @@ KNOWN = {"Name", "Email"}
         ("List,Page 1\nName,Email\nAnn,a\nBob,b\nList,Page 2\nName,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "1, 5"),
         ("List\n29 May,Kim\nName,Email\nAnn,a\nList\n30 May,Kim\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 5, 6"),
         ("List,Page 1\nName,Email\nAnn,a\nName,Email\nCid,c\n", ["Ann", "Cid"], "1"),
+        ("Name,Email,A\nAnn,a,1\nName,Email,\nBob,b,\n,Email,A\nCid,c\n", ["Ann", "Bob", "Cid"], ""),
+        ("T,Name,Email\nX,Ann,a\nX,Name,Email\nX,Bob,b\n", ["Ann", "Bob"], ""),
+        ("Name,Email,A\nName,a,1\nBob,Email,2\n", ["Name", "Bob"], ""),
+        ("Name,Email,A\nAnn,a,1\nAnn Total,t,2\n", ["Ann", "Ann Total"], ""),
     ],
 )
 def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names: list[str], around: str) -> None:
@@ -144,6 +154,10 @@ def test_apostrophes_may_stand_for_quotation_marks() -> None:
         (b'Name\n"Ann\n', "be read as CSV"),
         (b'Name,Notes\nAnn,"a\nb"\nBob,"the "best" one"\n', "Row 3, in line 4"),
         ("Name\nJürgen\nZoë\nJ".encode() + b"\xfcrgen\nW\xc3\xa4lde\n", "Line 4 has a byte that isn't UTF-8"),
+        ("Name\nZoë\nJ".encode() + b"\xfcrgen\n", "Line 3 has a byte that isn't UTF-8"),
+        ("Name\rZoë\rJ".encode() + b"\xfcrgen\r", "Line 3 has a byte that isn't UTF-8"),
+        ("Name\r\nZoë\r\nJ".encode() + b"\xfcrgen\r\n", "Line 3 has a byte that isn't UTF-8"),
+        (b'Name,Notes\rAnn,"a\rb"\rBob,"the "best" one"\r', "Row 3, in line 4"),
         (b"Name\n", "no rows"),
         (b"", "no rows"),
         (b",".join(b"t" for _ in range(201)) + b"\n1\n", "200 columns"),
@@ -152,6 +166,13 @@ def test_apostrophes_may_stand_for_quotation_marks() -> None:
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, why: str) -> None:
     with pytest.raises(FileError, match=why):
         read_file(content)
+
+
+def test_a_line_of_utf8_among_others_is_named() -> None:
+    content = b"Name\nJ\xfcrgen\nWei\xdf\n" + "Zoë\n".encode()
+    notes = read_file(content)[1]
+    assert notes[1].startswith("Line 4 is written in UTF-8, unlike others")
+    assert len(read_file("Name\nJürgen\nWeiß\n".encode("cp1252"))[1]) == 1
 
 
 def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
@@ -331,6 +352,34 @@ def test_a_workbook_with_a_password_or_an_unknown_packing_is_refused(place: int,
 def test_the_escape_of_formulae_is_taken_off_again(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text
     assert escape_formula(text)[0] not in "=+-@\t\r\n＝"
+
+
+# Pieces of texts that files write otherwise, or that mean something at the start of a cell.
+PIECES = [
+    "_", "_x", "x0041", "0041", "_x005F_", "<r>", "</r>", "&", "<", "\r", "\n", "\t", "\x0b", "\x1f", "\ufffe",
+    "\uffff", "\\", '"', '=\"', "'", ";", ",", "|", "=", "+", "-", "@", " ", "\u00a0", "\ufeff", "\u200b", "0", "ö",
+    "😀", "Total",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@example(texts=["_x0041_x0042_", "_x005F_x0041_", "_x0041\r", "<r></r>"], file_format=XLSX)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=8), file_format=st.sampled_from([CSV, XLSX]))
+def test_any_text_of_a_record_comes_back_as_it_was_exported(person: User, texts: list[str], file_format: Any) -> None:
+    with transaction.atomic():
+        for number, text in enumerate(texts):
+            Contact.objects.create(name=f"{text}{number}", role_title=text, notes=text)
+            Organization.objects.create(name=f"{number}{text}", aliases=[text] * bool(text), notes=text)
+        for resource in map(resource_of, (Contact, Organization)):
+            content = file_format().export_data(resource().export())
+            data = content if isinstance(content, bytes) else content.encode("utf-8-sig")
+            rows = read_file(data, count_known=KnownTitles(resource._meta.model).count)[0]
+            result = resource(options={"clear_empty": "on"}).import_data(rows, dry_run=True, user=person)
+            assert [row.diff for row in result.rows] == [[]] * len(texts)
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("file_format", [0, 1])

@@ -18,6 +18,7 @@ from sync.kernel.db import fetch_rows
 from sync.models import ActivityLine, ApiQuota, BoardLink
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
+from sync.operations.import_columns import suggest_columns
 from sync.operations.record_files import lock_imports, resource_of
 from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
@@ -326,6 +327,59 @@ ADDRESS_BOOKS = {
         "Förnamn;Efternamn;Företag;Befattning;E-post;Telefon",
         "Ann;Ace;Nova;Chair;ann@x.org;+49 30 901820",
     ),
+    "Odoo in German": (
+        "Anzeigename;E-Mail;Telefon;Mobil;Zugehöriges Unternehmen;Stellenbezeichnung",
+        "Ann Ace;ann@x.org;;+49 30 901820;Nova;Chair",
+    ),
+    "HubSpot in German, another way": (
+        "Vorname;Nachname;E-Mail;Mobiltelefonnummer;Unternehmensname;Berufsbezeichnung",
+        "Ann;Ace;ann@x.org;+49 30 901820;Nova;Chair",
+    ),
+    "Attio": (
+        "Record ID,Name > First name,Name > Last name,Email addresses,Company > Name,Job title,Phone numbers",
+        'x,Ann,Ace,"ann@x.org",Nova,Chair,"+49 30 901820"',
+    ),
+    "Outlook in Spanish": (
+        ("Tratamiento,Nombre,Apellidos,Organización,Puesto,Teléfono del ayudante,Teléfono del trabajo,"
+        "Número de teléfono particular 2,Dirección de correo electrónico,Tipo de correo electrónico"),
+        "Sra.,Ann,Ace,Nova,Chair,+49 30 111111,+49 30 901820,+49 30 222222,ann@x.org,SMTP",
+    ),
+    "Apple's iPhone": (
+        "Name,Company,Job title,Phone (home),Phone (iPhone),Email (work)",
+        "Ann Ace,Nova,Chair,+49 30 111111,+49 30 901820,ann@x.org",
+    ),
+    "sevDesk": (
+        "Kunden-Nr.;Vorname;Nachname;Organisation;Position;E-Mail (privat);E-Mail (Arbeit);Tel. privat;Tel. geschäftl.",
+        "7;Ann;Ace;Nova;Chair;a@y.org;ann@x.org;+49 30 111111;+49 30 901820",
+    ),
+    "Exact": (
+        "Voornaam;Achternaam;Naam bedrijf;Functieomschrijving;E-mailadres werk;Privételefoon;Telefoonnummer werk",
+        "Ann;Ace;Nova;Chair;ann@x.org;+49 30 111111;+49 30 901820",
+    ),
+    "one column for the whole name": (
+        "Name, Vorname;Fa.;Funktion/Rolle;E-Mail geschäftl.;Tel. g.;Mobil priv.",
+        "Ace, Ann;Nova;Chair;ann@x.org;+49 30 111111;+49 30 901820",
+    ),
+    "a French list": (
+        "Nom et prénom;Nom de l'entreprise;Poste occupé;Adresses e-mail;Tél. fixe;Mobile pro;Télécopie (bureau)",
+        "Ann Ace;Nova;Chair;ann@x.org;+49 30 111111;+49 30 901820;+49 30 2",
+    ),
+    "Google with labels": (
+        ("First Name,Last Name,Organization Name,Organization Title,E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Label,"
+        "E-mail 2 - Value,Phone 1 - Label,Phone 1 - Value,Phone 2 - Label,Phone 2 - Value,Phone 3 - Label,"
+        "Phone 3 - Value"),
+        ("Ann,Ace,Nova,Chair,* Home,a@y.org,Work,ann@x.org,Work Fax,+49 30 111111,* Work,+49 30 222222,Mobile,"
+        "+49 30 901820"),
+    ),
+    "Google with labels in German": (
+        ("Vorname,Nachname,Name der Organisation,Titel der Organisation,E-Mail 1 – Label,E-Mail 1 – Wert,"
+        "Telefon 1 – Label,Telefon 1 – Wert,Telefon 2 – Label,Telefon 2 – Wert"),
+        "Ann,Ace,Nova,Chair,* Arbeit,ann@x.org,Privat,+49 30 111111,Geschäftlich,+49 30 901820",
+    ),
+    "vCards as CSV, each kind in a column": (
+        "FN,EMAIL;TYPE=INTERNET,TEL;TYPE=HOME,TEL;TYPE=CELL,ORG,TITLE",
+        "Ann Ace,ann@x.org,+49 30 111111,+49 30 901820,Nova,Chair",
+    ),
     "Odoo": (
         "Display Name,Email,Phone,Mobile,Related Company,Job Position",
         "Ann Ace,ann@x.org,,+49 30 901820,Nova,Chair",
@@ -345,6 +399,31 @@ def test_what_address_books_export_is_read_whole(browser: Client, program: str) 
         "Role": "Chair",
     }
     assert {name: new for name, _, new in diff} == expected
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Account No.", "Kontakt-Nr.", "Phone 1 - Label", "Name Assistent", "Assistant's Phone", "E-mail Display Name",
+        "Post", "Company ID", "Fax-Nummer", "Tipo de correo electrónico", "Home Address", "Zentrale/Fax", "Kunden-Nr.",
+    ],
+)  # fmt: skip
+def test_a_title_that_only_looks_like_a_known_one_is_not_suggested(title: str) -> None:
+    assert suggest_columns(Contact, ["Name", title]) == ["name", ""]
+
+
+@pytest.mark.parametrize(
+    ("titles", "name"),
+    [
+        ("Name, Vorname", "Ace, Ann"), ("Last Name / First Name", "Ace,Ann"), ("Nom, prénom", "Ann Ace"),
+        ("Nome e cognome", "Ann Ace"), ("Apellidos, Nombre", "Ace, Ann"), ("Vor- und Nachname", "Ann Ace"),
+    ],
+)  # fmt: skip
+def test_a_column_of_whole_names_gives_the_first_name_first(browser: Client, titles: str, name: str) -> None:
+    assert changes(preview(browser, f"{titles};Email\n{name};ann@x.org\n"))[2][0] == ("Name", "", "Ann Ace")
+    contact("Ace, Ann")
+    page = preview(browser, f"{titles};Email\nAce, Ann, Dr.;ann@x.org\n")
+    assert changes(page)[2][0] == ("Name", "", "Ace, Ann, Dr.")
 
 
 # --- the three steps ---

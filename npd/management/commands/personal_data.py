@@ -9,7 +9,7 @@ from npd import personal_data
 from sync import registry
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import terminal_line
-from sync.records import tombstones
+from sync.operations import record_lookup
 
 
 class Command(BaseCommand):
@@ -28,8 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            record = tombstones.find_record(options["entity_type"], options["record"])
-            person = personal_data.Person(*tombstones.ids_of(record))
+            record = record_lookup.find_record(options["entity_type"], options["record"])
+            person = personal_data.Person(*record_lookup.ids_of(record))
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         if options["act"] == "export":

@@ -17,9 +17,8 @@ from sync.kernel.humanize import quote, shorten, terminal_line, timestamp
 from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
-from sync.operations import planned_changes, preview
+from sync.operations import planned_changes, preview, record_lookup
 from sync.reconcile.decide import RULES, decide
-from sync.records import tombstones
 from sync.state import record_view
 from sync.words.message import reason_of
 
@@ -44,7 +43,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain the record; exit 1 unless exactly one matches."""
         try:
-            subject = tombstones.find_record(options["entity_type"], options["record"])
+            subject = record_lookup.find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         for line in explain(subject, shows_pass=options["shows_pass"]):
@@ -53,9 +52,9 @@ class Command(BaseCommand):
 
 def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> Iterator[str]:
     """Yield the lines of the explanation; reads the item in one call and writes nothing."""
-    entity_type, entity_id = tombstones.ids_of(subject)
+    entity_type, entity_id = record_lookup.ids_of(subject)
     model = registry.entity(entity_type).model
-    yield f"{str(model._meta.verbose_name).capitalize()} “{tombstones.name_of(subject)}”, {entity_id}"
+    yield f"{str(model._meta.verbose_name).capitalize()} “{record_lookup.name_of(subject)}”, {entity_id}"
     planned_pass, changes, unread_reason = _plan_pass(entity_type, entity_id)
     item_values = _item_values(planned_pass, entity_id) if planned_pass else {}
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"

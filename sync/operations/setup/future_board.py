@@ -5,9 +5,10 @@ every item. The records are copies without the items of a board that is left.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from sync.monday.text_forms import match_key
 from sync.operations import preview
 from sync.operations.setup import board_setup, selection
 from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
+from sync.outbox.claim import Claim
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES
 from sync.words.message import Message
@@ -110,7 +113,10 @@ class SetupListing(preview.Listing):
             return super().records_without_item() - self.linked.keys()
         return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
 
-    def plan_claims(self, facts: PassFacts) -> None:
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        facts = super().read_claims(board, claims, planned)
         facts.records = [self._after_set_up(record) for record in facts.records]
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
@@ -120,6 +126,7 @@ class SetupListing(preview.Listing):
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
         facts.related_boards = self._related_boards
+        return facts
 
     def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
         """Return the facts about a record as the set-up leaves them."""
@@ -143,11 +150,11 @@ class SetupListing(preview.Listing):
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
-    def plan_items(self, facts: PassFacts) -> None:
-        """Change the gathered facts as the set-up leaves them. Raises MondayError if they could not be gathered."""
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Gather, and change the facts as the set-up leaves them. Raises MondayError if Monday can't be read."""
+        super().gather(facts, plan)
         if facts.error is not None:
             raise facts.error
-        super().plan_items(facts)
         related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}

@@ -22,7 +22,8 @@ from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts, creator_of, is_create
+from sync.reconcile.change_events import creator_of
+from sync.reconcile.facts import PassFacts, is_create
 from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import Write, WriteVerdict
 from sync.words.message import Message

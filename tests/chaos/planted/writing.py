@@ -44,7 +44,7 @@ def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed
     "bisect_after_a_timeout",
     "a document whose outcome is unknown is divided and sent again",
     drills.drill_create_without_answer,
-    "sync.reconcile.act:Executor._end_failed_call",
+    "sync.reconcile.send:Executor._end_failed_call",
 )
 def _divides_whatever_failed(right: Wrong, executor: Any, writes: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:

@@ -48,7 +48,7 @@ PASS_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-def send(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> None:
+def send_plan(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
     board = facts.board
     # The items of deleted records leave the board, or lose their NPD IDs.

@@ -9,9 +9,9 @@ from sync.fields.field_values import local_values
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
-from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import take_answer, write_of
 from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteVerdict
+from sync.reconcile.send import rejected_fields
 from tests.decide.builders import answered_as, board, changed, contact, draft, item, mapping, taken
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
