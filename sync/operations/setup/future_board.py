@@ -181,7 +181,7 @@ class SetupListing(preview.Listing):
         return kept
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
-        """Whether a listed item becomes a record only if a person wants that: on a new board, if it has no match key."""
+        """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
         if not self.is_other_board:
             return facts.is_unplanned and self._keeps_unplanned
         is_keyless = facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""

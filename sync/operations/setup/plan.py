@@ -76,9 +76,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
         ChangeKind.UNLINK: "records unlinked",
         ChangeKind.DELETE_RECORD: "records deleted in NPD",
     },
-    "ended": {
-        ChangeKind.ENDED: "records or items whose open questions end unanswered",
-    },
+    "ended": {ChangeKind.ENDED: "records or items whose open questions end unanswered"},
     "asked": {
         ChangeKind.TRIED_AGAIN: "records whose rejected values are sent again",
         ChangeKind.CONFLICT: "records with a conflict to resolve",
@@ -464,7 +462,7 @@ def _note_closed_conflicts(plan: SetupBoardPlan, record_plans: Iterable[pass_pla
                 still_open = {*report.undecided, *report.applied, *(conflict.key for conflict in report.fields)}
                 is_ended = not still_open.issuperset(open_keys)
             else:
-                is_ended = not has_conflict(report) and (report.closing_reason or report.ended)
+                is_ended = not has_conflict(report) and bool(report.closing_reason or report.ended)
             if is_ended:
                 reason = report.closing_reason or next(iter(report.ended.values()))
                 _note(plan, ChangeKind.ENDED, str(record_plan.record), record_plan.id, reason=reason)
@@ -481,9 +479,7 @@ def _note_rejected_values(plan: SetupBoardPlan, record_plans: Iterable[pass_plan
                 label = field_plan.mapping.label
                 tried_again.add((ChangeKind.PUSH, record_plan.id, label))
                 value = field_plan.display_local(field_plan.send_raw)
-                _note(
-                    plan, ChangeKind.TRIED_AGAIN, str(record_plan.record), record_plan.id, field=label, after=value
-                )
+                _note(plan, ChangeKind.TRIED_AGAIN, str(record_plan.record), record_plan.id, field=label, after=value)
     plan.changes = [
         change for change in plan.changes if (change.kind, change.entity_id, change.field) not in tried_again
     ]
