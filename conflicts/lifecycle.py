@@ -15,6 +15,7 @@ from conflicts import reports
 from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import ConflictReport
 from sync.choices import ActivityKind
+from sync.clock import SyncNow
 from sync.models import ActivityLine, activity_lines
 from sync.words.message import Message
 
@@ -102,14 +103,16 @@ class ConflictHistory:
         for line in self.lines:
             line.batch_id = batch_id
         ActivityLine.objects.bulk_create(activity_lines.fold_alike(self.lines))
-        # Lines about a result hide the line about the request.
+        # Lines about a result hide the line about that person's request, unless it was made long before.
         requests = Q()
         for line in self.lines:
             if kind := activity_lines.REQUEST_KINDS.get(line.kind):
                 about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": kind}
+                about |= {"actor": line.values.get("by") or line.actor}
                 requests |= Q(**about, cause__conflict=line.cause["conflict"])
         if requests:
-            ActivityLine.objects.filter(requests).update(folded=True, fold_id=None)
+            lines = ActivityLine.objects.filter(requests, at__gt=SyncNow() - activity_lines.BULK_PAUSE)
+            lines.update(folded=True, fold_id=None)
 
 
 def has_conflict(report: ConflictReport) -> bool:

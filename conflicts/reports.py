@@ -46,9 +46,8 @@ def is_long_text(converter: str, *texts: str | None) -> bool:
     return converter == "long_text" or any("\n" in (text or "") for text in texts)
 
 
-# The kind of an OpenConflict that is resolved, at least in part, and has an undo request (resolutions.py), and of the
-# report that rejects all such requests of a record; no row has it.
-KIND_UNDO = "undo"
+# The kind of the report that rejects all undo requests of a record; no row has it.
+UNDO_REQUESTS = "undo"
 
 # The kind of a value that Monday rejected (pages/rejections.py), which its page shows like a conflict; no row has it.
 REJECTED = "rejected"
@@ -107,15 +106,13 @@ class Option:
 
 @dataclass(frozen=True)
 class OpenConflict:
-    """An open conflict of a record, or an undo request (KIND_UNDO) for resolved fields."""
+    """An open conflict of a record."""
 
     conflict_id: UUID
     kind: str
     monday_item_id: str
-    fields: tuple[str, ...]  # those in conflict; empty for an undo request
-    resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)  # what people chose, or want undone
-    undone_kind: str = ""  # for an undo request, the conflict's kind
-    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for an undo request, as reported
+    fields: tuple[str, ...]  # those in conflict
+    resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)  # what people chose
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's displayed values
     about: Mapping[str, Any] = field(default_factory=dict)  # of a question about the record, as `ConflictReport.data`
     by: str = ""  # who chose
@@ -149,6 +146,17 @@ class OpenConflict:
 
 
 @dataclass(frozen=True)
+class UndoRequest:
+    """A person's request to take back a choice about a field: both sides get what they had, and it is asked again."""
+
+    kind: str  # of the conflict that was resolved
+    key: str
+    choice: FieldSelection  # what is to be undone
+    before: Mapping[str, Any]  # both sides' raw values and the base, as {local, remote, base}, before it was applied
+    after: Mapping[str, Any] | None  # the base after that
+
+
+@dataclass(frozen=True)
 class FieldConflict:
     """The displayed values of one field in conflict; None is empty."""
 
@@ -164,8 +172,8 @@ class ConflictReport:
     """A pass's result for one record and kind; without `fields`, `undecided` and `data` the conflict is over.
 
     For overwritten edits, fields are added and stay until their resolution is applied or until they are in `ended`; a
-    report with only a `closing_reason` closes the conflict (sync off, unlinked, record deleted). A report of KIND_UNDO
-    rejects every undo request of the record.
+    report with only a `closing_reason` closes the conflict (sync off, unlinked, record deleted). A report of
+    UNDO_REQUESTS rejects every undo request of the record.
     """
 
     entity_type: str

@@ -1,7 +1,6 @@
 """Reads the conflicts of a pass's records, stores its reports about them, and rejects resolutions of people."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,7 @@ from django.db.models import Q
 
 from conflicts import lifecycle
 from conflicts.models import OPEN_OR_UNDOING, SyncConflict
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, ConflictReport, OpenConflict
+from conflicts.reports import RECORD_KEY, UNDO_REQUESTS, ConflictKind, ConflictReport, OpenConflict, UndoRequest
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]  # type, record, kind, and of an identity the item
@@ -24,33 +23,29 @@ UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields i
 
 
 def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-    """Return these records' open conflicts and undo requests, with one query.
+    """Return these records' open conflicts."""
+    return conflicts_and_undo_requests(entity_type, record_ids)[0]
 
-    A conflict with fields in conflict and resolved fields that are being undone occurs twice.
-    """
+
+def conflicts_and_undo_requests(
+    entity_type: str, record_ids: Iterable[UUID]
+) -> tuple[dict[UUID, list[OpenConflict]], dict[UUID, list[UndoRequest]]]:
+    """Return these records' open conflicts, and the requests to undo choices about their fields, with one query."""
     rows = SyncConflict.objects.filter(
         OPEN_OR_UNDOING,
         entity_type=entity_type,
         entity_id__any_of=list(record_ids),  # kernel/db.py: AnyOf
     )
     conflicts: dict[UUID, list[OpenConflict]] = {}
+    undo_requests: dict[UUID, list[UndoRequest]] = {}
     for row in rows.order_by("detected_at", "id"):
-        conflicts_of_record = conflicts.setdefault(row.entity_id, [])
         if row.is_open:
-            conflicts_of_record.append(_open_conflict(row))
-        if row.is_being_undone:
-            to_undo = row.stored_resolution.fields
-            conflicts_of_record.append(
-                replace(
-                    _open_conflict(row),
-                    kind=KIND_UNDO,
-                    fields=(),
-                    resolutions=to_undo,
-                    undone_kind=row.kind,
-                    inverse=row.inverse,
-                )
-            )
-    return conflicts
+            conflicts.setdefault(row.entity_id, []).append(_open_conflict(row))
+        # Some fields of an open conflict may be resolved, and be undone.
+        for key, choice in row.stored_resolution.fields.items() if row.is_being_undone else ():
+            request = UndoRequest(row.kind, key, choice, row.inverse[key]["before"], row.inverse[key]["after"])
+            undo_requests.setdefault(row.entity_id, []).append(request)
+    return conflicts, undo_requests
 
 
 def save_reports(reports: Sequence[ConflictReport]) -> dict[UUID, list[OpenConflict]]:
@@ -179,7 +174,7 @@ class _ReportBatch:
 
     def apply(self, report: ConflictReport) -> None:
         # Of a record that can't sync: all its requests are rejected. Single results come as `undo_results`.
-        if report.kind == KIND_UNDO:
+        if report.kind == UNDO_REQUESTS:
             for request in self._requests_of(report):
                 lifecycle.reject_undo(request, report.closing_reason, self.history)
             return

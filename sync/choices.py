@@ -86,13 +86,13 @@ class CallKind(models.TextChoices):
 
 
 class ActivityKind(models.TextChoices):
-    """What a line of activity is about, with the words of its icon; only EDIT, an edit in NPD, is of unsaved lines."""
+    """What a line of activity is about, with the words of its icon."""
 
     PUSH = "push", "Sent to Monday"
     PULL = "pull", "Updated from Monday"
     CREATE = "create", "Created"
     IMPORT = "import", "Imported"
-    EDIT = "edit", "Edited in NPD"
+    EDIT = "edit", "Edited"  # and not, or not alone, what a pass sent or took over
     UNDO = "undo", "Undo"
     LINK = "link", "Linked"
     UNLINKED = "unlinked", "Unlinked"

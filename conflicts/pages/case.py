@@ -22,7 +22,7 @@ from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.words.message import quote_value
+from sync.words.message import code_of, quote_value
 
 OPEN = "open"
 APPLYING = "applying"  # the next pass applies what was chosen
@@ -344,7 +344,7 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
         # Nobody has to be told that both sides changed it.
-        note="" if note == BOTH_CHANGED else note,
+        note="" if code_of(note) == BOTH_CHANGED.code else note,
     )
 
 

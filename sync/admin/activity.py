@@ -6,31 +6,23 @@ unsaved entries.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from sync import addresses, attention, choices, permissions, registry
+from sync import addresses, attention, permissions, registry
 from sync.choices import ActivityKind
-from sync.fields import field_values, lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
-from sync.kernel.triggers import BOOKKEEPING
-from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, activity_lines
+from sync.models import ActivityLine, FieldMapping, SyncedModel, activity_lines
 from sync.operations import activity_undo
-from sync.records import authors
-from sync.records.tombstones import deleted_names
+from sync.records import authors, edits
 
 MAX_ENTRIES = 50
-
-# Changes with these causes get their stored entries in the same transaction.
-_LOGGED_CAUSES = ("sync", authors.IMPORT_CAUSE, authors.UNDO_CAUSE)
 
 # By the kind of an entry. Others have one of two icons: of conflicts, or of the sync.
 _ICONS = {
@@ -258,7 +250,7 @@ def labels_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return the fields' labels by type of records and key: first the mapped fields in the order of their columns."""
     labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in mappings}
     for spec in registry.entities():
-        for field in history_fields(spec.model):
+        for field in edits.history_fields(spec.model):
             labels.setdefault((spec.entity_type, field.name), capfirst(str(field.verbose_name)))
     return labels
 
@@ -288,158 +280,9 @@ def board_mappings() -> models.QuerySet[FieldMapping]:
     return rows.order_by("position", "pk")
 
 
-def history_fields(model: type[SyncedModel]) -> list[Any]:
-    """Return the fields that a record's history has."""
-    fields: Iterable[Any] = model._meta.concrete_fields
-    return [field for field in fields if not field.primary_key and field.name not in BOOKKEEPING]
-
-
-def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, datetime]:
-    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
-    # Each status separately, because each has its own index.
-    is_left = (
-        models.Q(status=choices.QueueStatus.PENDING)
-        | models.Q(status=choices.QueueStatus.IN_PROGRESS)
-        | models.Q(status=choices.QueueStatus.FAILED)
-    )
-    about = models.Q(entity_id__isnull=False) if ids is None else models.Q(entity_id__in=ids)
-    jobs = SyncQueue.objects.alias(saves=models.F("causes").bitand(int(choices.Cause.SAVE)))
-    jobs = jobs.filter(is_left, about, direction=choices.QueueDirection.TO_MONDAY, saves__gt=0)
-    # For a deleted record only its deletion waits.
-    deleted = Tombstone.objects.filter(
-        entity_type=models.OuterRef("entity_type"), entity_id=models.OuterRef("entity_id")
-    )
-    jobs = jobs.exclude(models.Exists(deleted.exclude(state=choices.TombstoneState.RESTORED)))
-    states = SyncMetadata.objects.filter(entity_type=models.OuterRef("entity_type"), system="monday")
-    states = states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    records = jobs.annotate(synced_at=models.Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
-        first=models.Min("created_at"), newest=models.Max("pk")
-    )
-    moments: dict[Any, datetime] = {}
-    for row in rows.order_by("-newest")[:limit]:
-        # A job is written a moment after the history's row of its save.
-        since = row["first"] - timedelta(seconds=1)
-        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since)
-    return moments
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A change of a record's row in NPD."""
-
-    entity_type: str
-    entity_id: UUID
-    at: datetime
-    who: str
-    event: Any  # of the record's history
-    before: Any | None  # the event before; None if the edit created the record
-    fields: Sequence[Any]  # those that it changed; none if it created the record
-    group_id: str  # as in `authors.LastEdit`
-    is_unsent: bool  # which only matters for fields that are sent at all
-
-
-def edits_of(
-    keys: Collection[lookups.RecordKey],
-    unsent: Mapping[lookups.RecordKey, datetime],
-    *,
-    limit: int = authors.MAX_EVENTS,
-) -> list[Edit]:
-    """Return the edits among the newest events of these records' history; a query for each type, one for the users."""
-    histories: dict[lookups.RecordKey, list[Any]] = {}
-    for spec in registry.entities():
-        ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
-        events_by_id = authors.latest_events(spec.model, ids, limit=limit)
-        histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
-    users = authors.users_of(event for events in histories.values() for event in events)
-    edits = []
-    for (entity_type, entity_id), events in histories.items():
-        fields = history_fields(registry.entity(entity_type).model)
-        is_sent = events[0].sync_enabled and choices.SyncDirection(events[0].sync_direction).sends
-        since = unsent.get((entity_type, entity_id)) if is_sent else None
-        for event, before in zip(events, [*events[1:], None], strict=True):
-            # The changes of the oldest kept row are unknown.
-            if before is None and event.pgh_label != "insert":
-                continue
-            context = authors.context_of(event)
-            is_logged = context.get("cause") in _LOGGED_CAUSES
-            is_unsent = since is not None and event.pgh_created_at > since and not is_logged
-            edits.append(
-                Edit(
-                    entity_type=entity_type,
-                    entity_id=entity_id,
-                    at=event.pgh_created_at,
-                    who=authors.actor_name(context, users),
-                    event=event,
-                    before=before,
-                    fields=[field for field in fields if before and _value(event, field) != _value(before, field)],
-                    group_id=authors.group_id_of(context, event.pgh_context_id),
-                    is_unsent=is_unsent,
-                )
-            )
-    return edits
-
-
-def _value(event: Any, field: Any) -> Any:
-    return getattr(event, field.attname)
-
-
-def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
-    """Return the edits that weren't sent, newest first, of these records or of those with the newest jobs."""
-    unsent = unsent_since(ids, limit=limit)
-    edits = [edit for edit in edits_of(unsent.keys(), unsent) if edit.is_unsent]
-    return sorted(edits, key=lambda edit: edit.at, reverse=True)
-
-
-def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[ActivityLine]:
-    """Return an unsaved entry about each new record, and about each field that was changed."""
-    keys: dict[tuple[str, str], str] = {}
-    sent = set[tuple[str, str]]()
-    for mapping in mappings:
-        for name in mapping.fields:
-            place = (mapping.link.entity_type, name)
-            keys[place] = mapping.key if len(mapping.fields) == 1 else name
-            if mapping.column_id and choices.SyncDirection(mapping.direction).sends:
-                sent.add(place)
-    sent_types = {entity_type for entity_type, _ in sent}
-    # The names of the records, also of deleted ones, at which changed fields point.
-    names: dict[UUID, str] = {}
-    for field in {field for edit in edits for field in edit.fields if isinstance(field, models.ForeignKey)}:
-        model: Any = field.related_model
-        changes = [edit for edit in edits if field in edit.fields]
-        ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
-        targets = model.objects.in_bulk(ids)
-        names |= deleted_names(model.entity_type(), ids - targets.keys())
-        names |= {key: str(target) for key, target in targets.items()}
-    entries = []
-    for edit in edits:
-        if edit.before is None:
-            unsent = edit.is_unsent and edit.entity_type in sent_types
-            entries.append(_entry(edit, ActivityKind.CREATE, "Created", unsent=unsent))
-        for field in edit.fields:
-            place = (edit.entity_type, field.name)
-            if field.name == "sync_enabled":
-                switch = "on" if edit.event.sync_enabled else "off"
-                entries.append(_entry(edit, ActivityKind.EDIT, f"Sync turned {switch}"))
-                continue
-            texts = {"before": _text(field, edit.before, names), "after": _text(field, edit.event, names)}
-            entry = _entry(edit, ActivityKind.EDIT, "", unsent=edit.is_unsent and place in sent, **texts)
-            entry.key = keys.get(place, field.name)
-            entries.append(entry)
-    return entries
-
-
-def _entry(edit: Edit, kind: ActivityKind, sentence: str, **values: object) -> ActivityLine:
-    """Return an unsaved entry about an edit."""
-    return ActivityLine(
-        entity_type=edit.entity_type,
-        entity_id=edit.entity_id,
-        kind=kind,
-        sentence=sentence,
-        values={"event": edit.event.pgh_id, **values},
-        actor=edit.who,
-        at=edit.at,
-    )
+def _fields(row: ActivityLine, fields_of: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return the names of the fields that an entry is about."""
+    return fields_of.get(row.key, [row.key])
 
 
 def with_edits(
@@ -450,13 +293,15 @@ def with_edits(
     The entry about a push is about the last edit that it sent. An import and an undo have entries of their own, so
     those about their pushes are left out.
     """
-    unsent = unsent_since([record.pk], limit=1)
+    unsent = edits.unsent_since([record.pk], limit=1)
     # One event more, because the changes of an event are the differences to the one before.
-    edits = edits_of([(record.entity_type(), record.pk)], unsent, limit=limit + 1)
-    edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
+    edits_in_npd = edits.edits_of([(record.entity_type(), record.pk)], unsent, limit=limit + 1)
+    edit_at = {edit.at.isoformat(): edit for edit in edits_in_npd if edit.before}
     fields_of = {mapping.key: mapping.fields for mapping in mappings}
     batches = {str(row.batch_id) for row in rows if row.batch_id}
-    sent = set[tuple[Any, str]]()
+    # The edits with entries of their own.
+    logged = {row.values["event"] for row in rows if "event" in row.values}
+    sent = {(row.values["event"], name) for row in rows if "event" in row.values for name in _fields(row, fields_of)}
     entries = []
     for row in rows:
         edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == ActivityKind.PUSH else None
@@ -464,19 +309,11 @@ def with_edits(
             continue
         # A push that overwrote an edit on Monday says what was there, not what NPD had before.
         if edit and not row.values.get("overridden"):
-            sent.update((edit.event.pgh_id, name) for name in fields_of.get(row.key, [row.key]))
+            sent.update((edit.event.pgh_id, name) for name in _fields(row, fields_of))
         entries.append(row)
     others = [
         replace(edit, fields=[field for field in edit.fields if (edit.event.pgh_id, field.name) not in sent])
-        for edit in edits
-        if edit.group_id not in batches
+        for edit in edits_in_npd
+        if edit.group_id not in batches and (edit.before or edit.event.pgh_id not in logged)
     ]
-    return entries + entries_of(others, mappings)
-
-
-def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:
-    """Return the value that a row of the history has in a field; `names` are those of related records."""
-    value = _value(event, field)
-    if isinstance(field, models.ForeignKey):
-        return names.get(value, "one that was deleted") if value else ""
-    return field_values.field_text(field, value)
+    return entries + edits.entries_of(others, mappings)

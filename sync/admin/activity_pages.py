@@ -1,6 +1,6 @@
 """The activity of all records and boards with its undo, and beside it the deleted records with their restore."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -29,9 +29,9 @@ from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, SyncedModel, Tombstone, activity_lines
+from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
-from sync.records import authors, item_links, tombstones
+from sync.records import authors, edits, item_links, tombstones
 
 ACTIVITY = "admin:sync_activityline_changelist"
 DELETED = "admin:sync_tombstone_changelist"
@@ -56,11 +56,12 @@ class TabbedChangeList(admin_base.PageChangeList):
         super().get_results(request)
 
 
-def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[DeletionConsequence]:
-    """Return what deleting these records of several types at once means."""
-    ids = [record.pk for record in deleted]
+def _deletion_consequences(steps: Sequence[activity_undo.UndoStep]) -> list[DeletionConsequence]:
+    """Return what the deletions of an undo mean; references that it puts back itself are none of it."""
+    deleted = [step.record for step in steps if step.deletes and step.record and not step.refusal]
+    released = [step.record.pk for step in steps if step.releases and step.record]
     by_type = grouped(deleted, lambda record: record.entity_type())
-    return [deletion_consequence(group, ids) for group in by_type.values()]
+    return [deletion_consequence(group, released) for group in by_type.values()]
 
 
 def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action.Question:
@@ -81,10 +82,12 @@ def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action
         records = humanize.count_with_noun(len(deleted), "record")
         verb = humanize.plural(len(deleted), "is", "are")
         effects.append(f"{records} that the import made {verb} deleted in NPD, and can be restored.")
-        consequences = _deletion_consequences(deleted)
+        consequences = _deletion_consequences(steps)
         # Several types may have the same consequence.
         sentences = [text for consequence in consequences for text in (*consequence.items, consequence.relations)]
         effects += dict.fromkeys(filter(None, sentences))
+        if any(consequence.waits for consequence in consequences):
+            effects.append(admin_base.link_to(reverse("admin:index"), "Open Home"))
         button = f"Undo and delete {records}"
     if left_alone := len(steps) - len(values) - len(deleted):
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
@@ -113,24 +116,27 @@ class PersonFilter(TextFilter):
     template = "sync/person_filter.html"
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
-        """Add the names of those who may sign in here, as suggestions."""
-        staff = User.objects.filter(is_staff=True, is_active=True)
+        """Add the names of those who may sign in here, and of those on Monday, as suggestions."""
+        names = set(map(authors.full_name, User.objects.filter(is_staff=True, is_active=True)))
+        names |= self.further_names()
         for choice in super().choices(changelist):
             choice["form"].fields[self.parameter_name].widget.attrs["list"] = "npd-people"
-            yield choice | {"people": sorted(authors.full_name(user) for user in staff)}
+            yield choice | {"people": sorted(names)}
+
+    def further_names(self) -> set[str]:
+        people = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first() or {}
+        return {str(person["name"]) for person in people.values() if person.get("name")}
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         name = self.value()
-        if not name:
-            return queryset
-        # A line has the username or the full name.
-        users = authors.users_named(name).values_list("username", flat=True)
-        by_name = models.Q(actor__icontains=name) | models.Q(values__by__icontains=name)
-        return queryset.filter(by_name | models.Q(actor__in=users) | models.Q(values__by__in=list(users)))
+        return queryset.filter(authors.done_by(name)) if name else queryset
 
 
 class DeletedByFilter(PersonFilter):
     """Filters deleted records by a part of the name of who deleted them, as the admin's log has it."""
+
+    def further_names(self) -> set[str]:
+        return set()
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         name = self.value()
@@ -148,7 +154,13 @@ class FieldFilter(DropdownFilter):
         return sorted(labels.items(), key=lambda label: label[1])
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return queryset.filter(key=self.value()) if self.value() else queryset
+        return queryset.filter(key__in=fields_of(self.value())) if self.value() else queryset
+
+
+def fields_of(key: str) -> set[str]:
+    """Return the keys of entries about a field: its own, and the names of its parts."""
+    mappings = [mapping for spec in registry.entities() for mapping in spec.mappings if mapping.key == key]
+    return {key}.union(*(mapping.fields for mapping in mappings))
 
 
 class KindFilter(DropdownFilter):
@@ -158,7 +170,7 @@ class KindFilter(DropdownFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        by_label = {str(kind.label): kind.value for kind in reversed(ActivityKind) if kind is not ActivityKind.EDIT}
+        by_label = {str(kind.label): kind.value for kind in reversed(ActivityKind)}
         return sorted(((kind, label) for label, kind in by_label.items()), key=lambda option: option[1])
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
@@ -170,11 +182,21 @@ class KindFilter(DropdownFilter):
         return queryset.filter(kind__in=[other for other in ActivityKind if other.label == kind.label])
 
 
+class HappenedFilter(admin_base.DateFilter):
+    """Filters the activity by the time of the edits, which may be days before they were synced."""
+
+    column = "page_happened"
+
+
 # With one of these parameters the list includes folded entries.
 SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id", "field")
 
 # The list shows the waiting edits of this many records at most; all of them are on the records' pages.
 MAX_WAITING = 20
+MAX_WAITING_SEARCHED = 1_000
+
+# The list of one act or batch shows no edits that wait.
+ACT_PARAMETERS = {"batch_id", "fold_id"}
 
 
 class ActivityChangeList(TabbedChangeList):
@@ -243,27 +265,44 @@ class ActivityChangeList(TabbedChangeList):
     def page_rows(self) -> list[Any]:
         """Add the edits that wait as unsaved entries, on the first page only."""
         stored = super().page_rows()
-        if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
+        if self.page_num > 1 or self.params.keys() & ACT_PARAMETERS:
             return stored
-        ids = None
-        if self.query:
-            ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        types = self.params.get(admin_base.EntityFilter.parameter_name)
-        waiting = activity.waiting_edits(ids, limit=MAX_WAITING)
-        waiting = [edit for edit in waiting if not types or edit.entity_type in types]
-        # An edit's fields that aren't sent to Monday don't wait.
-        rows: list[Any] = [row for row in activity.entries_of(waiting, self.mappings) if row.values.get("unsent")]
+        is_filtered = bool(self.params.keys() - {ORDER_VAR})
+        waiting = edits.waiting_edits(limit=MAX_WAITING_SEARCHED if is_filtered else MAX_WAITING)
+        rows: list[Any] = edits.entries_of(waiting, self.mappings)
+        if is_filtered:
+            named = {*admin_base.record_ids_by_name(self.query), as_uuid(self.query)} if self.query else set()
+            rows = [row for row in rows if self._fits(row) and (not self.query or self._says(row, named))]
         now = stored[0].page_now if stored else sync_now()
         for row in rows:
             row.page_now = now
         return rows + stored
+
+    def _fits(self, row: ActivityLine) -> bool:
+        """Whether an unsaved entry fits the filters."""
+        names = ("person", "kind", "field", admin_base.EntityFilter.parameter_name)
+        person, kind, field, entity_type = (str(self.params.get(name, "")) for name in names)
+        [times] = [spec.conditions() for spec in self.filter_specs if isinstance(spec, HappenedFilter)]
+        return (
+            authors.has_words(row.actor, person)
+            and (kind not in ActivityKind.values or row.kind == kind)
+            and (not field or row.key in fields_of(field))
+            and entity_type in ("", row.entity_type)
+            and times.get("gte", row.at) <= row.at
+            and ("lt" not in times or row.at < times["lt"])
+        )
+
+    def _says(self, row: ActivityLine, named: Collection[UUID | None]) -> bool:
+        """Whether an unsaved entry has the searched words, or is about one of the records that have them."""
+        texts = [row.actor, row.sentence, *map(str, row.values.values())]
+        return row.entity_id in named or authors.has_words(" ".join(texts), self.query)
 
 
 @admin.register(ActivityLine)
 class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityChangeList
     list_display = ("moment", "record", "record_type", "change", "who")
-    list_filter = (PersonFilter, KindFilter, FieldFilter, admin_base.EntityFilter, ("at", admin_base.DateFilter))
+    list_filter = (PersonFilter, KindFilter, FieldFilter, admin_base.EntityFilter, ("at", HappenedFilter))
     search_fields = ("sentence__says", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
@@ -274,6 +313,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ActivityLine]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
         rows = activity_lines.seen_by(request.user, super().get_queryset(request))
+        rows = rows.alias(page_happened=Coalesce(activity_lines.HAPPENED_AT, "at"))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
@@ -283,6 +323,15 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return rows.filter(folded=False)
         # An entry that is folded without an act repeats another one, such as a choice that was applied since.
         return rows.exclude(folded=True, fold_id=None)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Find the entries by who did it, too."""
+        rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        if search_term:
+            rows = rows | queryset.filter(authors.done_by(search_term))
+        return rows, may_have_duplicates
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on each stored entry the number of the other records that are folded into it."""
@@ -297,7 +346,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
             row.page_refused_url = ""
             if row.cause.get("refused"):
-                row.page_refused_url = refused_rows_url(request.user, row, row.page_now)
+                row.page_refused_url = refused_rows_url(request.user, row)
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
@@ -355,8 +404,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
         def run() -> confirmed_action.Report:
             steps = activity_undo.plan_undo(rows)
-            deleting = [step.record for step in steps if step.deletes and step.record and not step.refusal]
-            consequences = [each for each in _deletion_consequences(deleting) if each.waits]
+            consequences = [each for each in _deletion_consequences(steps) if each.waits]
             waiting = [sentence for consequence in consequences for sentence in consequence.items]
             result = activity_undo.undo_lines(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)

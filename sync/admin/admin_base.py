@@ -3,19 +3,21 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
@@ -348,11 +350,47 @@ def _setting_text(field: Any, value: Any) -> str:
 
 
 class DateFilter(admin.DateFieldListFilter):
-    """Filters by a time under a heading that people understand; Django's has the field's name."""
+    """Filters by a time: by Django's links, such as “Today”, or from one day to another, each included."""
+
+    title = "date of the change"
+    template = "sync/date_filter.html"
+    column = ""  # that is compared, if it isn't the field itself
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = "date of the change"
+        self.title = type(self).title
+        # A link replaces the days, too.
+        self.field_generic = f"{self.field_path}_"
+        parameters: dict[str, Any] = self.used_parameters
+        self.days = {label: (name, str(parameters.pop(name, [""])[-1])) for label, name in self._day_parameters.items()}
+        self.date_params |= {name: text for name, text in self.days.values() if text}
+
+    @property
+    def _day_parameters(self) -> dict[str, str]:
+        return {"From": f"{self.field_path}_from", "To": f"{self.field_path}_to"}
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*super().expected_parameters(), *self._day_parameters.values()]
+
+    def conditions(self) -> dict[str, datetime]:
+        """Return the moments that the time is compared with, by the lookup; raises IncorrectLookupParameters."""
+        try:
+            parameters: dict[str, Any] = self.used_parameters
+            moments = {
+                name.removeprefix(f"{self.field_path}__"): self.field.to_python(values[-1])
+                for name, values in parameters.items()
+            }
+            for label, lookup, further_days in (("From", "gte", 0), ("To", "lt", 1)):
+                if text := self.days[label][1]:
+                    day = date.fromisoformat(text) + timedelta(days=further_days)
+                    moments[lookup] = timezone.make_aware(datetime.combine(day, time.min))
+        except (ValueError, OverflowError, ValidationError) as error:
+            raise IncorrectLookupParameters(error) from error
+        return moments
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        column = self.column or self.field_path
+        return queryset.filter(**{f"{column}__{lookup}": moment for lookup, moment in self.conditions().items()})
 
 
 class ReadOnlyAdmin(PageAdmin):

@@ -40,13 +40,16 @@ class DeletionConsequence:
         return " ".join(filter(None, [*self.items, self.relations, restorable if self.items else ""]))
 
 
-def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collection[UUID] = ()) -> DeletionConsequence:
-    """Return the consequence of deleting these records of one type at once, with those of other types."""
+def deletion_consequence(records: Collection[SyncedModel], released: Collection[UUID] = ()) -> DeletionConsequence:
+    """Return the consequence of deleting these records of one type at once.
+
+    `released` records point at them no more, because the same act deletes them, or changes what they point at.
+    """
     ids = [record.pk for record in records]
     # The relations that it empties: “3 contacts lose their organization; …”.
     parts = list[str]()
     for field in registry.relations_to(type(next(iter(records)))) if ids else ():
-        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=[*ids, *deleted_with])
+        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=[*ids, *released])
         if number := pointing.count():
             whose = humanize.plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")

@@ -6,7 +6,6 @@ and each form carries the choices of the steps before it.
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -37,6 +36,7 @@ from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
     KnownTitles,
     field_choices,
+    identifies_records,
     missing_key_note,
     order_notes,
     remember_columns,
@@ -63,7 +63,8 @@ REFUSED_SECONDS = 7 * 86_400
 ENCODINGS = [("", "As it seems"), *file_formats.ENCODINGS.items()]
 MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
-FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
+FILE_GONE = "The file is gone: it is kept for an hour, until it is imported or a person is erased. Choose it again."
+IMPORTED_ALREADY = "The file was imported already (see Activity). To import it once more, choose it again."
 
 
 class Uploads(CacheStorage):
@@ -194,9 +195,12 @@ class RecordFilesMixin(ImportExportMixin):
         if not form.is_valid():
             return self._import_page(request, {"form": form})
         try:
-            is_preview = request.POST.get("step") not in COLUMN_STEPS
-            page = self._preview_page if is_preview else self._columns_page
-            return page(request, form.cleaned_data)
+            columns = form.cleaned_data["columns"]
+            # Columns that were chosen and tell no record are shown again, with a note that says so.
+            is_preview = not columns or identifies_records(self.model, columns)
+            if is_preview and request.POST.get("step") not in COLUMN_STEPS:
+                return self._preview_page(request, form.cleaned_data)
+            return self._columns_page(request, form.cleaned_data)
         except FileError as error:
             form.add_error("import_file", str(error))
             return self._import_page(request, {"form": form})
@@ -212,7 +216,7 @@ class RecordFilesMixin(ImportExportMixin):
         # `add` is true once, so a double click imports once.
         claim = f"imported-{form.cleaned_data['import_file_name']}"
         if not cache.add(claim, True, Uploads.CACHE_LIFETIME):
-            messages.warning(request, FILE_GONE)
+            messages.warning(request, IMPORTED_ALREADY)
             return redirect("admin:{}_{}_import".format(*self.get_model_info()))
         try:
             result = self._run(request, form.cleaned_data, dry_run=False)
@@ -261,7 +265,7 @@ class RecordFilesMixin(ImportExportMixin):
         rows, notes, sheets = self._read(data, encoding)
         titles = rows.headers[:-2]
         columns = data["columns"] or []
-        if request.POST["step"] == READ_AGAIN or len(columns) != len(titles):
+        if request.POST.get("step") == READ_AGAIN or len(columns) != len(titles):
             columns = suggest_columns(self.model, titles)
         form = self._import_form(request, initial={**data, "encoding": encoding})
         form.fields["sheet"].widget = UnfoldAdminSelectWidget(
@@ -383,12 +387,15 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_url(user: Any, row: ActivityLine, now: datetime) -> str:
+def refused_rows_url(user: Any, row: ActivityLine) -> str:
     """Return the address of the rows that the import of this line of activity refused, while they are kept."""
-    if row.at < now - timedelta(seconds=REFUSED_SECONDS) or not registry.is_registered(row.entity_type):
+    if not registry.is_registered(row.entity_type):
         return ""
-    opts = registry.entity(row.entity_type).model._meta
-    if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
+    model = registry.entity(row.entity_type).model
+    opts = model._meta
+    may_read = user.has_perm(f"{opts.app_label}.import_{opts.model_name}")
+    # An erasure deletes them before their time.
+    if not may_read or not cache.has_key(upload_key(model, "refused", str(row.batch_id))):
         return ""
     return addresses.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
 

@@ -265,7 +265,7 @@ def contains_unmarked(name: str, text: str) -> models.Q:
     condition = models.Q()
     typed = {unicodedata.normalize("NFC", text_forms.drop_invisible(text)), text_forms.plain_letters(text)}
     for spelling in typed:
-        for written in text_forms.sign_spellings(spelling) | {text_forms.without_umlauts(spelling)}:
+        for written in text_forms.ascii_spellings(spelling):
             condition |= models.Q(**{f"{name}__icontains": written})
         if text_forms.has_letters_or_signs(spelling):
             condition |= models.Q(**{f"{name}__holds_marked": spelling})

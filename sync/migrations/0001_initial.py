@@ -850,7 +850,7 @@ class Migration(migrations.Migration):
                             ("pull", "Updated from Monday"),
                             ("create", "Created"),
                             ("import", "Imported"),
-                            ("edit", "Edited in NPD"),
+                            ("edit", "Edited"),
                             ("undo", "Undo"),
                             ("link", "Linked"),
                             ("unlinked", "Unlinked"),

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
 from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow
@@ -51,6 +53,14 @@ UNREPORTED = "unreported"
 
 # The key in a line's values which marks a refill (see `is_refill`).
 REFILLS = "refills"
+
+
+# `ActivityLine.happened_at`, for queries.
+HAPPENED_AT = models.Case(
+    models.When(kind=ActivityKind.REMOVED, then=Cast(KT("values__at"), models.DateTimeField())),
+    models.When(kind=ActivityKind.PULL, then=Cast(KT("cause__monday__at"), models.DateTimeField())),
+    models.When(kind=ActivityKind.PUSH, cause__has_key="act", then=Cast(KT("cause__npd__at"), models.DateTimeField())),
+)
 
 
 class ActivityLine(models.Model):
@@ -176,8 +186,8 @@ class ActivityLine(models.Model):
         if self.actor and self.kind in BATCH_KINDS:
             return str(self.batch_id or "")
         if self.actor and self.kind == ActivityKind.PULL:
-            # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
-            return f"{self.key}={self.values.get('after', '')}"
+            # Monday reports no acts, so the same value that a person gives a column within an hour counts as one.
+            return f"{self.key}={self.values.get('after', '')} {self.happened_at:%Y-%m-%d %H}"
         return str(self.cause.get("act") or self.cause.get("deletion", ""))
 
     @property

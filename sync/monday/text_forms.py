@@ -35,7 +35,12 @@ _DASHES = (
     "\u301c\u3030\u30a0\U00010ead"
 )
 _PLAIN_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "´", "'") | dict.fromkeys(_DASHES, "-"))
-_CURLY_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "´'", "’") | dict.fromkeys(_DASHES + "-", "–"))
+# The plain and the curly form of each kind of sign. Word makes “–” of a hyphen between spaces, but of no other one.
+_SIGN_FORMS = [
+    (re.compile(f"[{_APOSTROPHES}´']"), "'’"),
+    (re.compile(f"(?<= )[{_DASHES}-](?= )"), "-–"),
+    (re.compile(f"(?<! )[{_DASHES}-]|[{_DASHES}-](?! )"), "-–"),
+]
 # What `plain_letters` makes of “´”, which people type for an apostrophe.
 _ACUTE = " \u0301"
 
@@ -120,8 +125,17 @@ def is_address(text: str) -> bool:
 
 
 def sign_spellings(text: str) -> set[str]:
-    """Return a text as it is, with plain apostrophes and dashes, and with those that phones and Word write."""
-    return {text} if is_address(text) else {text, text.translate(_PLAIN_SIGNS), text.translate(_CURLY_SIGNS)}
+    """Return a text as it is, with plain signs, with those that phones and Word write, and mixed: at most 27."""
+    spellings = {text}
+    for kind, forms in _SIGN_FORMS if not is_address(text) else ():
+        spellings |= {kind.sub(form, spelling) for spelling in spellings for form in forms}
+    return spellings
+
+
+def ascii_spellings(text: str) -> set[str]:
+    """Return a text as it is, and as texts of ASCII's letters have it: with a keyboard's signs, without umlauts."""
+    plain = text if is_address(text) else text.translate(_PLAIN_SIGNS)
+    return {text, plain, plain.replace("'", "`"), without_umlauts(text)}
 
 
 def key_spellings(keys: Iterable[str]) -> list[str]:

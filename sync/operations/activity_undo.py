@@ -52,6 +52,14 @@ class UndoStep:
         """Whether the undo deletes a record that an import created."""
         return is_creation(self.line)
 
+    @property
+    def releases(self) -> bool:
+        """Whether the record points at what it pointed at no more: it is deleted, or its reference is put back."""
+        if self.refusal or self.record is None:
+            return False
+        relations = {field.name for field in registry.own_relations(type(self.record))}
+        return self.deletes or not relations.isdisjoint(self.restored_values)
+
 
 def may_undo(user: Any, lines: Iterable[ActivityLine]) -> bool:
     """Whether a user may change every record of these lines, and delete those that an import created."""
@@ -141,8 +149,7 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
         for row in type_rows:
             step = plan.step(row)
             steps[row.pk] = step
-            relations = {field.name for field in registry.own_relations(type(step.record))} if step.record else set()
-            if not step.refusal and (step.deletes or relations & step.restored_values.keys()):
+            if step.releases:
                 released.add(row.entity_id)
     return [steps[row.pk] for row in rows]
 

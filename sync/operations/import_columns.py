@@ -20,6 +20,7 @@ from sync.kernel.humanize import quote
 from sync.models import SyncedModel
 from sync.monday.text_forms import fold_title
 from sync.operations.workbooks import MAX_COLUMNS
+from sync.words.message import Message
 
 NPD_ID = "NPD ID"
 FIRST_NAME = "first_name"
@@ -94,14 +95,27 @@ def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str
     return known_titles(model).columns(titles) if remembered is None else remembered
 
 
+def key_names(model: type[SyncedModel]) -> list[str]:
+    """Return the fields that identify a record in a file without NPD IDs: its match key, then its name."""
+    names = (registry.match_field(model), registry.name_field(model))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def identifies_records(model: type[SyncedModel], columns: Sequence[str]) -> bool:
+    """Whether one of the columns tells which record a row is about."""
+    return not {"id", *key_names(model), *NAME_PARTS}.isdisjoint(columns)
+
+
 def missing_key_note(model: type[SyncedModel], columns: Sequence[str]) -> list[str]:
-    """Return what follows if no column identifies the records; nothing if one does."""
+    """Return what follows if no column has the match key; nothing if one has it, or the NPD ID."""
+    labels = [field_label(model, name) for name in key_names(model)]
+    if not identifies_records(model, columns):
+        record = str(model._meta.verbose_name)
+        return [Message("no_column_tells_record", fields=", ".join(labels), record=record)]
     key = registry.match_field(model)
-    if not key or key in columns or "id" in columns or not has_name_parts(model):
+    if not key or key in columns or "id" in columns:
         return []
-    plural = model._meta.verbose_name_plural
-    what_follows = f"rows are matched by their name alone, so {plural} of one name can't be told apart."
-    return [f"No column goes to {field_label(model, key)}: {what_follows}"]
+    return [Message("matched_by_name_alone", field=labels[0], records=str(model._meta.verbose_name_plural))]
 
 
 def remember_columns(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> None:

@@ -42,6 +42,8 @@ from sync.operations.import_columns import (
     NAME_PARTS,
     NPD_ID,
     field_label,
+    identifies_records,
+    key_names,
     known_titles,
     label_places,
     missing_key_note,
@@ -355,11 +357,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.notes = [*missing_key_note(self.model, self.columns), *result.unused]
         result.unknown_names = len(self.unknown_names)
         result.batch_id = self.batch_id
-        changes = [(row.number, row.import_type, row.diff) for row in result.written]
+        shown = [
+            (row.number, row.import_type, row.diff, row.left_out, row.reasons, row.doubt, self._ids_in_npd(row))
+            for row in result.rows
+        ]
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
-        # Two runs that write the same have the same digests. They have no ids, because each run makes new ones.
+        # Two runs that find the same in NPD have the same digests. A new record's id is no part of it, because each run
+        # makes another one.
         result.digest = " ".join(
-            sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (changes, *result.made_names)
+            sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
         result.refused_file = self._refused_file(result)
         if self.is_preview:
@@ -374,6 +380,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.made = made_sentence(self._new_related(kept))
         self.has_refused = bool(result.refused_file)
         self._write(kept)
+
+    def _ids_in_npd(self, row: Any) -> list[str]:
+        """Return which records a row is about: its own, and those that it points at.
+
+        Without those that an import may make: by the same name a later one finds what an earlier one made.
+        """
+        if row.is_invalid():
+            return []
+        names = [name for name, model in self.relations.items() if not is_creatable(model)]
+        records = [row.instance, *(getattr(row.instance, name) for name in names)]
+        return [str(record.pk) for record in records if record and not record._state.adding]
 
     def _unused_values_notes(self, result: Any) -> list[str]:
         """Return how many filled cells don't count beside another column's, and how many empty ones change nothing."""
@@ -439,7 +456,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.file_rows = list(dataset)
         places = places_of_fields(self.model, self.titles, self.columns)
         name_field = self.spec.name_field or ""
-        if places.keys().isdisjoint({"id", *self.key_names, *NAME_PARTS}):
+        if not identifies_records(self.model, self.columns):
             known_titles = ", ".join(map(self._label, self.fields))
             first_row = humanize.quote(", ".join(self.titles))
             raise FileError(
@@ -676,12 +693,6 @@ def made_sentence(records: Sequence[SyncedModel]) -> str:
     names = sorted(map(field_values.record_name, records))
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return Message("made", made=" and ".join(numbers), names=", ".join([*names[:NAMED], *more]))
-
-
-def key_names(model: type[SyncedModel]) -> list[str]:
-    """Return the fields that identify a record in a file without NPD IDs: its match key, then its name."""
-    names = (registry.match_field(model), registry.name_field(model))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def is_creatable(model: type[SyncedModel]) -> bool:

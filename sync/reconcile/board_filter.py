@@ -33,8 +33,8 @@ from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import pass_plan
+from sync.reconcile.emptied_cells import is_emptied_by_removal
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.registry import relation_of
 from sync.words.message import Message, sentences
 
@@ -104,7 +104,7 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         return
     for field_plan in plan.fields.values():
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
-        if field_plan.resolved_conflict is not None:
+        if field_plan.choice:
             # A person's choice is still applied, unless it is the item that fails its conditions.
             is_kept = not plan.late_filter_reason
         if not is_kept:
@@ -178,6 +178,7 @@ def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
     field_plan.is_left_out = True
     field_plan.conflict = None
     field_plan.resolved_conflict = None
+    field_plan.undo = None
     field_plan.send_raw = None
     field_plan.write_raw = None
 

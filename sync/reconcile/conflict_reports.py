@@ -20,7 +20,7 @@ from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan, resolutions
 from sync.reconcile.field_plan import is_kept_different
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 _UNDO_UNMAPPED = Message("undo_unmapped")
 
@@ -39,10 +39,12 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
 
 def _close_with_record(plan: pass_plan.EntityPlan) -> Iterator[reports.ConflictReport]:
     """Close the conflicts of a record that was deleted, without the question about its deletion."""
+    reason = Message("record_was_deleted")
     for conflict in plan.facts.conflicts:
         if conflict.kind != ConflictKind.DELETE:
-            reason = Message("record_was_deleted")
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
+    if plan.facts.undo_requests:
+        yield plan.conflict_report(reports.UNDO_REQUESTS, closing_reason=reason)
 
 
 def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
@@ -95,7 +97,7 @@ def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.Confl
 def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
     """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
     conflicts = () if plan.filter_reason else fields_in_conflict(plan)
-    applied = plan.applied_choices(ConflictKind.FIELDS)
+    applied = _applied_choices(plan, ConflictKind.FIELDS)
     undone = undo_results(plan, ConflictKind.FIELDS)
     open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
     if not (conflicts or undone or (open_keys and (plan.fields or not plan.is_synced))):
@@ -118,7 +120,7 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
         fields=conflicts,
         undecided=() if plan.filter_reason else undecided_fields(plan),
         applied=applied,
-        rejected=plan.rejected_choices(ConflictKind.FIELDS),
+        rejected=_rejected_choices(plan, ConflictKind.FIELDS),
         closing_reason=closing_reason,
         inverse={key: _inverse_of(plan, plan.fields[key]) for key in applied},
         undo_results=undone,
@@ -156,14 +158,14 @@ def _report_of_undo_requests(plan: pass_plan.RecordPlan) -> reports.ConflictRepo
 
     Requests about single fields are reported with their conflict's own kind.
     """
-    if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
+    if not plan.facts.undo_requests:
         return None
     reason = ""
     if not plan.is_synced:
         reason = sentences(plan.off_reason, Message("nothing_restored"))
     elif plan.asks_about_removal:
         reason = Message("undo_item_removed")
-    return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None
+    return plan.conflict_report(reports.UNDO_REQUESTS, closing_reason=reason) if reason else None
 
 
 def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
@@ -174,13 +176,13 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
     if not plan.is_settled or plan.filter_reason:
         return None
     fields = _overwritten_values(plan)
-    applied = plan.applied_choices(ConflictKind.OVERWRITTEN)
+    applied = _applied_choices(plan, ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.fields.items():
         is_of_edit = field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         if is_of_edit and field_plan.decision.action is Action.AGREED and not field_plan.blocked_code:
             # Both sides had the chosen value already.
             applied[key] = field_plan.display_local(field_plan.local_raw) or None
-    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
+    rejected = _rejected_choices(plan, ConflictKind.OVERWRITTEN)
     undone = undo_results(plan, ConflictKind.OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
     if not (fields or applied or rejected or undone or unmapped):
@@ -207,8 +209,8 @@ def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflic
     values += replaced_values(plan)
     for key, field_plan in plan.fields.items():
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection == resolutions.STALE_RESOLUTION:
+        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN, "")
+        if resolution and code_of(rejection) == resolutions.STALE_RESOLUTION:
             # The conflict then shows the current value.
             npd = field_plan.display_local(field_plan.local_raw) or None
             values.append(reports.FieldConflict(key, npd, None, resolution.monday))
@@ -236,12 +238,12 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
                 continue
             if not resolutions.is_column_replaced(plan, field_plan):
                 continue
-            if not field_plan.is_agreed and field_plan.conflict is None:
+            if not _is_agreed(field_plan) and field_plan.conflict is None:
                 continue
             monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (field_plan.npd_value_after, monday):
+            if lost_value not in (_npd_value_after(field_plan), monday):
                 reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
-                npd = field_plan.npd_value_after
+                npd = _npd_value_after(field_plan)
                 replaced.append(reports.FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
     return replaced
 
@@ -274,7 +276,8 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
     needs_none = plan.link_to is not None or plan.creates or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.open_questions:
+    questions = [conflict for conflict in plan.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
+    for conflict in questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
@@ -289,6 +292,34 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
 # --- people's choices, and their undo ---------------------------------------------------------------------------------
 
 
+def _applied_choices(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str | None]:
+    """Return the values after people's choices in a conflict of this kind that were applied, by field."""
+    return {key: field_plan.applied[kind] for key, field_plan in plan.fields.items() if kind in field_plan.applied}
+
+
+def _rejected_choices(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
+    """Return why people's choices in a conflict of this kind can't be applied, by field."""
+    reasons = {}
+    for key, field_plan in plan.fields.items():
+        if field_plan.resolved_kind == kind and field_plan.blocked_code:
+            reasons[key] = field_plan.blocked_reason
+        elif kind in field_plan.rejected:
+            reasons[key] = field_plan.rejected[kind]
+    return reasons
+
+
+def _is_agreed(field_plan: pass_plan.FieldPlan) -> bool:
+    """Whether both sides have the same value after this pass, without a question."""
+    agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+    return not field_plan.blocked_code and not field_plan.conflict and field_plan.decision.action in agreeing
+
+
+def _npd_value_after(field_plan: pass_plan.FieldPlan) -> str | None:
+    """Return NPD's value after this pass, as displayed."""
+    is_pull = field_plan.decision.action is Action.PULL
+    return field_plan.display_local(field_plan.write_raw if is_pull else field_plan.local_raw) or None
+
+
 def _inverse_of(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
     # If Monday shows what an earlier call of ours wrote, that call's intent has the value before it.
@@ -301,15 +332,15 @@ def _reopened_fields(plan: pass_plan.RecordPlan, kind: str) -> list[reports.Fiel
     """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.fields.items():
-        request = field_plan.resolved_conflict
-        if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
+        request = field_plan.undo
+        if request is None or request.kind != kind or not field_plan.is_undone:
             continue
-        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
+        base = request.before["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
         if base:
             with suppress(UnknownValue):
                 base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
-        choice = request.resolutions[key]
+        choice = request.choice
         reason = Message("resolution_undone")
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
     return reopened
@@ -321,34 +352,29 @@ def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
     It has none for requests that wait for another pass.
     """
     results: dict[str, str] = {}
-    rejections = plan.rejected_choices(reports.KIND_UNDO)
     is_planned = bool(plan.fields) and plan.is_settled
-    for conflict in plan.facts.conflicts:
-        if conflict.kind != reports.KIND_UNDO or conflict.undone_kind != kind:
+    for request in plan.facts.undo_requests:
+        if request.kind != kind:
             continue
-        for key in conflict.resolutions:
-            field_plan = plan.fields.get(key)
-            if field_plan and reports.KIND_UNDO in field_plan.applied:
-                results[key] = ""
-            elif is_planned and key in rejections:
-                results[key] = rejections[key]
-            elif is_planned and field_plan is None:
-                results[key] = _UNDO_UNMAPPED
+        field_plan = plan.fields.get(request.key)
+        if field_plan is None:
+            results |= {request.key: _UNDO_UNMAPPED} if is_planned else {}
+        elif field_plan.is_undone:
+            results[request.key] = ""
+        elif is_planned and field_plan.undo_problem:
+            results[request.key] = field_plan.undo_problem
     return results
 
 
 def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
     """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
-    kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
-    rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     conflicts = []
-    for key, field_plan in plan.fields.items():
-        request = resolutions.undo_request_of(plan.facts.conflicts, key)
-        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
-        if not is_rejected or request is None or not field_plan.is_agreed:
+    for request in plan.facts.undo_requests if plan.is_settled else ():
+        field_plan = plan.fields.get(request.key)
+        if field_plan is None or not field_plan.undo_rejection or not _is_agreed(field_plan):
             continue
-        choice = request.resolutions[key]
-        value_now = field_plan.npd_value_after
+        choice = request.choice
+        value_now = _npd_value_after(field_plan)
         sides = [("monday", choice.monday), ("npd", choice.npd)]
         overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
         if overruled:
@@ -357,5 +383,5 @@ def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]
                 Message(f"overruled_{side}"),
                 *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
             )
-            conflicts.append(reports.FieldConflict(key, value_now, None, value, reason))
+            conflicts.append(reports.FieldConflict(request.key, value_now, None, value, reason))
     return conflicts

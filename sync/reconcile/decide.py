@@ -78,8 +78,7 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     sync_state = plan.sync_state
     has_open_work = any(
         (
-            facts.conflicts,
-            facts.open_intents,
+            facts.has_open_work,
             plan.lost_updates,
             facts.has_failed_job,
             any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),

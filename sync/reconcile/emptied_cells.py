@@ -25,7 +25,6 @@ from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.registry import target_of
@@ -183,6 +182,17 @@ def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapp
     change = _last_change(facts, plan, mapping)
     is_told = change is not None and not (change.is_known and change.value is not None)
     return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, mapping))
+
+
+def is_emptied_by_removal(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
+    """Whether its cell of connected boards is empty because the item that the base names left its board."""
+    converter = facts.board.converter(mapping, plan.record)
+    base = field_bases.base_of(plan.sync_state, mapping, plan.item_id)
+    if plan.item is None or base is None or not converter.names_items:
+        return False
+    cell = field_bases.cell_of(converter, mapping, plan.item)
+    expected = field_bases.side_of(partial(field_bases.base_remote, converter), base)
+    return field_bases.side_of(converter.canonical_remote, cell) is None and expected in facts.removed_related_items
 
 
 def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> ChangeEvent | None:

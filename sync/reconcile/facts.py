@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict, UndoRequest
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, PassSettings, RelatedRecords
@@ -142,6 +142,7 @@ class RecordFacts:
     sync_state: SyncMetadata
     history: RecordHistory
     conflicts: tuple[OpenConflict, ...] = ()
+    undo_requests: tuple[UndoRequest, ...] = ()  # people's, about fields
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
     # Filled in once its item is read:
@@ -158,6 +159,11 @@ class RecordFacts:
     def open_intents(self) -> list[Intent]:
         """Our intents without an answer."""
         return [intent for intent in self.history.intents if intent.state == IntentState.OPEN]
+
+    @property
+    def has_open_work(self) -> bool:
+        """Whether a conflict, an undo request or a call without an answer is open, which each pass decides anew."""
+        return bool(self.conflicts or self.undo_requests or self.open_intents)
 
     @property
     def causes(self) -> choices.Cause:

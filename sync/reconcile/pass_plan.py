@@ -212,11 +212,13 @@ class FieldPlan:
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     loop: WriteLoop | None = None  # after the pass, if it was counted or throttles the field; over without `times`
     sends_in_vain: int = 0  # how often Monday answered its value without storing it
-    # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
-    resolved_conflict: reports.OpenConflict | None = None
+    resolved_conflict: reports.OpenConflict | None = None  # with the choice that this pass applies
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
+    undo: reports.UndoRequest | None = None  # that this pass carries out
+    undo_rejection: str = ""  # why it carries out none
+    is_undone: bool = False
 
     @property
     def key(self) -> str:
@@ -234,11 +236,16 @@ class FieldPlan:
     @property
     def choice(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
-        if self.resolved_kind == reports.KIND_UNDO:
+        if self.undo is not None:
             return "undo"
         if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
         return self.resolution.choose if self.resolved_conflict else ""
+
+    @property
+    def undo_problem(self) -> str:
+        """Why an undo request can't be carried out; empty if it can, or there is none."""
+        return self.blocked_reason if self.undo and self.blocked_code else self.undo_rejection
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
         return field_values.display_local(self.converter, local_raw)
@@ -247,18 +254,6 @@ class FieldPlan:
     def is_resting(self) -> bool:
         """Whether both sides have the base's raw values, so that there is nothing to decide."""
         return self.decision is NOTHING
-
-    @property
-    def is_agreed(self) -> bool:
-        """Whether both sides have the same value after this pass, without a question."""
-        agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)
-        return not self.blocked_code and not self.conflict and self.decision.action in agreeing
-
-    @property
-    def npd_value_after(self) -> str | None:
-        """NPD's value after this pass, as displayed."""
-        is_pull = self.decision.action is merge.Action.PULL
-        return self.display_local(self.write_raw if is_pull else self.local_raw) or None
 
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
@@ -279,6 +274,11 @@ class FieldPlan:
         self.blocked_reason = reason
         self.send_raw = None
         self.write_raw = None
+
+    def block_undecided(self, code: choices.BlockedCode, reason: str) -> None:
+        """Do nothing with the field, because it can't be decided, for this reason."""
+        self.decide(merge.Action.UNDECIDED, reason)
+        self.block(code, reason)
 
 
 @dataclass
@@ -552,11 +552,6 @@ class RecordPlan(EntityPlan):
         return [conflict for conflict in self.facts.conflicts if conflict.conflict_id not in answered]
 
     @property
-    def open_questions(self) -> list[reports.OpenConflict]:
-        """Those of them that are about its identity."""
-        return [conflict for conflict in self.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
-
-    @property
     def asks_which_item(self) -> bool:
         """Whether a person is asked which item is its own."""
         return self.question is not None and self.facts.record.monday_id is None
@@ -566,20 +561,6 @@ class RecordPlan(EntityPlan):
         """Whether a person is asked what becomes of the record, because its item was removed."""
         is_removed = self.removal is not None and self.question is not None
         return is_removed and not (self.act or self.unlink_reason)
-
-    def applied_choices(self, kind: str) -> dict[str, str | None]:
-        """Return the values after people's choices that were applied, by field."""
-        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
-
-    def rejected_choices(self, kind: str) -> dict[str, str]:
-        """Return why people's choices can't be applied, by field."""
-        reasons = {}
-        for key, field_plan in self.fields.items():
-            if field_plan.resolved_kind == kind and field_plan.blocked_code:
-                reasons[key] = field_plan.blocked_reason
-            elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind]
-        return reasons
 
     def copied(self) -> Self:
         other = super().copied()
@@ -594,7 +575,7 @@ class RecordPlan(EntityPlan):
 
     def is_resting(self, board: field_values.BoardContext) -> bool:
         """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-        if self.facts.conflicts or self.facts.open_intents or self.sync_state.blocked_fields:
+        if self.facts.has_open_work or self.sync_state.blocked_fields:
             return False
         if self.history.ineffective_writes:
             return False

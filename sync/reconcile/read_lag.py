@@ -27,7 +27,7 @@ from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_chan
 from sync.reconcile.facts import PassFacts, RecordFacts, RecordHistory, is_create
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 UNSHOWN_EDIT = Message("unshown_edit")
 UNSHOWN_WRITE = Message("unshown_write")
@@ -105,16 +105,12 @@ def unshown_report(
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
     history = plan.history
-    if not (plan.is_settled and _is_unshown(plan.facts.sync_state.note)) or _is_unshown(plan.reason):
+    was_unshown = code_of(plan.facts.sync_state.note) in _UNSHOWN_CODES
+    if not plan.is_settled or not was_unshown or code_of(plan.reason) in _UNSHOWN_CODES:
         return None
     moments = [_arrival(event) for event in history.events]
     moments += [intent.settled_at for intent in history.writes if intent.settled_at]
     return (facts.now - max(moments)).total_seconds() if moments else None
-
-
-def _is_unshown(reason: str) -> bool:
-    """Whether a record is not in sync because a read doesn't show something yet."""
-    return isinstance(reason, Message) and reason.code in _UNSHOWN_CODES
 
 
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------

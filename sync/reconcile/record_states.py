@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import KIND_UNDO, ConflictKind, OpenConflict
+from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import without_request_id
@@ -41,7 +41,7 @@ def complete_sync_state(
     for conflict in conflicts if plan.is_synced else ():
         is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
         # Whether a record with an item is another's, too, keeps nothing of it from being synced.
-        if conflict.kind == KIND_UNDO or (conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id):
+        if conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id:
             continue
         sync_state.conflicts[conflict.kind] = [conflict.about["what"]] if is_about_record else [*conflict.fields]
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
@@ -161,6 +161,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or ((ends_events or ends_others) and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
+        or facts.undo_requests
         or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
     )
 

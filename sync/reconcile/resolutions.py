@@ -25,7 +25,7 @@ from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
 from sync.words.message import Message, reason_of
 
-STALE_RESOLUTION = Message("stale_resolution")
+STALE_RESOLUTION = "stale_resolution"
 
 _UNDO_REASON = Message("restored_by_undo")
 
@@ -40,14 +40,6 @@ class ResolutionRejected(Exception):
         super().__init__(Message(code, **params))
 
 
-def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
-    """Return the request to undo a person's choice about this field, if there is one (KIND_UNDO)."""
-    for conflict in conflicts:
-        if conflict.kind == reports.KIND_UNDO and key in conflict.resolutions and conflict.inverse.get(key):
-            return conflict
-    return None
-
-
 def chosen_references(board: BoardContext, plan: RecordPlan) -> set[field_values.Reference]:
     """Return the related records that a choice about a relation, or its undo, may write.
 
@@ -60,12 +52,13 @@ def chosen_references(board: BoardContext, plan: RecordPlan) -> set[field_values
         for conflict in plan.facts.conflicts:
             if selection := conflict.resolutions.get(key):
                 raws += [{relation.name: {"name": text}} for text in (selection.monday, selection.value) if text]
-            if before := conflict.inverse.get(key, {}).get("before"):
-                raws.append(before["local"])
-                with suppress(UnknownValue):
-                    raws.append(_as_npd_value(converter, before))
         if plan.facts.conflicts and (base := plan.sync_state.base.get(key)):
             raws.append(base["local"])
+        for request in plan.facts.undo_requests:
+            if request.key == key:
+                raws.append(request.before["local"])
+                with suppress(UnknownValue):
+                    raws.append(_as_npd_value(converter, request.before))
     return field_values.references_of(board.model, raws)
 
 
@@ -79,23 +72,23 @@ def _as_npd_value(converter: Converter, before: Mapping[str, Any]) -> Mapping[st
 
 def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
     """Plan to undo a choice if a person asked for it; if the undo is rejected, the field is merged as usual."""
-    request = undo_request_of(plan.facts.conflicts, field_plan.key)
+    request = next((request for request in plan.facts.undo_requests if request.key == field_plan.key), None)
     if request is None:
         return
     try:
-        _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
+        _check_unchanged(plan, field_plan, field, request)
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=reason_of(unknown))
+        field_plan.undo_rejection = Message("undo_value_unknown", quote=reason_of(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
-        field_plan.rejected[reports.KIND_UNDO] = reason_of(rejection)
+        field_plan.undo_rejection = reason_of(rejection)
 
 
-def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
+def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, request: reports.UndoRequest) -> None:
     """Raise ResolutionRejected unless both sides still have what the choice left there."""
     mapping = field_plan.mapping
     converter = field_plan.converter
-    after = inverse["after"]
+    after = request.after
     if not after or after["item"] != plan.item_id or not mapping.is_current(after):
         raise ResolutionRejected("undo_item_changed")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
@@ -108,7 +101,7 @@ def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
         # Our own call, whose answer was lost, may have restored Monday's side already.
         key = field_plan.key
         entries = [intent.values[key] for intent in plan.intents_about_item if key in intent.values]
-        is_previous = field.remote == converter.canonical_remote(inverse["before"]["remote"])
+        is_previous = field.remote == converter.canonical_remote(request.before["remote"])
         if not (is_previous and any(converter.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("undo_monday_changed")
 
@@ -118,7 +111,7 @@ def _plan_inverse(
     plan: RecordPlan,
     field_plan: FieldPlan,
     field: merge.Field,
-    request: reports.OpenConflict,
+    request: reports.UndoRequest,
 ) -> None:
     """Plan to write both sides' previous values.
 
@@ -126,7 +119,7 @@ def _plan_inverse(
     """
     converter = field_plan.converter
     record = plan.record
-    before = request.inverse[field_plan.key]["before"]
+    before = request.before
     local = converter.canonical_local(before["local"])
     remote = converter.canonical_remote(before["remote"])
     write_raw = send_raw = None
@@ -151,7 +144,8 @@ def _plan_inverse(
     field_plan.decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
     field_plan.send_raw = send_raw
     field_plan.write_raw = write_raw
-    field_plan.resolved_conflict = request
+    field_plan.resolved_conflict = None
+    field_plan.undo = request
 
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
@@ -161,7 +155,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         columns = [
             field_values.field_of(plan.record, name).attname
             for field_plan in plan.fields.values()
-            if field_plan.resolved_kind == reports.KIND_UNDO and field_plan.write_raw is not None
+            if field_plan.undo is not None and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
         if columns:
@@ -209,8 +203,8 @@ def _restores_overwritten(
             # A call whose answer was lost may have restored one side already.
             expected.add(display(value) or None)
         if not {display(field.local) or None, display(field.remote) or None} <= expected:
-            field_plan.rejected[overwritten.kind] = STALE_RESOLUTION
-        elif resolution.choose == "npd":
+            raise ResolutionRejected(STALE_RESOLUTION)
+        if resolution.choose == "npd":
             # The edit stays overwritten: there is nothing to write.
             field_plan.applied = {overwritten.kind: resolution.npd or None}
         else:
@@ -239,7 +233,7 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     is_comparable = field_plan.confirmed_entry is None and not is_gone
     monday_changed = is_comparable and current.monday != (resolution.monday or None)
     if monday_changed or current.npd != (resolution.npd or None):
-        raise ResolutionRejected("stale_resolution")
+        raise ResolutionRejected(STALE_RESOLUTION)
     if choose == "base" and field.base is None:
         raise ResolutionRejected("choice_without_base")
     if is_gone and choose == "npd":

@@ -23,7 +23,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
-from sync.reconcile.field_plan import apply_decision
+from sync.reconcile.field_plan import FieldRule
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
@@ -73,7 +73,7 @@ def _loop_after_pass(
     is_rewritten = base is not None and sides.remote_changed
     if stored is not None:
         is_quiet = not is_rewritten and _is_quiet(stored, now)
-        if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
+        if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.choice:
             return WriteLoop(entity_id=plan.id, key=key, times=[])
     write = plan.history.last_writes.get(key)
     made_base = write is not None and base is not None and base["local"] == write.values[key]["local"]
@@ -275,7 +275,6 @@ def _write_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> None:
     """Write the value back, because a person rejected emptying this field."""
-    converter = field_plan.converter
     action = merge.Action.PUSH
     needed_direction = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
@@ -289,12 +288,7 @@ def _write_back(
     field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
     field_plan.write_raw = None
-    field = merge.Field(
-        converter.canonical_local(field_plan.local_raw),
-        converter.canonical_remote(field_plan.remote_raw),
-        direction=field_plan.direction,
-    )
-    apply_decision(facts, plan, field_plan, field)
+    FieldRule(facts, plan, field_plan).apply()
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:

@@ -329,9 +329,34 @@ def full_names(usernames: Iterable[str]) -> dict[str, str]:
 
 
 def users_named(name: str) -> QuerySet[Any]:
-    """Return the users whose username or name contains this."""
+    """Return the users whose username or name contains each of these words."""
     users: QuerySet[Any] = get_user_model()._default_manager.alias(name=Concat("first_name", Value(" "), "last_name"))
-    return users.filter(Q(username__icontains=name) | Q(name__icontains=name))
+    for word in name.split():
+        users = users.filter(Q(username__icontains=word) | Q(name__icontains=word))
+    return users
+
+
+def done_by(name: str) -> Q:
+    """Return the condition for lines of activity by, or requested by, somebody whose name contains these words.
+
+    A line has a user's username or full name, and of somebody on Monday the number until the name is known.
+    """
+    people = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first() or {}
+    usernames = list(users_named(name).values_list("username", flat=True))
+    numbers = [key for key, person in people.items() if has_words(str(person.get("name")), name)]
+    unnamed = [monday_user_name(number, {}) for number in numbers]
+    by_text = Q()
+    requested_by_text = Q()
+    for word in name.split():
+        by_text &= Q(actor__icontains=word)
+        requested_by_text &= Q(values__by__icontains=word)
+    by_name = by_text | requested_by_text | Q(actor__in=[*usernames, *unnamed]) | Q(values__by__in=usernames)
+    return by_name | Q(cause__monday__user__in=numbers)
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether a text contains each of these words."""
+    return all(word.casefold() in text.casefold() for word in words.split())
 
 
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:

@@ -95,6 +95,11 @@ class Message(str):
         }
 
 
+def code_of(text: str) -> str:
+    """Return a message's code, by which it is known whatever its words are; empty for other text."""
+    return text.code if isinstance(text, Message) else ""
+
+
 def worded(value: Any) -> Any:
     """Return a value, or a list, in which the codes of sync.monday, which knows no words, are messages."""
     if isinstance(value, list | tuple):

@@ -48,6 +48,8 @@ TEMPLATES: Mapping[str, str] = {
     "way_filled_again": "filled in again on Monday",
     "way_pulled": "updated from Monday",
     "way_both": "written on both sides",
+    "way_edited": "in NPD",
+    "way_edited_on_monday": "on Monday",
     "value_rejected": "{label} rejected: {quote}.",
     # Why a field was decided so.
     "direction_off": "its direction is “Sync off”",
@@ -236,6 +238,10 @@ TEMPLATES: Mapping[str, str] = {
     # Imports and undo.
     "imported": "Imported “{file}”: {new:,} new, {changed:,} changed.",
     "made": "Made {made}: {names}.",
+    "no_column_tells_record": "No column goes to {fields} or NPD ID, so none tells which {record} a row is about. "
+    "Choose one that does.",
+    "matched_by_name_alone": "No column goes to {field}: rows are matched by their name alone, so {records} of one "
+    "name can't be told apart.",
     "made_by_import": "Made by the import of “{file}”[[, row {row}]].",
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
@@ -278,6 +284,9 @@ TEMPLATES: Mapping[str, str] = {
     "settings_changed_meanwhile": "Its settings changed while it was synced.",
     "sync_is_off": "Sync is off for this record.",
     "sync_turned_off": "Sync was turned off for this record.",
+    "switched_on": "Sync turned on.",
+    "switched_off": "Sync turned off.",
+    "created_in_npd": "Created in NPD.",
     "nothing_changed": "Nothing that is synced changed.",
     "known_already": "Monday reported what was known already.",
     "no_such_record": "There is no such record, and none is remembered.",

@@ -162,6 +162,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
         ("Dora Demo", "Phone", "+46 6", "+46 7"),
         ("Dora Demo", "Phone", "+46 812345", "+46 6"),
         ("Dora Demo", "Role", "", "Head"),
+        ("Dora Demo", "Direction", "Both ways", "NPD to Monday only"),
     ]
     assert waiting_entries(browser, "?p=2") == []
     move_clock(6)

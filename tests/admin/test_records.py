@@ -83,7 +83,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
     page = words_of(browser.get(change_page(record)).content.decode())
-    assert re.search(r"Sync turned on Dora Demo,", page)
+    assert re.search(r"Sync turned on\. Dora Demo,", page)
 
 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Client, world: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from conflicts.pages.resolution import current_values, resolve, undo
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
-from conflicts.store import open_conflicts, save_reports
+from conflicts.store import conflicts_and_undo_requests, open_conflicts, save_reports
 from npd.models import Contact
 from sync.kernel.acts import ActionError
 from sync.models import ActivityLine
@@ -89,13 +89,13 @@ def take_back(record: UUID, by: User, *, is_applied: bool) -> None:
             undo(conflict.pk, by=by)
         except ActionError:
             continue
-        wish = next(c for c in open_conflicts("contact", [record])[record] if c.conflict_id == conflict.pk)
+        wishes = [w for w in conflicts_and_undo_requests("contact", [record])[1][record] if w.kind == conflict.kind]
         entries = conflict.merge_selections
-        again = [FieldConflict(key, *(entries[key][side] for side in SIDES)) for key in wish.resolutions]
+        again = [FieldConflict(wish.key, *(entries[wish.key][side] for side in SIDES)) for wish in wishes]
         rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None, kind=conflict.kind)
         other_fields = [field for row in rows for field in _as_stored(row.pk)]
         fields = [*other_fields, *again] if is_applied else other_fields
-        undone = dict.fromkeys(wish.resolutions, "" if is_applied else "It changed.")
+        undone = dict.fromkeys([wish.key for wish in wishes], "" if is_applied else "It changed.")
         save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undo_results=undone)])
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict, UndoRequest
 from npd.models import Contact
 from sync.choices import (
     ApprovalKind,
@@ -216,7 +216,7 @@ def any_conflicts(
     return conflicts
 
 
-def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
+def undo_of(draw: Draw, facts: RecordFacts, there: str) -> UndoRequest:
     """A choice on the role that somebody wants undone, with the values before and after it."""
     entry = facts.sync_state.base.get("role_title")
     before = {
@@ -226,9 +226,7 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
     }
     after = entry if draw.maybe(80) else None
     selection = FieldSelection("npd", None, "Boss", "Earl")
-    inverse = {"role_title": {"before": before, "after": after}}
-    choice = chosen("role_title", selection, KIND_UNDO, undone_kind=ConflictKind.FIELDS, inverse=inverse)
-    return replace(choice, fields=())
+    return UndoRequest(ConflictKind.FIELDS, "role_title", selection, before, after)
 
 
 def any_payload(draw: Draw) -> dict[str, Any]:
@@ -290,8 +288,8 @@ def any_record(
     facts.sync_state.made_from_item = is_untouched
     values = {name: getattr(facts.record, name) for name in KEYS}
     conflicts = any_conflicts(draw, values, {**values, **there}, item_id or "", state)
-    if item_id is not None and draw.maybe(8):
-        conflicts.append(undo_of(draw, facts, there.get("role_title", "Boss")))
+    undoes = item_id is not None and draw.maybe(8)
+    undo_requests = (undo_of(draw, facts, there.get("role_title", "Boss")),) if undoes else ()
     intents = list(cell.history.intents) if cell else []
     if draw.maybe(12):
         name = draw.choice(["name", "email", "notes"])
@@ -304,6 +302,7 @@ def any_record(
             facts,
             claim=claim(facts.record, causes, **any_payload(draw)),
             conflicts=tuple(conflicts),
+            undo_requests=undo_requests,
             history=any_history(draw, key, cell, intents),
             has_failed_job=draw.maybe(5),
         ),

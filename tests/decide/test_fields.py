@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_UNDO, ConflictKind, FieldSelection
+from conflicts.reports import ConflictKind, FieldSelection, UndoRequest
 from npd.models import Organization
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.fields.field_bases import new_base
@@ -16,6 +16,7 @@ from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import decide_fields, fill_in_fields
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
+from sync.words.message import Message
 from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
@@ -440,24 +441,23 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
     plans = decide_fields(*roles(local, remote, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: STALE_RESOLUTION}
+    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: Message(STALE_RESOLUTION)}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:
     mapping = next(mapping for mapping in on.mappings if mapping.key == "role_title")
     base = new_base(mapping, "7", {"role_title": "Boss"}, "Boss")
     before = {"local": {"role_title": "Mine"}, "remote": "Theirs", "base": base}
-    inverse = {"role_title": {"before": before, "after": base}}
-    conflict = chosen("role_title", FieldSelection("npd"), KIND_UNDO, undone_kind=ConflictKind.FIELDS, inverse=inverse)
-    return field_facts(now, now, on=on, conflicts=(conflict,))
+    request = UndoRequest(ConflictKind.FIELDS, "role_title", FieldSelection("npd"), before, base)
+    return field_facts(now, now, on=on, undo_requests=(request,))
 
 
 def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].rejected[KIND_UNDO]
+    assert "changed since" in late["role_title"].undo_rejection
     moved_case = undo(board())
     moved_case.plan.item = item(role_title="Newer")
     moved = decide_fields(*moved_case)
-    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO]
+    assert "Monday's value has changed since" in moved["role_title"].undo_rejection

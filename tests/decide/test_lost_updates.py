@@ -22,6 +22,7 @@ from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal
 from sync.reconcile.resolutions import STALE_RESOLUTION
+from sync.words.message import Message
 from tests.decide import builders
 from tests.decide.builders import (
     NOW,
@@ -353,6 +354,7 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 
 
 NEWER = {"role_title": "Newer"}
+STALE = Message(STALE_RESOLUTION)
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 OVERWRITTEN = changed(draft(item=item(contact())), lost_updates=[lost_update()])
@@ -441,12 +443,12 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Boss", monday="Theirs")),)
     )
-    stale = chosen(rejected=STALE_RESOLUTION)["role_title"]
+    stale = chosen(rejected=STALE)["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, fields=rejections))
     assert report
     assert [(field.npd, field.monday) for field in report.fields] == [("Newer", "Theirs")]
-    assert report.rejected == {"role_title": STALE_RESOLUTION}
+    assert report.rejected == {"role_title": STALE}
 
 
 # --- what a pass saw ------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import pytest
 from django.db.models import Model
 from hypothesis import example, given, settings
 
-from conflicts.reports import KIND_UNDO
 from sync.choices import Cause
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, is_active_on, local_values
@@ -303,7 +302,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
 def is_settled(p: FieldPlan | None) -> bool:
     if p is None or p.sends_in_vain:  # the world after it remembers no earlier send
         return False
-    return not (p.blocked_code or p.conflict or p.resolved_kind == KIND_UNDO)
+    return not (p.blocked_code or p.conflict or p.undo)
 
 
 def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conflicts.reports import ConflictKind, OpenConflict
+from conflicts.reports import FieldSelection
 from sync.choices import BlockedCode, Cause
 from sync.fields.field_values import PassSettings
 from sync.models import Intent, WebhookEvent, WriteLoop
@@ -108,7 +108,7 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     assert planned(before(over, write=None)) is None, "its pause is over"
 
 
-RESOLVED = {"resolved_conflict": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))}
+RESOLVED = {"resolved_conflict": builders.chosen("role_title", FieldSelection("npd"))}
 
 
 @pytest.mark.parametrize(

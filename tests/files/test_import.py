@@ -434,13 +434,13 @@ def choose(client: Client, content: str | bytes, **choices: Any) -> Any:
     return preview(client, content, step="read", **choices)
 
 
-def go_on(client: Client, page: Any, **choices: Any) -> Any:
+def go_on(client: Client, page: Any, kind: str = "contact", **choices: Any) -> Any:
     """Send the second step's page with these choices."""
     form = page.context["choices_form"]
     sent = {name: form.get_initial_for_field(form.fields[name], name) or "" for name in form.fields}
     columns = [name for _, _, name in page.context["columns"]]
     return client.post(
-        "/admin/npd/contact/import/", {**sent, "columns": columns, "format": "0", "resource": "0"} | choices
+        f"/admin/npd/{kind}/import/", {**sent, "columns": columns, "format": "0", "resource": "0"} | choices
     )
 
 
@@ -460,6 +460,33 @@ def test_each_column_shows_its_first_values_and_can_go_elsewhere(browser: Client
         "matched by their name alone"
         in go_on(browser, page=choose(browser, file), columns=["name", "", "", "", ""]).content.decode()
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "titles", "columns", "note"),
+    [
+        ("contact", "Name,Phone", "name,phone", "No column goes to Email: rows are matched by their name alone"),
+        ("contact", "Vorname,Tel", "first_name,phone", "No column goes to Email: rows are matched by their name alone"),
+        ("contact", "NPD ID,Name", "id,name", ""),
+        ("contact", "Name,Email", "name,email", ""),
+        ("contact", "Name,Email", ",", "No column goes to Email, Name or NPD ID, so none tells which contact"),
+        ("contact", "Phone,Role", "phone,role_title", "No column goes to Email, Name or NPD ID"),
+        ("organization", "Name,City", ",address_city", "No column goes to Name or NPD ID, so none tells which org"),
+        ("organization", "Name,City", "name,address_city", ""),
+    ],
+)
+def test_columns_that_tell_no_record_are_named_with_what_follows(
+    browser: Client, kind: str, titles: str, columns: str, note: str
+) -> None:
+    page = choose(browser, f"{titles}\nAnn,Bob\n", kind=kind)
+    page = go_on(browser, page, kind, columns=columns.split(","))
+    notes = words_of(page.content.decode())
+    assert (note in notes, "No column" in notes) == (True, bool(note))
+    if "or NPD ID" in note:
+        # The second step again, as it was.
+        assert [name for _, _, name in page.context["columns"]] == columns.split(",")
+    else:
+        assert "result" in page.context
 
 
 def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None:
@@ -637,8 +664,11 @@ def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows
     client = Client()
     client.force_login(staff_who_may("view_contact", "change_contact", "add_contact"))
     assert client.get(address).status_code == 403
+    waiting = preview(browser, f"{file}Eve,eve@x.org,,\n")
     erase(Person("contact", Contact.objects.get(name="Ann").pk), delete_items=False)
     assert browser.get(address).status_code == 404
+    assert address not in browser.get("/admin/sync/activityline/").content.decode()
+    assert "or a person is erased. Choose it again." in messages(confirm(browser, waiting))
 
 
 def test_the_country_of_phone_numbers_can_be_chosen_for_a_file(browser: Client) -> None:
@@ -750,6 +780,48 @@ def test_what_was_not_shown_is_not_written(browser: Client) -> None:
     assert changes(again) == {2: [("Role", "Cook", "Chair")]}
     ann.refresh_from_db()
     assert ann.role_title == "Cook"
+
+
+def another_ann() -> None:
+    Contact.objects.filter(name="Ann").delete()
+    contact("Ann", "ann@x.org", role_title="CEO")
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        # A new person gets a namesake, an unchanged one a change, and a changed one another warning.
+        ("Name,Email\nBob,bob@x.org\n", lambda: contact("Bob", "bob@y.org")),
+        ("Name,Role\nAnn,Chair\n", lambda: Contact.objects.filter(name="Ann").update(email="ann@y.org")),
+        ("Name,Email,Role\nAnn,ann@x.org,CEO\nBob,b@x.org,\n", lambda: Contact.objects.update(role_title="Cook")),
+        # A value that was left out isn't any more; nor is a row that was refused.
+        ("Name,Company\nBob,Twin\n", lambda: Organization.objects.filter(aliases=["2"]).delete()),
+        ("Name,Company\nBob,Nova\n", lambda: Organization.objects.create(name="Nova")),
+        ("Name,Email\nTwo,two@x.org\nBob,bob@x.org\n", lambda: Contact.objects.filter(name="Two").delete()),
+        # It is another record by now.
+        ("Email,Role\nann@x.org,Chair\n", another_ann),
+    ],
+)
+def test_what_npd_holds_otherwise_than_at_the_preview_shows_it_again(browser: Client, file: str, change: Any) -> None:
+    contact("Ann", "ann@x.org", role_title="CEO")
+    contact("Two", "two@x.org")
+    contact("Two", "two@x.org")
+    Organization.objects.create(name="Twin")
+    Organization.objects.create(name="Twin", aliases=["2"])
+    page = preview(browser, f"{file}")
+    change()
+    again = confirm(browser, page, leave_out_warned="on")
+    assert messages(again).startswith("Nothing was imported. Records were changed since the preview")
+    assert messages(confirm(browser, again)).startswith("Imported")
+
+
+def test_a_cell_that_names_another_person_by_now_shows_the_preview_again(browser: Client) -> None:
+    Organization.objects.create(name="Nova")
+    contact("Kim", "kim@x.org")
+    page = preview(browser, "Name,Billing contact\nNova,kim@x.org\n", "organization")
+    Contact.objects.update(email="kim@y.org")
+    contact("Kim", "kim@x.org")
+    assert "Nothing was imported." in messages(confirm(browser, page, "organization"))
 
 
 def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -890,6 +962,28 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
     browser.post(undo, {"confirmed": "yes"})
     ann.refresh_from_db()
     assert (ann.organization, Organization.objects.count()) == (None, 0)
+
+
+def test_an_undo_warns_of_no_reference_that_it_puts_back_and_links_to_where_deletions_wait(
+    browser: Client, settings: Any
+) -> None:
+    settings.GUARD_RECORDS = 1
+    old = Organization.objects.create(name="Old")
+    bob = contact("Bob", "bob@x.org", organization=old)
+    imported(browser, "Name,Email,Company\nBob,bob@x.org,Nova\nEve,eve@x.org,Orbit\n", create_missing="on")
+    BoardLink.objects.create(entity_type="organization", board_id="5001", match_key="name")
+    for number, name in enumerate(("Nova", "Orbit")):
+        Organization.objects.filter(name=name).update(monday_id=number)
+    undo = undo_address()
+    question = browser.get(undo).content.decode()
+    assert "Undo and delete 3 records" in question
+    assert " lose" not in question
+    assert "wait for approval on Home" in question
+    assert '<a class="npd-link" href="/admin/">Open Home</a>' in question
+    browser.post(undo, {"confirmed": "yes"})
+    bob.refresh_from_db()
+    assert bob.organization == old
+    assert Organization.objects.get() == old
 
 
 def test_the_preview_says_how_many_calls_the_import_takes(browser: Client) -> None:

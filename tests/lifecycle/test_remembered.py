@@ -10,11 +10,11 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 
 from npd.models import Contact, Organization
-from sync.admin.activity import Edit, waiting_edits
 from sync.clock import sync_now
 from sync.models import ActivityLine, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
+from sync.records.edits import Edit, waiting_edits
 from sync.records.tombstones import deleted_names, restore_by_person
 from tests.support.clock import move_clock
 from tests.support.words import said
@@ -111,11 +111,11 @@ def test_a_deleted_records_name_is_kept_as_long_as_its_activity(settings: Any) -
     assert deleted_names("organization", [key]) == {}
 
 
-def test_of_a_deleted_record_no_edit_waits(db: None) -> None:
+def test_the_edits_of_a_deleted_record_are_not_sent_any_more(db: None) -> None:
     contact = Contact.objects.create(name="Grace")
     contact.delete()
     assert SyncQueue.objects.get().status == "pending"
-    assert waiting_edits(limit=10) == []
+    assert [edit.is_unsent for edit in waiting_edits(limit=10)] == [False]
 
 
 def test_the_author_of_a_deletion_comes_with_its_act(ada: User) -> None:

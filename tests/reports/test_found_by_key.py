@@ -13,7 +13,7 @@ from sync.kernel.db import fetch_rows
 from sync.models import BoardLink, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.monday.text_forms import MATCH_KEY_SQL, match_key
+from sync.monday.text_forms import MATCH_KEY_SQL, match_key, sign_spellings
 from tests.files.conftest import confirm, preview
 from tests.support.world import World, mail
 
@@ -92,8 +92,14 @@ def test_each_way_to_write_a_name_has_one_key() -> None:
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("Acme Corp", "Acme\u200b Corp"), ("O’Brien", "O'Brien"), ("O`Brien", "O'Brien"), ("O–Brien", "O-Brien")],
-)
+    [
+        ("Acme Corp", "Acme\u200b Corp"), ("O’Brien", "O'Brien"), ("O`Brien", "O'Brien"), ("O–Brien", "O-Brien"),
+        ("O'Brien - Sons", "O’Brien - Sons"), ("O'Brien - Sons", "O'Brien – Sons"),
+        ("O`Brien — Sons", "O’Brien - Sons"),
+        ("Lee-Ray - Sons", "Lee-Ray – Sons"), ("Lee‑Ray – D’Or", "Lee-Ray – D'Or"),
+        ("Lee–Ray — Sons", "lee–ray - sons"),
+    ],
+)  # fmt: skip
 def test_an_organization_is_found_by_its_name_in_another_form(world: World, ours: str, theirs: str) -> None:
     # A board whose items don't become records by themselves.
     BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
@@ -196,6 +202,13 @@ def test_the_database_makes_the_same_keys(db: None) -> None:
     assert dict(keys) == {text: match_key(text) for text in texts}
 
 
+def test_of_a_name_a_call_asks_for_few_spellings() -> None:
+    assert sign_spellings("Lee & Sons") == {"Lee & Sons"}
+    assert sign_spellings("O'Brien") == {"O'Brien", "O’Brien"}
+    assert len(sign_spellings("O`Brien‑Lee’s — D′Or − Sons-Co")) == 27
+    assert sign_spellings("o'brien-lee@x.org") == {"o'brien-lee@x.org"}
+
+
 @pytest.mark.parametrize("sign", TYPED)
 def test_a_name_is_one_however_its_apostrophe_or_dash_is_typed_and_an_address_is_not(sign: str) -> None:
     plain = "'" if sign in TYPED[:6] else "-"
@@ -211,7 +224,9 @@ def test_a_name_is_one_however_its_apostrophe_or_dash_is_typed_and_an_address_is
         ("Acme - Nova", "Acme – Nova"),
         ("Acme—Nova", "Acme-Nova"), ("Müller", "Mueller"), ("Müller", "Muller"), ("Mueller", "Müller"),
         ("MÜLLER", "mueller"), ("Böhm-Lüders", "Boehm‐Lueders"), ("Søren", "Soren"),
-        ("Strasse", "Straße"), ("STRASSE", "straße"),
+        ("Strasse", "Straße"), ("STRASSE", "straße"), ("O`Brien", "O'Brien"), ("O`Brien", "O’Brien"),
+        ("O’Brien - Sons", "o'brien – sons"), ("O'Brien - Sons", "O’Brien - Sons"),
+        ("Lee-Ray – Sons", "lee‑ray - sons"),
     ],
 )  # fmt: skip
 def test_a_name_is_found_however_it_is_typed(db: None, stored: str, typed: str) -> None:

@@ -136,7 +136,7 @@ class SetupListing(preview.Listing):
             for name, value in STATE_WITHOUT_ITEM.items():
                 setattr(sync_state, name, value)
             history = RecordHistory(facts.history.now, token_user=facts.history.token_user)
-            facts = replace(facts, conflicts=(), history=history, owned_items=frozenset())
+            facts = replace(facts, conflicts=(), undo_requests=(), history=history, owned_items=frozenset())
         if facts.id in self.undecided_records:
             sync_state.is_unplanned = True
         return replace(facts, record=record, sync_state=sync_state)

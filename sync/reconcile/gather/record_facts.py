@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import models
 
 from conflicts.reports import ConflictKind
-from conflicts.store import open_conflicts
+from conflicts.store import conflicts_and_undo_requests
 from sync import choices
 from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
@@ -114,7 +114,7 @@ def facts_of_records(
             sync_states[record_id].made_from_item = is_planned
     item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
     histories = _histories_of(board, now, item_ids, sync_states)
-    conflicts = open_conflicts(entity_type, claims)
+    conflicts, undo_requests = conflicts_and_undo_requests(entity_type, claims)
     all_conflicts = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
     asked_items = {conflict.monday_item_id for conflict in all_conflicts if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
@@ -130,6 +130,7 @@ def facts_of_records(
             sync_states[record_id],
             histories[record_id],
             conflicts=tuple(conflicts.get(record_id, ())),
+            undo_requests=tuple(undo_requests.get(record_id, ())),
             has_failed_job=record_id in with_failed_job,
             owned_items=owned,
         )
@@ -223,7 +224,7 @@ def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_pla
         for relation, data in field_values.differing_relations(board, record, item):
             references.add(field_values.reference_to(target_of(relation), data))
     for record_plan in open_records:
-        if record_plan.facts.conflicts:
+        if record_plan.facts.conflicts or record_plan.facts.undo_requests:
             references |= chosen_references(board, record_plan)
     # Overwritten values are in no cell any more; people read them, and restore them, by name.
     lost_updates = [lost_update for record_plan in open_records for lost_update in record_plan.lost_updates]

@@ -33,7 +33,7 @@ from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 # States that no pass changes: the item stays on purpose, or the record is there again.
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
@@ -294,7 +294,7 @@ def edited_cells(
         monday, reason = removed_items.edit_on_monday(converter, sides)
         if not reason:
             continue
-        is_readable = reason == removed_items.MISSED_EDIT
+        is_readable = code_of(reason) == removed_items.MISSED_EDIT
         agreed = sides.base[1] if sides.base and is_readable else None
         before = None if isinstance(agreed, Unknown) else converter.display(agreed) or None
         edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))

@@ -28,7 +28,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.words.message import Message, sentences
 
-NOT_POSSIBLE = Message("not_possible_any_more")
+NOT_POSSIBLE = "not_possible_any_more"
 _UNANSWERED = Message("unanswered")
 
 
@@ -49,7 +49,7 @@ def chosen_act(
     """
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
         return "", edited
-    return (choice.choose, "") if choice.choose in possible else ("", NOT_POSSIBLE)
+    return (choice.choose, "") if choice.choose in possible else ("", Message(NOT_POSSIBLE))
 
 
 def ask_who(

@@ -34,7 +34,7 @@ from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
 DAYS_IN_TRASH = 30
@@ -43,7 +43,7 @@ DAYS_IN_TRASH = 30
 PASSES_BEFORE_ASKING = 3
 
 # The reason of a field whose last value on Monday is not NPD's.
-MISSED_EDIT = Message("missed_edit")
+MISSED_EDIT = "missed_edit"
 
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -223,7 +223,7 @@ def _what_was_edited(board: BoardContext, edits: Sequence[reports.FieldConflict]
     """Return what was edited since both sides agreed."""
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in edits if edit.npd != edit.base or edit.monday]
-    unreadable = [labels[edit.key] for edit in edits if edit.reason not in ("", MISSED_EDIT)]
+    unreadable = [labels[edit.key] for edit in edits if code_of(edit.reason) not in ("", MISSED_EDIT)]
     messages = []
     if edited:
         messages.append(Message("edited_since_sync", fields=", ".join(edited)))
@@ -275,7 +275,7 @@ def _choose_act(
         edited = Message("record_edited_after_choice")
         removal.act, problem = questions.chosen_act(choice, removal.edits, possible, edited)
         removal.is_chosen = bool(removal.act)
-        if choice.choose == acts.DELETE_RECORD and problem == questions.NOT_POSSIBLE:
+        if choice.choose == acts.DELETE_RECORD and code_of(problem) == questions.NOT_POSSIBLE:
             problem = facts.needed_by or problem
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
     is_new_request = removal.is_chosen and not facts.is_rejection_new
@@ -382,7 +382,7 @@ def edit_on_monday(converter: Converter, sides: FieldSides) -> tuple[str | None,
     is_emptied = remote is None and converter.names_items
     if not sides.remote_changed or sides.equal or is_emptied:
         return None, ""
-    return converter.display(remote) or None, MISSED_EDIT
+    return converter.display(remote) or None, Message(MISSED_EDIT)
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:
@@ -450,7 +450,7 @@ def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan, removal
     plan.add_line(ActivityKind.UNLINKED, sentence, actor=actor, values=values)
     if _is_recreation(plan):
         # Nobody is asked about the edits on Monday that go with the old item: the history keeps them.
-        missed = {edit.key for edit in removal.edits if edit.reason == MISSED_EDIT}
+        missed = {edit.key for edit in removal.edits if code_of(edit.reason) == MISSED_EDIT}
         why = Message("left_with_that")
         plan.add_lines(*edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
     plan.forget_removed_state()

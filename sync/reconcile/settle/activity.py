@@ -16,7 +16,8 @@ from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.records import authors
+from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
+from sync.records import authors, edits
 from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
@@ -54,6 +55,7 @@ class PassHistory:
         self, board: BoardContext, plans: Sequence[pass_plan.EntityPlan], batch_id: UUID, read_request_id: str
     ) -> None:
         model = board.model
+        self.board = board
         self.people = board.settings.people
         self.setup = board.link.setup or {}
         self.plans = plans
@@ -68,7 +70,53 @@ class PassHistory:
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
 
     def rows(self) -> list[ActivityLine]:
-        return [self._row(line, plan) for plan in self.plans for line in plan.log]
+        lines = [self._row(line, plan) for plan in self.plans for line in plan.log]
+        return [*self._other_edits_in_npd(lines), *self._other_edits_on_monday(lines), *lines]
+
+    def _other_edits_in_npd(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
+        """Return a line for each person's edit that these don't tell of, so that nobody's is hidden by a later one."""
+        saved = [plan for plan in self.plans if plan.is_settled and choices.Cause.SAVE in plan.facts.causes]
+        if not saved:
+            return []
+        synced_at = {plan.id: plan.facts.sync_state.last_successful_sync for plan in saved}
+        return edits.untold_entries(self.board.link.entity_type, synced_at, self.board.mappings, lines)
+
+    def _other_edits_on_monday(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
+        """Return the same for the edits on Monday that this pass has checked."""
+        told = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
+        others: dict[tuple[object, ...], ActivityLine] = {}
+        for plan in self.plans:
+            is_checked = plan.ending == pass_plan.NOTHING_NEW or plan.item is not None
+            if not (plan.is_settled and is_checked):
+                continue
+            events = [event for event in plan.history.unchecked_events if event.pk not in plan.doubts.kept_events]
+            changes = reported_changes(self.board, plan.record, events)
+            last_changes = {change.key: change for change in changes}
+            for change in changes:
+                line = self._edit_on_monday(plan, change)
+                is_told = change is last_changes[change.key] and (plan.id, change.key, line.actor) in told
+                # A webhook and the log's row report the same edit.
+                if not (plan.history.may_be_ours(change) or is_told):
+                    others[plan.id, change.key, line.actor, line.values["after"]] = line
+        return list(others.values())
+
+    def _edit_on_monday(self, plan: pass_plan.EntityPlan, change: ChangeEvent) -> ActivityLine:
+        mapping = self.board.mapping_by_key[change.key]
+        converter = self.board.converter(mapping, plan.record)
+        after = converter.display(change.value) if change.is_known else ", ".join(texts_in(change.payload))
+        before = converter.display(change.previous) if change.has_previous else ""
+        way = Message("way_edited_on_monday")
+        return ActivityLine(
+            entity_type=plan.record.entity_type(),
+            entity_id=plan.id,
+            remote_id=plan.item_id,
+            key=change.key,
+            kind=ActivityKind.EDIT,
+            sentence=Message("transfer", label=mapping.label, before=before, after=after, way=way),
+            values={"before": before, "after": after},
+            actor=authors.monday_editor_name(change.user_id, self.people),
+            at=change.at,
+        )
 
     def _row(self, planned: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
         """Return the row of a line, with its actor and, as its cause, all that led to it."""

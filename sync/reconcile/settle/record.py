@@ -13,7 +13,6 @@ from copy import copy
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_UNDO
 from sync.choices import ActivityKind
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
@@ -110,7 +109,7 @@ def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         if key not in plan.fields or entry.get(SWALLOWED, plan.fields[key].local_raw) == plan.fields[key].local_raw
     }
     for key, field_plan in plan.fields.items():
-        has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
+        has_news = bool(field_plan.choice) or field_plan.confirmed_entry is not None
         has_news = has_news or field_plan.sends_in_vain > 0
         has_same_base = field_plan.base is stored.get(key)
         if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
@@ -139,7 +138,7 @@ def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if is_sent and _is_swallowed(field_plan, item):
         _settle_swallowed(plan, field_plan, record)
-    elif field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
+    elif field_plan.undo is not None:
         _settle_undo(plan, field_plan, record, item, is_sent=is_sent)
     elif action is Action.PULL or (action is Action.BOTH and is_sent):
         _settle_pull(plan, field_plan, record, item, is_sent=is_sent)
@@ -214,12 +213,12 @@ def _settle_undo(
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
         _leave_to_next_pass(plan)
     elif field_plan.write_raw is None or _write(plan, field_plan, record):
-        assert field_plan.resolved_conflict is not None
-        base = field_plan.resolved_conflict.inverse[field_plan.key]["before"]["base"]
+        assert field_plan.undo is not None
+        base = field_plan.undo.before["base"]
         plan.sync_state.base.pop(field_plan.key, None)
         plan.sync_state.base |= {field_plan.key: base} if base else {}
         plan.sync_state.altered.pop(field_plan.key, None)
-        _note_applied(field_plan, "")
+        field_plan.is_undone = True
 
 
 def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
@@ -235,7 +234,7 @@ def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPla
 
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
-    if field_plan.resolved_conflict is None:
+    if not field_plan.choice:
         if field_plan.write_raw is not None:
             if not _write(plan, field_plan, record):
                 return
@@ -354,7 +353,7 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
 def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
     """Add the history's line about a value that was written in NPD."""
-    if field_plan.resolved_conflict:
+    if field_plan.choice:
         return  # a person's choice is in the history of its conflict already
     values = {
         "before": field_plan.display_local(field_plan.local_raw),
@@ -367,7 +366,7 @@ def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: 
 
 def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
     """Add the history's line about a value that was sent to Monday."""
-    if field_plan.resolved_conflict:
+    if field_plan.choice:
         return
     key = field_plan.key
     values: dict[str, Any] = {"before": before, "after": after}

@@ -10,7 +10,7 @@ from sync.models import Intent, MondayAccount
 from sync.monday.board_events import ItemEvent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, also_at, plant
 
@@ -45,14 +45,12 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
     "no_echo_check",
     "the webhook of our own write is taken for a person's change",
     drills.drill_echo_comes_late,
-    "sync.reconcile.field_plan:_field_to_merge",
+    "sync.reconcile.field_plan:FieldRule._field_to_merge",
 )
-def _takes_echoes_for_changes(
-    right: Wrong, facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any
-) -> Field:
-    field: Field = right(facts, plan, field_plan, *args, **more)
-    columns = {stored.event.column_id for stored in plan.history.unchecked_events if stored.event}
-    if field.base is None or field_plan.mapping.column_id not in columns:
+def _takes_echoes_for_changes(right: Wrong, rule: Any, *args: Any, **more: Any) -> Field:
+    field: Field = right(rule, *args, **more)
+    columns = {stored.event.column_id for stored in rule.plan.history.unchecked_events if stored.event}
+    if field.base is None or rule.mapping.column_id not in columns:
         return field
     return replace(field, base=Values(field.base.local, "what nobody wrote"))
 
