@@ -13,13 +13,15 @@ from tests.support.people import signed_in, staff_who_may
 pytestmark = pytest.mark.django_db
 CONTACTS = "/admin/npd/contact/"
 # What people typed who looked for something.
-WORDS = """
-    undo quota restore trash delete archived duplicate merge conflict csv excel export upload webhook token api
-    password passkey invite user role permission slack teams alert pause resume stop unlink filter mapping column
-    direction schedule backup upgrade error failed queue dark erase country history email approve reject owner admin
-    search report
-""".split()
-WORDS += ["sync off", "time zone", "switch board", "another board", "who changed", "log in"]
+WORDS = [
+    "undo", "quota", "restore", "trash", "delete", "archived", "duplicate", "merge", "conflict",
+    "csv", "excel", "export", "upload", "webhook", "token", "api", "password", "passkey",
+    "invite", "user", "role", "permission", "slack", "teams", "alert", "pause", "resume",
+    "stop", "unlink", "filter", "mapping", "column", "direction", "schedule", "backup", "upgrade",
+    "error", "failed", "queue", "dark", "erase", "country", "history", "email", "approve",
+    "reject", "owner", "admin", "search", "report",
+    "sync off", "time zone", "switch board", "another board", "who changed", "log in",
+]  # fmt: skip
 FOR_READERS = {"Notifications", "API tokens", "Two-factor authentication", "Home", "Settings", "Sign out", "Back up"}
 
 

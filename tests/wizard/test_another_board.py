@@ -17,6 +17,7 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.db import run_sql
 from sync.models import ActivityLine, BoardLink, SyncMetadata, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.setup.plan import QUESTIONS, SetupBoardPlan
@@ -116,6 +117,45 @@ def test_another_board_keeps_each_fields_direction_and_rule_and_the_records_filt
         "Phone: NPD to Monday only → Both ways",
         "Role: Both ways → Sync off",
     ]
+
+
+@pytest.mark.parametrize("has_groups", [True, False])
+def test_another_board_keeps_what_else_was_chosen_as_far_as_it_can_have_it(wizard: Wizard, has_groups: bool) -> None:
+    first = first_board(wizard, "Ann")
+    items = [("role_title", "is_filled", ""), ("group", "is", "People")]
+    wizard.change(creates_records="on", first_match="npd_wins", items=items)
+    wizard.apply()
+    bare = wizard.monday.add_board("Bare", ("mail", "Email", "email"))
+    other = duplicated(wizard, first) if has_groups else bare
+    wizard.boards(contact=other)
+    choices = wizard.choices["contact"]
+    assert (choices.creates_records, choices.first_match) == (True, "npd_wins")
+    kept = SyncFilter.parse(choices.sync_filter).items
+    assert [condition.field for condition in kept] == (["role_title", "group"] if has_groups else [])
+    assert all(condition.values for condition in kept if condition.field == "group")
+    wizard.fields(shows=False)
+    wizard.plan()
+    assert ("The filter was" in wizard.get("plan/")) is not has_groups
+
+
+@pytest.mark.parametrize("answer", ["leave", "link", "apart"])
+def test_by_default_a_set_up_only_fills_what_is_empty(wizard: Wizard, answer: str) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", role_title="Boss")
+    Contact.objects.create(name="Bob", role_title="Boss")
+    Contact.objects.create(name="Cleo", email="cleo@x.org", role_title="Boss")
+    for name in ("First", "Second"):
+        items = [
+            {"name": "Ann", "job": "Chair"},
+            {"name": "BOB", "job": "Chair", "mail": mail("bob@x.org")},
+            {"name": "Cléo", "job": "Chair", "mail": mail("cleo@x.org")},
+        ]
+        wizard.planned(a_board(wizard.monday, name, *WITH_NPD_ID, items=items))
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+        written = [change for change in wizard.board_plan().changes if change.kind in ("push", "pull")]
+        assert not any(change.before for change in written)
+        wizard.apply()
+        wizard.settle()
 
 
 def wizard_settings() -> tuple[Any, dict[str, tuple[str, str]]]:
