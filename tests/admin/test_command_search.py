@@ -74,7 +74,7 @@ def test_names_are_found_without_their_marks_and_in_either_order(browser: Client
         ("time zone", "Settings", "/admin/settings/"),
         ("dark mode", "Settings", "/admin/settings/"),
         ("log out", "Sign out", "/accounts/logout/"),
-        ("backup", "Back up", "/admin/help/howto/operate.md#back-up"),
+        ("backup", "Back up", "/admin/help/howto/run-on-real-servers.md#back-up"),
     ],
 )
 def test_a_page_is_found_once_by_the_words_that_people_use_by_who_may_open_it(

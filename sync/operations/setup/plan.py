@@ -97,6 +97,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
         ChangeKind.LEFT: "other records or items",
     },
 }
+LABELS = {str(kind): label for labels in ROWS.values() for kind, label in labels.items()}
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ class SetupBoardPlan(preview.BoardPlan):
 
     @property
     def figures(self) -> list[tuple[str, int]]:
-        """The plan in short, for the page of its set-up and for the log: the label and the number of each row."""
-        return [(row.label, len(row.changes)) for rows in self.rows.values() for row in rows]
+        """The plan in short, for its set-up: the kind and the number of each row."""
+        return [(str(row.kind), len(row.changes)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(
