@@ -96,7 +96,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return each started set-up with its board's title, its plan, steps and problems so far, and how many jobs wait."""
+    """Return each started set-up with its board's title, plan, steps and problems so far, and how many jobs wait."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
     pending = SyncQueue.objects.filter(status=QueueStatus.PENDING).order_by().values_list("entity_type")
