@@ -1,7 +1,8 @@
 """What a pass would change by its plan: each change with its kind, its values as displayed, and its reason."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -9,13 +10,17 @@ from django.db import models
 
 from conflicts.reports import ConflictKind
 from sync import choices
+from sync.choices import SyncStatus
 from sync.fields import field_values
 from sync.kernel import acts, humanize
+from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
+from sync.reconcile.record_states import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
+from sync.reconcile.restraints import ended_requests
 from sync.words.message import Message, sentences
 
 
@@ -270,3 +275,59 @@ def change_line(change: PlannedChange) -> str:
     if change.after:
         return f"{name}: {after}{reason}"
     return f"{name}: {change.reason}" if change.reason else name
+
+
+def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collection[UUID] = ()) -> frozenset[UUID]:
+    """Return the records for which the pass would send, write, ask or end anything.
+
+    The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
+    because of their job.
+    """
+    ended = [request for request, _ in ended_requests(plan.open_requests, plan.records)]
+    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
+    for key, record_plan in plan.records.items():
+        if key not in changed and not _is_at_rest(facts, record_plan, has_job=key in with_jobs):
+            changed.add(key)
+    return frozenset(changed)
+
+
+def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
+    """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
+    facts = plan.facts
+    ends_events = plan.item and plan.history.unchecked_events
+    ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
+    return bool(
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.late_filter_reason)
+        or plan.question
+        or (plan.log or plan.sends_npd_id)
+        or ((ends_events or ends_others) and not has_job)
+        # Every pass decides them again, and a person's decision may wait to be applied.
+        or facts.conflicts
+        or facts.undo_requests
+        or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
+    )
+
+
+def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
+    """Whether both sides say what they agreed on, and the record is stored as a pass would leave it.
+
+    A record that is asked about is not at rest: it gets a pass, which costs little.
+    """
+    before = plan.facts.sync_state
+    settled = copy(plan)
+    settled.sync_state = copy(plan.sync_state)
+    if plan.is_open:
+        settled.ending = pass_plan.SETTLED
+    if not settled.is_settled or settled.lines_about_lost_values or _has_work(plan, has_job=has_job):
+        return False
+    for key, field_plan in plan.fields.items():
+        has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
+        if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
+            return False
+    complete_sync_state(settled, before, facts.now, plan.facts.conflicts)
+    settled.sync_state.sync_direction = before.sync_direction  # that of the last pass with something to transfer
+    if any(getattr(settled.sync_state, name) != getattr(before, name) for name in STORED):
+        return False
+    status = sync_status(facts.board, settled, has_open_work=False)
+    sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
+    return has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)

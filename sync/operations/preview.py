@@ -23,7 +23,7 @@ from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
-from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, plan_changes
+from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, changed_records, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
@@ -31,7 +31,6 @@ from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
-from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
 from sync.words.message import Message, of_error

@@ -77,7 +77,9 @@ def _plain_texts(value: Any) -> set[str]:
     return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
-def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+def reported_changes(
+    board: BoardContext, record: SyncedModel | None, events: Iterable[WebhookEvent]
+) -> list[ChangeEvent]:
     """Return the changes of mapped fields in these events, oldest first."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []

@@ -234,7 +234,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
         for key in conflict.fields:
             field_plan = plan.fields.get(key)
             lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
+            if not lost_value or field_plan is None or field_plan.choice or key in waiting:
                 continue
             if not resolutions.is_column_replaced(plan, field_plan):
                 continue
@@ -357,12 +357,11 @@ def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
         if request.kind != kind:
             continue
         field_plan = plan.fields.get(request.key)
-        if field_plan is None:
-            results |= {request.key: _UNDO_UNMAPPED} if is_planned else {}
-        elif field_plan.is_undone:
+        problem = field_plan.undo_problem if field_plan else _UNDO_UNMAPPED
+        if field_plan and field_plan.is_undone:
             results[request.key] = ""
-        elif is_planned and field_plan.undo_problem:
-            results[request.key] = field_plan.undo_problem
+        elif is_planned and problem:
+            results[request.key] = problem
     return results
 
 

@@ -1,28 +1,16 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
-Each rule takes the facts, which stay as they are, and fills in the plan. The rules in this file end records that need
-no call, for example because a webhook only reports our own write (W26 in docs/reference/merge/after-a-write.md), or
-that can't be decided yet; the others have modules of their own.
+Each rule takes the facts, which stay as they are, and fills in the plan.
 
 What depends on Monday's answer to a write is no rule: changes.py, and settle/record.py with `leave_out_after_write` of
 board_filter.py.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import wraps
-from typing import Any
 
-from sync.choices import BlockedCode, Cause
-from sync.fields import field_bases, field_values
-from sync.fields.field_values import BoardContext
-from sync.models.records_and_items import SWALLOWED
-from sync.monday.board_events import EventKind, ItemEvent
-from sync.monday.board_items import NAME_COLUMN
-from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.change_events import EDIT_KINDS, event_value
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
@@ -33,13 +21,14 @@ from sync.reconcile.missing.deleted_records import (
     take_items_of_deleted,
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.identity import end_uncreatable, end_unmatchable, identify_records
 from sync.reconcile.missing.questions import apply_answers
-from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
+from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items
 from sync.reconcile.missing.unmatched_items import decide_unmatched
+from sync.reconcile.no_call_needed import end_without_call
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.words.message import Message, sentences
+from sync.words.message import Message
 
 NO_RECORD = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("no_such_record"))
 
@@ -54,105 +43,6 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
                 rule(facts, record_plan)
 
     return apply
-
-
-def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
-    board = facts.board
-    record_facts = plan.facts
-    causes = record_facts.causes
-    if not plan.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
-        # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
-        plan.sync_state.remote_state = ""
-        plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
-    elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
-        plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
-    elif causes == Cause.WEBHOOK and _is_echo(board, plan):
-        plan.ending = pass_plan.NOTHING_NEW
-
-
-def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether NPD's half of every base is still the record's value, and nothing else is left for a pass to do."""
-    record = plan.record
-    facts = plan.facts
-    sync_state = plan.sync_state
-    has_open_work = any(
-        (
-            facts.has_open_work,
-            plan.lost_updates,
-            facts.has_failed_job,
-            any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),
-            any(SWALLOWED in entry for entry in sync_state.altered.values()),
-            sync_state.note,
-            sync_state.left_out,
-            sync_state.remote_state != field_values.ACTIVE,
-        )
-    )
-    if not record.monday_id or has_open_work:
-        return False
-    for mapping in board.mapped:
-        base = field_bases.base_of(sync_state, mapping, record.monday_id)
-        converter = board.converter(mapping, record)
-        # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
-        if base is None or base.get(field_bases.AS_SENT):
-            return False
-        if not field_bases.sides_of(converter, base, local=field_values.local_values(record, mapping)).local_unchanged:
-            return False
-    return True
-
-
-def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether all events only report values of the base, which are mostly our own writes."""
-    events = plan.history.unchecked_events
-    if not events or not _has_nothing_new(board, plan):
-        return False
-    return all(row.event is not None and _reports_base(board, plan, row.event) for row in events)
-
-
-def _reports_base(board: BoardContext, plan: pass_plan.RecordPlan, event: ItemEvent) -> bool:
-    """Whether an event reports nothing but values of the base."""
-    values: dict[str, Any] = {}  # by column
-    if event.kind in EDIT_KINDS:
-        column = NAME_COLUMN if event.kind is EventKind.RENAMED else event.column_id or ""
-        if column == board.link.npd_id_column:
-            return False  # somebody may have typed it, and no base has its value
-        values = {column: event.value}
-    elif event.kind is EventKind.CREATED:
-        values = {mapping.column_id: (event.column_values or {}).get(mapping.column_id) for mapping in board.mapped}
-        values[NAME_COLUMN] = {"name": event.item_name}
-    elif event.kind is not EventKind.OTHER and (event.kind is not EventKind.MOVED or board.sync_filter.asks_group):
-        return False  # for its new group the filter may leave it out
-    for mapping in board.mapped:
-        if mapping.column_id not in values:
-            continue
-        base = field_bases.base_of(plan.sync_state, mapping, plan.record.monday_id or "")
-        converter = board.converter(mapping, plan.record)
-        with suppress(UnknownValue):
-            value = event_value(converter, values[mapping.column_id], event.column_type or "")
-            if base is not None and value == converter.canonical_remote(base["remote"]):
-                continue
-        return False
-    return True
-
-
-def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """End a record without an item if a column that matches items is missing: a new item could be a second one."""
-    match = facts.board.match_mapping
-    reason = facts.board.link.npd_id_problem
-    if not reason and match is not None and match.problem:
-        reason = sentences(match.problem, Message("match_column_missing"))
-    if reason and not plan.record.monday_id:
-        plan.end_settled(reason)
-
-
-def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Settle a record that can't have an item because its name is missing or blocked."""
-    if not plan.creates:
-        return
-    name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
-    if name is None or name.blocked_code:
-        problem = name.blocked_reason if name else Message("no_name_mapped")
-        plan.end_settled(Message("not_put_on_board", why=problem))
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -205,7 +95,7 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 def new_plan(facts: PassFacts) -> pass_plan.Plan:
     """Return the plan in which nothing is decided yet."""
     return pass_plan.Plan(
-        {record.id: pass_plan.RecordPlan(record) for record in facts.records},
+        {record_facts.id: pass_plan.RecordPlan(record_facts) for record_facts in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
         other_jobs=[(claim, NO_RECORD) for claim in facts.unknown],
     )

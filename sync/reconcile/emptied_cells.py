@@ -106,18 +106,21 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         is_decided = request is not None and request.state != ApprovalState.PENDING
         if not is_decided and was_emptied(facts, plan, mapping):
             continue
-        if request is not None:
-            is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
-            lost |= {mapping.key} if is_held else set()
-        else:
-            # The item is known to have been off its board since both sides agreed on the field.
-            events = _events_since_agreed(facts, plan, mapping)
-            was_off_board = plan.facts.sync_state.remote_state in _OFF_BOARD
-            was_off_board = was_off_board or any(event.type in OFF_BOARD_TYPES for event in events)
-            lost |= {mapping.key} if was_off_board else set()
-            unreported += [] if was_off_board else [mapping]
+        if request is None and _was_off_board(facts, plan, mapping):
+            lost.add(mapping.key)
+        elif request is None:
+            unreported.append(mapping)
+        elif UNREPORTED in request.values and request.state != ApprovalState.APPROVED:
+            lost.add(mapping.key)
     _note_unreported(facts, plan, unreported)
     plan.doubts.lost_cells |= lost
+
+
+def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+    """Whether the item is known to have been off its board since both sides agreed on the field."""
+    events = _events_since_agreed(facts, plan, mapping)
+    is_stored = plan.facts.sync_state.remote_state in _OFF_BOARD
+    return is_stored or any(event.type in OFF_BOARD_TYPES for event in events)
 
 
 def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]) -> None:

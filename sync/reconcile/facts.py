@@ -161,7 +161,7 @@ class RecordFacts:
         return [intent for intent in self.history.intents if intent.state == IntentState.OPEN]
 
     @property
-    def has_open_work(self) -> bool:
+    def is_unresolved(self) -> bool:
         """Whether a conflict, an undo request or a call without an answer is open, which each pass decides anew."""
         return bool(self.conflicts or self.undo_requests or self.open_intents)
 

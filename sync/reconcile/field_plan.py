@@ -54,7 +54,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
     """Decide every mapped field of a record; without an item, for the item to be created."""
     fields = {}
-    may_rest = not plan.facts.has_open_work
+    may_rest = not plan.facts.is_unresolved
     for mapping in facts.board.mappings:
         field_plan = _resting_plan(facts, plan, mapping) if may_rest else None
         field_plan = field_plan or _decide_field(facts, plan, mapping)

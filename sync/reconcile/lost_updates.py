@@ -45,20 +45,14 @@ _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
-    """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    for record_plan in plan.records.values():
-        if wants_events(record_plan) and not record_plan.filter_reason:
-            plan.event_faults += note_lost_updates(facts.board, record_plan, facts.now)
-    for deleted_plan in filter(wants_events, plan.deleted.values()):
-        plan.event_faults += note_lost_updates(facts.board, deleted_plan, facts.now)
+    """Note the values that our writes overwrote, whatever became of their records, because events come late. A rule."""
+    for entity_plan in (*plan.records.values(), *plan.deleted.values()):
+        if entity_plan.history.unchecked_events:
+            plan.event_faults += note_lost_updates(facts.board, entity_plan, facts.now)
+    for deleted_plan in plan.deleted.values():
         # Fields of deleted records aren't merged, so their bases stay.
         deleted_plan.sync_state.base = deleted_plan.facts.sync_state.base
         deleted_plan.sync_state.altered = deleted_plan.facts.sync_state.altered
-
-
-def wants_events(plan: pass_plan.EntityPlan) -> bool:
-    """Whether the record's events have to be checked: some are new, and it is synced, also once by “Sync now”."""
-    return bool(plan.history.unchecked_events) and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
 def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> list[tuple[UUID, Exception]]:

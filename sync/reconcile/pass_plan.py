@@ -575,7 +575,7 @@ class RecordPlan(EntityPlan):
 
     def is_resting(self, board: field_values.BoardContext) -> bool:
         """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-        if self.facts.has_open_work or self.sync_state.blocked_fields:
+        if self.facts.is_unresolved or self.sync_state.blocked_fields:
             return False
         if self.history.ineffective_writes:
             return False

@@ -14,17 +14,17 @@ from typing import Any
 
 from sync import choices, merge
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import new_sync_state, seen_values
+from sync.fields.field_bases import seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
-from sync.models import Intent, IntentState, WebhookEvent
+from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
+from sync.monday.conversion import Converter
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
-from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes
-from sync.reconcile.facts import PassFacts, RecordFacts, RecordHistory, is_create
+from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, code_of, sentences
@@ -131,7 +131,7 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         if not record_plan.record.monday_id:
             wait = _wait_for_matches(facts, record_plan)
         elif is_shown:
-            wait = _wait_for_item(facts, record_plan, item)
+            wait = _wait_for_item(facts, record_plan.history, record_plan.record.monday_id, item)
         else:
             # Of a removed item no cell is set aside by itself.
             wait = _wait_for_item_and_cells(facts, record_plan.compared_with(item))
@@ -148,25 +148,31 @@ def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
     """Return the seconds until items with its match key are read again, because they may not have it any more."""
     key = field_values.match_key_of_record(facts.board, plan.record)
     same_key = [item for item in facts.items.by_match if field_values.match_key_of_item(facts.board, item) == key]
-    waits = [wait_for_unmatched_item(facts, plan.facts.claim, item, facts.events.get(item.id, ())) for item in same_key]
+    waits = [wait_for_unmatched_item(facts, item, facts.events.get(item.id, ())) for item in same_key]
     return min(filter(None, waits), default=0.0)
 
 
-def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, events: Sequence[WebhookEvent]) -> float:
+def wait_for_unmatched_item(facts: PassFacts, item: Item | None, events: Sequence[WebhookEvent]) -> float:
     """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
     recent = tuple(event for event in events if event.received_at > facts.now - LONGEST_LAG)
     if not recent:
         return 0.0
-    record = facts.board.model()
-    sync_state = new_sync_state(record.entity_type(), record.pk)
-    unmatched = RecordFacts(claim, record, sync_state, RecordHistory(facts.now, events=recent))
-    return _wait_for_item_and_cells(facts, pass_plan.RecordPlan(unmatched, item))
+    history = RecordHistory(facts.now, events=recent)
+    reports = _reports_on_unmatched(facts.board, history, item) if item else {}
+    return _first_look(facts, history, None, item, reports)
 
 
 def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float:
     reports = _unshown_reports(facts.board, plan, facts.now)
-    waits = [_wait_for_item(facts, plan, plan.item)]
-    if move := _unshown_move(facts.board, plan):
+    return _first_look(facts, plan.history, plan.record.monday_id, plan.item, reports)
+
+
+def _first_look(
+    facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None, reports: Mapping[str, Report]
+) -> float:
+    """Return the seconds until an item is read again for itself, its group or one of these cells; 0 if it isn't."""
+    waits = [_wait_for_item(facts, history, item_id, item)]
+    if move := _unshown_move(facts.board, history, item):
         waits.append(seconds_to_look(_arrival(move), facts.now))
     waits += [look for _, look in _stale_cells(reports, facts.now).values()]
     return min(filter(None, waits), default=0.0)
@@ -178,12 +184,12 @@ def _defer(plan: pass_plan.EntityPlan, wait: float) -> None:
         plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 
-def _wait_for_item(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item | None) -> float:
+def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float:
     """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
     is_there = field_values.is_active_on(facts.board, item)
-    if is_there and not plan.history.events:
+    if is_there and not history.events:
         return 0.0
-    events = sorted(plan.history.events, key=lambda event: (event.happened_at, event.pk))
+    events = sorted(history.events, key=lambda event: (event.happened_at, event.pk))
     news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
     newest = news[-1] if news else None
     if newest is not None and newest.type in _TAKES_AWAY:
@@ -192,9 +198,9 @@ def _wait_for_item(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item | No
         return 0.0
     moments = [
         intent.settled_at
-        for intent in plan.history.writes
+        for intent in history.writes
         if item is None and is_create(intent) and intent.state == IntentState.APPLIED and intent.settled_at
-        if intent.item_id == plan.record.monday_id
+        if intent.item_id == item_id
     ]
     # A new item that is shown as removed was removed.
     if newest is not None and (item is None or newest.type in _BRINGS_BACK):
@@ -219,7 +225,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, look) in stale.items():
         set_aside(board, plan, {key: sentence}, look_in_seconds=look)
-    move = _unshown_move(board, plan)
+    move = _unshown_move(board, plan.history, plan.item)
     if move is not None and (look := seconds_to_look(_arrival(move), facts.now)):
         plan.item = plan.item.without_group()
         plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
@@ -245,13 +251,13 @@ def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> 
     return base is not None and sides.local_changed and not sides.remote_changed
 
 
-def _unshown_move(board: BoardContext, plan: pass_plan.EntityPlan) -> WebhookEvent | None:
+def _unshown_move(board: BoardContext, history: RecordHistory, item: Item | None) -> WebhookEvent | None:
     """Return the newest event about the item's group, if the filter asks for it and another one is shown."""
-    if not board.sync_filter.asks_group or plan.item is None:
+    if not board.sync_filter.asks_group or item is None:
         return None
-    moves = [row for row in plan.history.events if row.event and row.event.group_id]
+    moves = [row for row in history.events if row.event and row.event.group_id]
     newest = max(moves, key=lambda row: (row.happened_at, row.pk), default=None)
-    if newest is None or newest.event is None or newest.event.group_id == plan.item.group_id:
+    if newest is None or newest.event is None or newest.event.group_id == item.group_id:
         return None
     return newest
 
@@ -275,11 +281,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
         reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
         if not reports or plan.direction_of(mapping) is choices.SyncDirection.NONE:
             continue
-        raw = field_bases.cell_of(converter, mapping, item)
-        if isinstance(raw, merge.Unknown):
-            continue
-        # A cell that was read may still be unknown, as one with several connected items is.
-        value = field_bases.side_of(converter.canonical_remote, raw)
+        cell = _shown_in(converter, mapping, item)
         base = None
         if entry := field_bases.base_of(plan.sync_state, mapping, item.id):
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
@@ -287,9 +289,29 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
             (field_bases.side_of(converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
             for row in seen_values(plan.sync_state, mapping.key)
         ]
-        if report := unshown_report(reports, (value, raw), base, earlier_reads):
+        if cell and (report := unshown_report(reports, cell, base, earlier_reads)):
             unshown[mapping.key] = report
     return unshown
+
+
+def _reports_on_unmatched(board: BoardContext, history: RecordHistory, item: Item) -> dict[str, Report]:
+    """Return by field the event that an item without a record doesn't show yet: it has neither writes nor a base."""
+    unshown: dict[str, Report] = {}
+    for key, changes in grouped(reported_changes(board, None, history.events), lambda change: change.key).items():
+        mapping = board.mapping_by_key[key]
+        reports = _reports([], changes, history)
+        cell = _shown_in(board.converter(mapping), mapping, item)
+        if mapping.direction == choices.SyncDirection.NONE or not (reports and cell):
+            continue
+        if report := unshown_report(reports, cell, None, []):
+            unshown[key] = report
+    return unshown
+
+
+def _shown_in(converter: Converter, mapping: FieldMapping, item: Item) -> Shown | None:
+    """Return what a cell shows; None if it can't be read. What was read may still be unknown, as several items are."""
+    raw = field_bases.cell_of(converter, mapping, item)
+    return None if isinstance(raw, merge.Unknown) else (field_bases.side_of(converter.canonical_remote, raw), raw)
 
 
 def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import structlog
+from django.db import transaction
 
 from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow
@@ -14,6 +15,7 @@ from sync.limits import breaker
 from sync.limits.api_quota import batch_size
 from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
+from sync.monday.lag import LAG_BUCKETS
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import read_lag
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
@@ -21,7 +23,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.pass_plan import ANSWERED, LINKED, Ending, Outcome, Plan
 from sync.reconcile.send import Executor, send_plan
-from sync.reconcile.settle.pass_run import PassRun, count_read_lags
+from sync.reconcile.settle.pass_run import PassRun
 from sync.reconcile.settle.transaction import settle_pass
 from sync.words.message import of_error
 
@@ -123,7 +125,7 @@ def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> C
     """Count the reads that lagged, and log the pass and what went wrong in it; return its outcomes."""
     lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
     if confirmed := [lag for lag in lags if lag is not None]:
-        count_read_lags(run.link, confirmed)
+        _count_read_lags(run.link, confirmed)
     for record_id, fault in plan.event_faults:
         log.error("events not checked", record=str(record_id), exc_info=fault)
     outcomes = Counter(entity.outcome for entity in (*plan.records.values(), *plan.deleted.values()))
@@ -139,3 +141,14 @@ def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> C
         waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
     )
     return outcomes
+
+
+def _count_read_lags(link: BoardLink, lags: Sequence[float]) -> None:
+    """Count after how many seconds reads showed what was reported, for /metrics."""
+    with transaction.atomic():
+        counts = BoardLink.objects.select_for_update().values_list("read_lags", flat=True).get(pk=link.pk)
+        for lag in lags:
+            bucket = next((str(limit) for limit in LAG_BUCKETS if lag <= limit), "inf")
+            counts[bucket] = counts.get(bucket, 0) + 1
+            counts["sum"] = counts.get("sum", 0.0) + lag
+        BoardLink.objects.filter(pk=link.pk).update(read_lags=counts)

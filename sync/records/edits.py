@@ -230,7 +230,10 @@ def untold_entries(
 
 def _newest_number(model: type[SyncedModel], synced_at: Mapping[UUID, datetime | None]) -> int:
     """Return how many of a record's newest events may be younger than its last sync, at most MAX_EDITS."""
-    events = history_of(model).objects.filter(pgh_obj_id__in=list(synced_at))
+    history = history_of(model)
+    if history is None:
+        return 0
+    events = history.objects.filter(pgh_obj_id__in=list(synced_at))
     moments = [moment for moment in synced_at.values() if moment is not None]
     if len(moments) == len(synced_at) and moments:
         events = events.filter(pgh_created_at__gt=min(moments) - SAVED_MEANWHILE)

@@ -11,6 +11,7 @@ from sync.fields.sync_filter import FilterSide
 from sync.merge import Action
 from sync.models import Tombstone
 from sync.monday.board_items import Item
+from sync.operations.planned_changes import changed_records
 from sync.reconcile.board_filter import (
     filter_item,
     filter_record,
@@ -23,7 +24,6 @@ from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.missing.deleted_records import decide_deleted
 from sync.reconcile.pass_plan import SETTLED, DeletedPlan, RecordPlan
-from sync.reconcile.record_states import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
     IN_SYNC,

@@ -308,7 +308,7 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
     assert plan.item.group_id == shown
     assert plan.doubts.kept_events == (set() if shown else {moved.pk})
     unmatched = replace(item(), group_id="old")
-    assert bool(wait_for_unmatched_item(case.of_pass, case.facts.claim, unmatched, [moved])) is not bool(shown)
+    assert bool(wait_for_unmatched_item(case.of_pass, unmatched, [moved])) is not bool(shown)
 
 
 @pytest.mark.parametrize("events", [[], [LATER]])

@@ -7,7 +7,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ActivityLine, Intent, WebhookEvent
+from sync.models import ActivityLine, BoardLink, Intent, WebhookEvent
+from tests.support.people import unlink
 from tests.support.world import World
 
 
@@ -49,6 +50,33 @@ def test_a_lost_value_that_its_event_does_not_tell_is_in_the_history_unless_a_pa
     assert (world.values(ann)["phone"], world.status(ann)) == ("+442079460055", "synced")
     lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
     assert [line.values["before"] for line in lines] == ([] if is_read else ["442079460099"])
+
+
+@pytest.mark.parametrize("off", ["its sync is off", "the filter leaves it out"])
+@pytest.mark.parametrize("later", ["stays", "unlinked", "deleted", "on again"])
+def test_a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_once(
+    world: World, off: str, later: str
+) -> None:
+    ann = world.linked(role_title="Old", notes="n")
+    world.meanwhile(lambda: world.edit(ann, "role_title", "Theirs"), before="mutation")
+    world.save(ann, role_title="Ours")
+    links = BoardLink.objects.filter(entity_type="contact")
+    if off == "its sync is off":
+        Contact.objects.filter(pk=ann.pk).update(sync_enabled=False)
+    else:
+        links.update(sync_filter={"records": [{"field": "notes", "op": "is_empty", "values": [], "labels": []}]})
+    world.hear()
+    if later == "unlinked":
+        unlink(ann)
+    elif later == "deleted":
+        Contact.objects.filter(pk=ann.pk).delete()
+    elif later == "on again":
+        links.update(sync_filter={})
+        world.save(ann, sync_enabled=True, role_title="Ours, again")
+    world.hear(rounds=2, minutes=11)
+    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
+    assert [line.values["before"] for line in lines] == ["Theirs"]
+    assert not SyncConflict.objects.exists()
 
 
 # --- what is no lost update -----------------------------------------------------------------------------------------

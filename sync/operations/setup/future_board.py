@@ -117,14 +117,14 @@ class SetupListing(preview.Listing):
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         facts = super().read_claims(board, claims, planned)
-        facts.records = [self._after_set_up(record) for record in facts.records]
+        facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
         # The records of earlier boards that these name have their items only in those boards' plans.
-        for record in facts.records:
+        for record in [record_facts.record for record_facts in facts.records]:
             for _, relation in self.board.relations:
-                related = getattr(record.record, relation.name)
+                related = getattr(record, relation.name)
                 by_pk = field_values.Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
-                    setattr(record.record, relation.name, earlier[0])
+                    setattr(record, relation.name, earlier[0])
         facts.related_boards = self._related_boards
         return facts
 

@@ -20,7 +20,7 @@ from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.limits.metered_client import connector, meter_board_calls
-from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
+from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WebhookEvent
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
@@ -81,27 +81,33 @@ class Gatherer:
             result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
         self.request_id = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
-        for search, first in result.cursors.items():
-            cursor: str | None = first
-            page: Sequence[Item] = matches[search]
-            progress = PageProgress()
-            for _ in range(MAX_PAGES):
-                if cursor is None:
-                    break
-                progress.note([item.id for item in page], cursor)
-                self.calls += 1
-                with meter_board_calls(board.link, 0):
-                    page, cursor = connector().read_page(cursor, board.columns, board.types)
-                matches[search] += page
+        for search, cursor in result.cursors.items():
+            matches[search] += self._further_matches(board, matches[search], cursor)
         # Rarely more than a call takes, because a pass has no more records than that.
         by_id = result.by_id | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
-        items = BatchItems(by_id=by_id, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
-        matched = {item.id for item in items.by_match}
+        matched = {item.id for item in matches["by_match"]}
         active = [item for item in by_id.values() if field_values.is_active_on(board, item)]
-        same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
-        same_key = [item for item in same_key if item.id not in matched]
+        same_key = [
+            item for item in active if item.id not in matched and field_values.match_key_of_item(board, item) in keys
+        ]
         same_name = [item for item in active if match_key(item.name) in names]
-        return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
+        by_match = [*matches["by_match"], *same_key]
+        return BatchItems(by_id=by_id, by_npd_id=matches["by_npd_id"], by_match=by_match, by_name=same_name)
+
+    def _further_matches(self, board: BoardContext, first_page: Sequence[Item], cursor: str | None) -> list[Item]:
+        """Return a search's matches after its first page; each page takes a call."""
+        further: list[Item] = []
+        page = first_page
+        progress = PageProgress()
+        for _ in range(MAX_PAGES):
+            if cursor is None:
+                break
+            progress.note([item.id for item in page], cursor)
+            self.calls += 1
+            with meter_board_calls(board.link, 0):
+                page, cursor = connector().read_page(cursor, board.columns, board.types)
+            further += page
+        return further
 
     def items_by_id(
         self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
@@ -230,43 +236,34 @@ class Gatherer:
             return
         self.add_hidden_items(facts)
         board = facts.board
-        pairs = _pairs(facts, plan.open_records)
-        not_resting = [pair for pair in pairs if not pair.is_resting(board)]
-        removed = _removed_pairs(facts, plan.open_records)
+        # The plans of records, each with an item to compare it with. Most records rest: nothing more is read for them.
+        with_items = _plans_with_items(facts, plan.open_records)
+        changed = [record_plan for record_plan in with_items if not record_plan.is_resting(board)]
+        removed = _plans_with_removed_items(facts, plan.open_records)
         deleted = [deleted.compared_with(facts.items.by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
-        compared = [*not_resting, *removed, *deleted]
-        with_emptied = [pair for pair in compared if any(emptied_fields(board, pair))]
-        edited = edited_by_time(board, not_resting)
-        created = [
-            pair
-            for pair in not_resting
-            if our_writes.lacks_base(board, pair) and our_writes.item_may_be_ours(board, pair)
-        ]
-        # Rules may need all events about these, not only the last day's.
-        asking = [*with_emptied, *edited, *created, *removed, *deleted]
-        item_ids = {pair.item_id or pair.record.monday_id for pair in asking}
-        item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
-        facts.events = item_facts.stored_events(board, set(filter(None, item_ids)))
+        compared = [*changed, *removed, *deleted]
+        emptied = [entity_plan for entity_plan in compared if any(emptied_fields(board, entity_plan))]
+        edited = edited_by_time(board, changed)
+        created = [record_plan for record_plan in changed if _may_be_created(board, record_plan)]
+        facts.events = _events_of_items(facts, [*emptied, *edited, *created, *removed, *deleted])
         if removed:
             item_facts.add_removals(facts, removed)
         if deleted:
             item_facts.add_named_records(board, deleted)
         add_npd_edits(board, edited)
-        item_facts.add_identities(facts, plan.open_records, pairs)
+        item_facts.add_identities(facts, plan.open_records, with_items)
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
-        if with_emptied:
+        if emptied:
             facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
-        removing = [*removed, *deleted]
-        facts.approvals = item_facts.approval_facts(facts, not_resting, removing, self.planned_requests)
-        if not board.relations:
-            return
-        # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
-        # record's item may have to pass, ignores it.
-        filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for pair in filtered for cell in emptied_relations(board, pair)]
-        facts.removed_related_items = self.items_off_board(board, emptied)
-        add_related(facts, plan, compared)
+        facts.approvals = item_facts.approval_facts(facts, changed, [*removed, *deleted], self.planned_requests)
+        if board.relations:
+            # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
+            # record's item may have to pass, ignores it.
+            filtered = [*changed, *(deleted if board.sync_filter.items else ())]
+            cells = [cell for entity_plan in filtered for cell in emptied_relations(board, entity_plan)]
+            facts.removed_related_items = self.items_off_board(board, cells)
+            add_related(facts, plan, compared)
 
     def add_hidden_items(self, facts: PassFacts) -> None:
         """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
@@ -282,7 +279,7 @@ class Gatherer:
             crowded = {item_id: related_ids for item_id, related_ids in cells.items() if len(related_ids) > 1}
             if not crowded:
                 continue
-            bases = [record.sync_state.base.get(mapping.key) for record in facts.records]
+            bases = [record_facts.sync_state.base.get(mapping.key) for record_facts in facts.records]
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
             related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
@@ -331,12 +328,12 @@ def _column_problems(board: BoardContext) -> set[str]:
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
+def _plans_with_items(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
     """Return each plan with its record's item; of an unlinked one, once with each item with its NPD ID or match key."""
     board = facts.board
     by_npd_id = field_values.items_by_npd_id(board, facts.items)
     by_match_key = field_values.items_by_match_key(board, facts.items)
-    pairs: list[pass_plan.RecordPlan] = []
+    with_items: list[pass_plan.RecordPlan] = []
     for plan in plans:
         record = plan.record
         items = [facts.items.by_id.get(record.monday_id or "")]
@@ -344,15 +341,29 @@ def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass
             key = field_values.match_key_of_record(board, record)
             items += by_npd_id.get(str(record.pk), ())
             items += by_match_key.get(key, ()) if key else ()
-        pairs += [plan.compared_with(item) for item in items if item is not None]
-    return pairs
+        with_items += [plan.compared_with(item) for item in items if item is not None]
+    return with_items
 
 
-def _removed_pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> dict[pass_plan.RecordPlan, str]:
+def _plans_with_removed_items(
+    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]
+) -> dict[pass_plan.RecordPlan, str]:
     """Return the plan of each record whose item was removed, with that item, and how it is gone."""
     linked = [plan for plan in plans if plan.record.monday_id]
-    pairs = [plan.compared_with(facts.items.by_id.get(str(plan.record.monday_id))) for plan in linked]
-    return {pair: state for pair in pairs if (state := removed_items.removed_state(facts.board, pair))}
+    compared = [plan.compared_with(facts.items.by_id.get(str(plan.record.monday_id))) for plan in linked]
+    return {plan: state for plan in compared if (state := removed_items.removed_state(facts.board, plan))}
+
+
+def _may_be_created(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether a create of ours may have made its item, of which no base tells."""
+    return our_writes.lacks_base(board, plan) and our_writes.item_may_be_ours(board, plan)
+
+
+def _events_of_items(facts: PassFacts, plans: Iterable[pass_plan.EntityPlan]) -> dict[str, list[WebhookEvent]]:
+    """Return all stored events about these plans' items, and about those without a record, not only the last day's."""
+    item_ids = {plan.item_id or plan.record.monday_id for plan in plans}
+    item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
+    return item_facts.stored_events(facts.board, set(filter(None, item_ids)))
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -331,7 +331,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
 
 
 def add_identities(
-    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], pairs: Sequence[pass_plan.RecordPlan]
+    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], with_items: Sequence[pass_plan.RecordPlan]
 ) -> None:
     """Add who has the items that were read for records without one, and which records may be duplicates.
 
@@ -358,7 +358,7 @@ def add_identities(
         facts.unedited = board.model.objects.in_bulk(unedited)
     keys = {
         plan.id: key
-        for plan in pairs
+        for plan in with_items
         if plan.item and plan.sync_state.made_from_item
         if (key := field_values.match_key_of_item(board, plan.item))
     }

@@ -78,13 +78,13 @@ def read_facts(
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
     unknown = tuple(claims_by_record.pop(record_id) for record_id in missing if record_id not in tombstones)
     all_facts = facts_of_records(board, now, claims_by_record, all_records, tombstones)
-    records = tuple(record for record in all_facts if record.id in stored)
-    answers = [answer for record in records for answer in answers_of(record)]
+    of_existing = tuple(record_facts for record_facts in all_facts if record_facts.id in stored)
+    answers = [answer for record_facts in of_existing for answer in answers_of(record_facts)]
     answer_records, merge_obstacles = records_in_answers(board, answers) if answers else ({}, {})
     return PassFacts(
         board,
         now,
-        records=records,
+        records=of_existing,
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
         unknown=unknown,
         item_claims=tuple(item_claims),
@@ -208,16 +208,16 @@ def add_npd_edits(board: BoardContext, plans: Sequence[pass_plan.RecordPlan]) ->
         plan.facts.npd_edits = npd_edits.get(plan.id, ())
 
 
-def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
+def add_related(facts: PassFacts, plan: pass_plan.Plan, compared: Sequence[pass_plan.EntityPlan]) -> None:
     """Add the related records that the rules may look up, and display names for the linked items.
 
-    The `pairs`, also removed or deleted ones, may name some, on both sides.
+    The plans that are `compared` with their items, also removed or deleted ones, may name some on both sides.
     """
     board = facts.board
     open_records = plan.open_records
     records = [record_plan.record for record_plan in open_records]
     unmatched = [facts.items.by_id.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(pair.record, pair.item) for pair in pairs if pair.item is not None]
+    naming = [(entity_plan.record, entity_plan.item) for entity_plan in compared if entity_plan.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:
@@ -275,9 +275,10 @@ def with_originals(
     if not originals:
         return items
     by_id = {record.pk: record for record in originals.values()}
-    facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
+    facts_by_id = {record_facts.id: record_facts for record_facts in facts.records if record_facts.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
-        facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
+        unclaimed_facts = facts_of_records(facts.board, facts.now, unclaimed, by_id)
+        facts_by_id |= {record_facts.id: record_facts for record_facts in unclaimed_facts}
     all_intents = Intent.objects.filter(entity_id__in=by_id).order_by("created_at")
     intents = grouped(all_intents, lambda intent: intent.entity_id)
     unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)

@@ -23,7 +23,7 @@ from sync.fields.field_values import BoardContext, ItemsByText
 from sync.fields.sync_filter import FilterSide
 from sync.models import SyncedModel
 from sync.models.records_and_items import OFF_BOARD_STATES
-from sync.monday.board_items import Item
+from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
@@ -227,3 +227,23 @@ def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | No
     sync_state.removed_passes = 0
     sync_state.remote_state = field_values.ACTIVE
     sync_state.is_unplanned = False
+
+
+def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
+    """End a record without an item if a column that matches items is missing: a new item could be a second one."""
+    match = facts.board.match_mapping
+    reason = facts.board.link.npd_id_problem
+    if not reason and match is not None and match.problem:
+        reason = sentences(match.problem, Message("match_column_missing"))
+    if reason and not plan.record.monday_id:
+        plan.end_settled(reason)
+
+
+def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
+    """Settle a record that can't have an item because its name is missing or blocked."""
+    if not plan.creates:
+        return
+    name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
+    if name is None or name.blocked_code:
+        problem = name.blocked_reason if name else Message("no_name_mapped")
+        plan.end_settled(Message("not_put_on_board", why=problem))

@@ -95,7 +95,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     item = item_facts.item
-    if wait := read_lag.wait_for_unmatched_item(facts, item_facts.claim, item, item_facts.events):
+    if wait := read_lag.wait_for_unmatched_item(facts, item, item_facts.events):
         ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, read_lag.UNSHOWN_ITEM, wait)
         return pass_plan.ItemPlan(item_facts, ending, keeps_finding=True)
     if field_values.is_active_on(facts.board, item):

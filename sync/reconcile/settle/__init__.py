@@ -8,5 +8,5 @@ requests, unanswered_creates.py ends unanswered creates, and reconcile() stores 
 lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
 `transaction` has existing records, `record` what becomes of one; `items_and_deletions` has items, answers and deleted
-records; `activity` has who did what, and why; `pass_run` has locks, requests that wait, and the end of jobs.
+records; `activity` has who did what, and why; `pass_run` has what these share: locks, and the end of jobs.
 """

@@ -1,42 +1,27 @@
-"""The parts of settling that records, items and deletions share: locks, requests, the end of jobs."""
+"""What settling records, items and deletions shares: the pass, locks, and the end of jobs, intents and events."""
 
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import models
 
 from conflicts.store import reject_resolutions
-from sync import choices, registry
+from sync import choices
 from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext
-from sync.kernel import grouped
 from sync.kernel.db import run_sql
-from sync.models import (
-    ActivityLine,
-    ApprovalRequest,
-    BoardLink,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    WebhookEvent,
-    WriteLoop,
-)
+from sync.models import ActivityLine, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
 from sync.models.activity_lines import fold_alike
 from sync.models.records_and_items import approval_payload_key
-from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Lease
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts
-from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settle.activity import PassHistory
 from sync.reconcile.settle.record import answered_values
-from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
+from sync.records.approvals import release_obsolete
 from sync.words.message import Message
 
 
@@ -113,83 +98,6 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
         SyncMetadata.objects.bulk_create(new_rows, ignore_conflicts=True)
         locked = {row.entity_id: row for row in rows.all()}
     return locked
-
-
-def store_approvals(
-    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
-) -> None:
-    """Store new requests for approval, and end those that were decided or no longer apply."""
-    released = choices.ApprovalState.RELEASED
-    removed = [record_plan for record_plan in plan.records.values() if record_plan.removal]
-    rejected = [entry.id for entry in removed if entry.facts.removal and entry.facts.removal.is_rejection_new]
-    # The pass no longer deletes these records.
-    reopened = [entry.id for entry in removed if entry.removal and entry.removal.keeps_record]
-    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
-    deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
-    rejected_deletions = deletions.filter(entity_id__in=rejected)
-    _end_requests(rejected_deletions, choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED])
-    _end_requests(deletions.filter(entity_id__in=reopened), released, OPEN_REQUEST_STATES)
-    outdated = [request.pk for request in plan.outdated_requests]
-    _end_requests(requests.filter(pk__in=outdated), released, OPEN_REQUEST_STATES)
-    for state, pairs in grouped(ended, lambda pair: pair[1]).items():
-        # Those that a person decided meanwhile are left to the next pass.
-        undecided = {request.state for request, _ in pairs}
-        _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
-    new_deletions = [record_plan.approval for record_plan in plan.records.values() if record_plan.approval]
-    waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
-    ApprovalRequest.objects.bulk_create([*new_deletions, *waiting])
-
-
-def count_read_lags(link: BoardLink, lags: Sequence[float]) -> None:
-    """Count after how many seconds reads showed what was reported, for /metrics."""
-    with transaction.atomic():
-        counts = BoardLink.objects.select_for_update().values_list("read_lags", flat=True).get(pk=link.pk)
-        for lag in lags:
-            bucket = next((str(limit) for limit in LAG_BUCKETS if lag <= limit), "inf")
-            counts[bucket] = counts.get(bucket, 0) + 1
-            counts["sum"] = counts.get("sum", 0.0) + lag
-        BoardLink.objects.filter(pk=link.pk).update(read_lags=counts)
-
-
-def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, from_states: Iterable[str]) -> None:
-    requests.filter(state__in=list(from_states)).update(state=state, at=SyncNow())
-
-
-def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
-    """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
-    settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    loops = [
-        field_plan.loop for record_plan in settled for field_plan in record_plan.fields.values() if field_plan.loop
-    ]
-    for record_plan in settled:
-        if over := [
-            key for key, field_plan in record_plan.fields.items() if field_plan.loop and not field_plan.loop.times
-        ]:
-            WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=record_plan.id, key__in=over).delete()
-    WriteLoop.objects.bulk_create(
-        [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
-        update_conflicts=True,
-        unique_fields=["entity_type", "entity_id", "key"],
-        update_fields=["times", "by", "throttle_count", "throttled_until"],
-    )
-    throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
-    for until, loop_ids in grouped(sorted(throttled), lambda pair: pair[0]).items():
-        wait = max((until - facts.now).total_seconds(), 0) + 1
-        later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        ids = [record_id for _, record_id in loop_ids]
-        run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
-
-
-def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
-    """Queue the records whose relations point at these records."""
-    for spec in registry.entities() if ids else ():
-        relations = [registry.relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
-        pointing = models.Q(pk__in=[])
-        for field in relations:
-            if field is not None and registry.target_of(field) is run.board.model:
-                pointing |= models.Q(**{f"{field.name}__in": ids})
-        pks = spec.model.objects.filter(pointing).order_by("pk").values_list("pk", flat=True)
-        enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
 # The payload's key for a deletion that a person approved or rejected.

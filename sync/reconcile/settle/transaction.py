@@ -1,7 +1,7 @@
 """The transaction that stores a pass, and what it stores of existing records."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from uuid import UUID
@@ -12,7 +12,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
 from conflicts.store import items_in_question, save_reports
-from sync import choices
+from sync import choices, registry
 from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import ACTIVE
@@ -21,8 +21,18 @@ from sync.kernel import db, grouped
 from sync.kernel.acts import CREATE_ITEM
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action
-from sync.models import ActivityLine, AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
-from sync.outbox import finish, mark_pending_with_jobs, wakeups
+from sync.models import (
+    ActivityLine,
+    ApprovalRequest,
+    AwaitedRelation,
+    IgnoredItem,
+    Intent,
+    IntentState,
+    SyncMetadata,
+    SyncQueue,
+    WriteLoop,
+)
+from sync.outbox import enqueue, finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan, record_states
 from sync.reconcile.facts import CHANGED, PassFacts, asked_items
@@ -32,11 +42,11 @@ from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.questions import quoted_names
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
 from sync.reconcile.resolutions import undo_context
-from sync.reconcile.restraints import ended_requests
+from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
 from sync.reconcile.settle.record import settle_record
 from sync.records import authors, item_links, tombstones
-from sync.registry import target_of
+from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
@@ -127,7 +137,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     for record_plan in plans_there.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
         record_plan.add_lines(*record_plan.lines_about_lost_values)
-    pass_run.store_approvals(run, planned, requests_to_end)
+    _store_approvals(run, planned, requests_to_end)
     _write_dependent_rows(run, facts, list(plan.records.values()), list(plans_there.values()), sync_states)
 
 
@@ -167,6 +177,36 @@ def _write_record(plan: pass_plan.RecordPlan) -> pass_plan.Ending | None:
     return None
 
 
+def _store_approvals(
+    run: pass_run.PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+) -> None:
+    """Store new requests for approval, and end those that were decided or no longer apply."""
+    released = choices.ApprovalState.RELEASED
+    removed = [record_plan for record_plan in plan.records.values() if record_plan.removal]
+    rejected = [entry.id for entry in removed if entry.facts.removal and entry.facts.removal.is_rejection_new]
+    # The pass no longer deletes these records.
+    reopened = [entry.id for entry in removed if entry.removal and entry.removal.keeps_record]
+    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
+    deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
+    rejected_deletions = deletions.filter(entity_id__in=rejected)
+    _end_requests(rejected_deletions, choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED])
+    _end_requests(deletions.filter(entity_id__in=reopened), released, OPEN_REQUEST_STATES)
+    outdated = [request.pk for request in plan.outdated_requests]
+    _end_requests(requests.filter(pk__in=outdated), released, OPEN_REQUEST_STATES)
+    state_of = dict(ended)
+    for state, requests_to_end in grouped(state_of, lambda request: state_of[request]).items():
+        # Those that a person decided meanwhile are left to the next pass.
+        undecided = {request.state for request in requests_to_end}
+        _end_requests(requests.filter(pk__in=[request.pk for request in requests_to_end]), state, undecided)
+    new_deletions = [record_plan.approval for record_plan in plan.records.values() if record_plan.approval]
+    waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
+    ApprovalRequest.objects.bulk_create([*new_deletions, *waiting])
+
+
+def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, from_states: Iterable[str]) -> None:
+    requests.filter(state__in=list(from_states)).update(state=state, at=SyncNow())
+
+
 def _write_dependent_rows(
     run: pass_run.PassRun,
     facts: PassFacts,
@@ -181,7 +221,7 @@ def _write_dependent_rows(
     """
     existing = [record_plan for record_plan in plans_there if not record_plan.is_deleted]
     _leave_items_and_queue(run, plans_there)
-    pass_run.store_write_loops(run, facts, plans_there)
+    _store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     for record_plan in plans_there:
@@ -195,21 +235,9 @@ def _write_dependent_rows(
         before = sync_states[str(record_plan.id)]
         record_states.complete_sync_state(record_plan, before, facts.now, conflicts[record_plan.id])
         record_plan.sync_state.pk = before.pk
-        record_plan.sync_state.sync_batch_id = run.batch_id
-        record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
-        record_plan.sync_state.api_calls_count = run.calls
-    of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
-    db.update_many([record_plan.sync_state for record_plan in existing], [*record_states.STORED, *of_pass])
+    _store_sync_states(run, [record_plan.sync_state for record_plan in existing])
     _store_awaited(run, existing)
-    # The items of these records are back, or they will have none, so relations to them don't wait any more.
-    no_longer_awaited = []
-    for record_plan in existing:
-        before = sync_states[str(record_plan.id)]
-        was_gone = before.remote_state not in ("", ACTIVE)
-        is_left_out = record_plan.filter_reason and not before.left_out and not record_plan.record.monday_id
-        if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
-            no_longer_awaited.append(record_plan.id)
-    pass_run.enqueue_pointing(run, no_longer_awaited)
+    _enqueue_pointing(run, existing, sync_states)
     if newly_linked := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
         # One that was unlinked has a record again.
@@ -233,6 +261,55 @@ def _leave_items_and_queue(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
         if item_id := record_plan.unlinked_item_id:
             reason = Message("item_unlinked", record=str(record_plan.facts.record), why=record_plan.unlink_reason)
             item_links.ignore_item(run.entity_type, item_id, record_plan.id, reason)
+
+
+def _store_write_loops(run: pass_run.PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
+    """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
+    settled = [record_plan for record_plan in plans if record_plan.is_settled]
+    loops = [
+        field_plan.loop for record_plan in settled for field_plan in record_plan.fields.values() if field_plan.loop
+    ]
+    for loop in loops:
+        if not loop.times:
+            WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=loop.entity_id, key=loop.key).delete()
+    WriteLoop.objects.bulk_create(
+        [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
+        update_conflicts=True,
+        unique_fields=["entity_type", "entity_id", "key"],
+        update_fields=["times", "by", "throttle_count", "throttled_until"],
+    )
+    throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
+    for until in sorted({until for until, _ in throttled}):
+        wait = max((until - facts.now).total_seconds(), 0) + 1
+        ids = sorted(record_id for record_until, record_id in throttled if record_until == until)
+        later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
+        run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+
+
+def _store_sync_states(run: pass_run.PassRun, sync_states: Sequence[SyncMetadata]) -> None:
+    for sync_state in sync_states:
+        sync_state.sync_batch_id = run.batch_id
+        sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
+        sync_state.api_calls_count = run.calls
+    of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
+    db.update_many(sync_states, [*record_states.STORED, *of_pass])
+
+
+def _enqueue_pointing(
+    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]
+) -> None:
+    """Queue the records whose relations waited for records whose items are back, or that will have none."""
+    ids = []
+    for plan in plans:
+        before = sync_states[str(plan.id)]
+        was_gone = before.remote_state not in ("", ACTIVE)
+        is_left_out = plan.filter_reason and not before.left_out and not plan.record.monday_id
+        if is_left_out or (was_gone and plan.sync_state.remote_state == ACTIVE):
+            ids.append(plan.id)
+    for field in registry.relations_to(run.board.model) if ids else ():
+        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).order_by("pk")
+        record_ids = pointing.values_list("pk", flat=True)
+        enqueue(field.model.entity_type(), record_ids, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
 def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
@@ -304,7 +381,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     if not run.board.relations or not planned:
         return
     # Each with the type and the item id or name of the record that it waits for.
-    targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in run.board.relations}
+    targets = {mapping.key: registry.target_of(relation).entity_type() for mapping, relation in run.board.relations}
     waiting = [
         (entity_id, key, targets[key], field_plan.awaited.target)
         for entity_id, field_plans in planned.items()
