@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from traceback import extract_tb
 from typing import Any
 from urllib.parse import urlencode
@@ -266,7 +267,8 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
 class LostActMiddleware(MiddlewareMixin):
     """Answers people whose act was lost: they opened a button's address, or sent a form after their session had ended.
 
-    After signing in, they are back on the form's page. The API has answers of its own.
+    After signing in, they are back on the form's page. A part of an open page that htmx reads stays as it is, because
+    the sign-in page doesn't belong there. The API has answers of its own.
     """
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:
@@ -277,6 +279,8 @@ class LostActMiddleware(MiddlewareMixin):
             answer.headers["Allow"] = response.headers["Allow"]
             return answer
         login = reverse("admin:login")
+        if "HX-Request" in request.headers and response.headers.get("Location", "").startswith(f"{login}?"):
+            return HttpResponse(status=HTTPStatus.UNAUTHORIZED)
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
             pages = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
             page = path_on_site(request, *pages) or reverse("admin:index")

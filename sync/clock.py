@@ -30,17 +30,27 @@ def sync_now() -> datetime:
         return cursor.fetchone()[0]  # type: ignore[no-any-return]
 
 
+# Hidden sessions have no `backend_type`, and each writer holds a lock on its own transaction's id. PostgreSQL's own
+# workers, such as autovacuum, have no user.
+_OLDEST_WRITER = """
+SELECT least(sync_now(), min(coalesce(xact_start, pg_postmaster_start_time()))) FROM pg_stat_activity
+WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid() AND (
+    backend_type = 'client backend' AND backend_xid IS NOT NULL
+    OR backend_type IS NULL AND pid IN (
+        SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted))
+"""
+
+
 def readers_mark() -> datetime:
     """Return the moment since which whoever reads rows now has to read again.
 
     Rows are stamped while their transaction is open, and are visible only after its commit. So the mark is the start of
-    the oldest transaction that writes, by another session of this database that PostgreSQL shows this user.
+    the oldest transaction that writes, by another session of this database. Of another role's session PostgreSQL shows
+    that it writes, but not since when (unless this role has pg_read_all_stats), so while it does, the mark is the
+    server's own start.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT least(sync_now(), min(xact_start)) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND backend_type = 'client backend' AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
-        )
+        cursor.execute(_OLDEST_WRITER)
         return cursor.fetchone()[0]  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,12 @@
 #!/bin/sh
 # Makes .venv with the packages of requirements/$1.txt, if they aren't in it yet: `venv.sh embedded|development`.
 cd "$(dirname "$0")/../.." || exit 1
+case "$(pwd)" in *:*)
+    echo "A colon in a folder's name ends an entry of PATH, so programs here wouldn't be found. Rename or move $(pwd)" \
+        "and type the same again." >&2
+    exit 1
+    ;;
+esac
 [ -L .venv ] && exit 0 # a link to another folder's .venv, which was made there
 
 is_made() { .venv/bin/python -c '' 2>/dev/null && grep -qF " $(pwd)/.venv" .venv/pyvenv.cfg; } # and not moved since

@@ -33,6 +33,23 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
+// An act on many records takes seconds: the button of its question says that it works, and isn't pressed twice.
+document.addEventListener("submit", (event) => {
+  const button = event.target.closest(".npd-question form")?.querySelector("[type=submit]");
+  if (!button || event.defaultPrevented) return;
+  if (button.ariaBusy) return event.preventDefault();
+  button.ariaBusy = "true";
+  button.dataset.words = button.textContent;
+  button.textContent = "Working …";
+});
+// The page may come back as it was left.
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll(".npd-question [data-words]")) {
+    button.textContent = button.dataset.words;
+    button.ariaBusy = null;
+  }
+});
+
 // Copies the text before the button. Not by navigator.clipboard, which browsers only have on https.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-npd-copied]");

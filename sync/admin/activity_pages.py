@@ -29,7 +29,7 @@ from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
+from sync.models import ActivityLine, BoardLink, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
 
@@ -93,7 +93,7 @@ def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
     cells = [_step_cells(step) for step in steps[: confirmed_action.MAX_ROWS_SHOWN]]
     table = confirmed_action.RecordTable(("Record", "Field", "Now", "After"), cells, len(steps))
-    return confirmed_action.Question(title, effects, button, [table.without_empty_columns()])
+    return confirmed_action.Question(title, effects, button, [table.without_empty_columns()], deletes=bool(deleted))
 
 
 def _step_cells(step: activity_undo.UndoStep) -> tuple[object, ...]:
@@ -223,7 +223,9 @@ class ActivityChangeList(TabbedChangeList):
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
         # Acts on several pages would have to be read to be counted.
-        if not self.multi_page:
+        if self.multi_page:
+            self.total_words = f"{self.paginator.count:,} lines of activity, those of one act together"
+        else:
             self.result_count = len(acts)
 
     def _summary_of(self, row: Any, files: Mapping[int, str]) -> str:
@@ -340,13 +342,25 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         acts = ActivityLine.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
         records = dict(acts.values_list("fold_id").annotate(number=number))
+        may_see_boards = request.user.has_perm("sync.view_boardlink")
+        types = {row.entity_type for row in rows if row.entity_id is None} if may_see_boards else set()
+        boards = dict(BoardLink.objects.filter(entity_type__in=types).values_list("entity_type", "pk"))
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
         for row in rows:
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
+            board = boards.get(row.entity_type)
+            row.page_board_url = reverse("admin:sync_boardlink_change", args=[board]) if board else ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
                 row.page_refused_url = refused_rows_url(request.user, row)
+
+    @admin.display(description="Record")
+    def record(self, row: Any) -> SafeString | str | None:
+        """Return a link to the record, or to the board that a line without one is about."""
+        if row.entity_id is not None or row.remote_id or not row.entity_type:
+            return super().record(row)
+        return admin_base.link_to(row.page_board_url, registry.board_title(row.entity_type))
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:

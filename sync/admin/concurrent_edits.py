@@ -88,7 +88,9 @@ class ConcurrentForm(_ModelForm):
     def edits(self) -> dict[str, str]:
         """By whom and when each field was last changed, as far as that is known: "by Ann, in the admin, …"."""
         if not isinstance(self.instance, SyncedModel):
-            return {}
+            setting_edits = authors.setting_edits(self.instance)
+            labels = {name: str(self[name].label) for name in self.fields}
+            return {name: f"by {setting_edits[label]}" for name, label in labels.items() if label in setting_edits}
         edits = authors.last_edits(self.instance, self.fields)
         return {name: f"by {edit}" for name, edit in edits.items()}
 

@@ -125,13 +125,14 @@ def _state_line(
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; {paused or 'everything else syncs as usual'}"
+        words = f"{need} attention; {paused or overview.retries or 'everything else syncs as usual'}"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine("wait", "sync", f"Sync runs; {records} pending")
+        retries = f"{overview.retries}." if overview.retries else ""
+        return StateLine("wait", "sync", f"Sync runs; {records} pending", retries)
     words = f"{paused}; all else is well" if paused else "All is well"
     return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
 

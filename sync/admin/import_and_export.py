@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -213,18 +214,20 @@ class RecordFilesMixin(ImportExportMixin):
         form = self._import_form(request, request.POST)
         if not form.is_valid():
             return self._import_page(request, {"form": form})
-        # `add` is true once, so a double click imports once.
-        claim = f"imported-{form.cleaned_data['import_file_name']}"
-        if not cache.add(claim, True, Uploads.CACHE_LIFETIME):
-            messages.warning(request, IMPORTED_ALREADY)
-            return redirect("admin:{}_{}_import".format(*self.get_model_info()))
+        name = form.cleaned_data["import_file_name"]
         try:
-            result = self._run(request, form.cleaned_data, dry_run=False)
+            # One transaction: an import that is cut off leaves neither records nor the claim of its file.
+            with transaction.atomic():
+                # `add` is true once, and a second click waits here for the first.
+                if not cache.add(f"imported-{name}", True, Uploads.CACHE_LIFETIME):
+                    messages.warning(request, IMPORTED_ALREADY)
+                    return redirect("admin:{}_{}_import".format(*self.get_model_info()))
+                result = self._run(request, form.cleaned_data, dry_run=False)
+                result.refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
+                Uploads(name=name).remove()
         except FileError as error:
-            cache.delete(claim)
             messages.warning(request, f"Nothing was imported. {error}")
             return self.import_action(request)
-        Uploads(name=form.cleaned_data["import_file_name"]).remove()
         return self.process_result(result, request)
 
     def _run(self, request: HttpRequest, data: dict[str, Any], *, dry_run: bool) -> Any:
@@ -353,7 +356,6 @@ class RecordFilesMixin(ImportExportMixin):
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         remember_columns(self.model, result.titles, result.columns)
-        refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
@@ -365,7 +367,7 @@ class RecordFilesMixin(ImportExportMixin):
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
-            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
+            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', result.refused_url, " ".join(refused)))
         if result.batch_id in activity_undo.undo_states([result.batch_id], request.user):
             parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))

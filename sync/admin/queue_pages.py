@@ -133,7 +133,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         for row in rows:
             row.page_items = names
             row.page_next = overview.next_attempt_words(row, quiet_ends.get(row.entity_id))
-            row.page_reason = row.error_message or row.reason
+            row.page_reason = overview.reason_now(row) or row.error_message or row.reason
             if row.status == QueueStatus.COMPLETED and row.operation == DELETE:
                 # What became of it since, such as an approval or a restore.
                 row.page_reason = outcomes.get(row.entity_id) or row.page_reason
@@ -268,6 +268,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             sentence = probes.still_stopped_sentence() if result == probes.STOPPED else result
             if was_slowed and result == probes.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
+            if result in (probes.RESUMED, probes.NOT_STOPPED):
+                sentence = f"{sentence} {availability.unanswered_sentence()}".rstrip()
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
             if result not in (probes.RESUMED, probes.NOT_STOPPED):
                 raise NotPossible(sentence)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.urls import reverse
@@ -14,18 +15,21 @@ from django.utils.functional import cached_property
 
 from sync import attention, registry
 from sync.attention import Entry, Kind, Wording
-from sync.choices import QueueStatus, StopCode
+from sync.choices import QueueDirection, QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.limits.board_limits import BoardAvailability, LimitFacts
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.outbox.pauses import IS_PAUSED
 from sync.words.message import Message, sentences
 
 # A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
+
+# Of so many jobs that wait for another attempt, the first to be tried is looked for.
+MAX_RETRIES_COMPARED = 100
 
 # A UNION, because each part has its own partial index. A record with an unanswered create isn't due while its
 # item can't be searched for: the board is paused, or has no NPD ID column.
@@ -99,6 +103,16 @@ def is_slowed() -> bool:
     return any(overview.slowed_until(board) for board in overview.boards)
 
 
+def unanswered_sentence() -> str:
+    """Return how many records wait for the outcome of calls without an answer, and until when; empty for none."""
+    overview = Overview()
+    if not overview.unanswered_until:
+        return ""
+    number = len(overview.unanswered_until)
+    at = humanize.due_time(max(overview.unanswered_until.values()), overview.now)
+    return Message("waits_for_outcome" if number == 1 else "wait_for_outcome", number=number, at=at)
+
+
 def stop_entries() -> list[Entry]:
     """Return what stops boards that are set up, other than pauses, with the next attempt.
 
@@ -156,12 +170,27 @@ class Overview(LimitFacts):
         is_long = board.waits_for_quota and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
+    @cached_property
+    def unanswered_until(self) -> Mapping[UUID | None, datetime]:
+        """Until when records wait because a call about them had no answer and may still take effect, by id."""
+        calls = Intent.objects.filter(state=IntentState.OPEN, deadline__gt=self.now)
+        return dict(calls.order_by("deadline").values_list("entity_id", "deadline"))
+
     def next_attempt(self, job: SyncQueue) -> datetime | None:
-        """Return when a pending job is tried next, not before its board can be synced; None in a pause."""
+        """Return when a pending job is tried next, as `sync.outbox.claim` claims it; None in a pause."""
         board = self.displayed_by_type.get(job.entity_type)
         if job.status != QueueStatus.PENDING or (board is not None and board.pause is not None):
             return None
-        return max(job.next_retry, (board and board.until) or job.next_retry)
+        moments = [job.next_retry, board.until if board else None, self.unanswered_until.get(job.entity_id)]
+        return max(moment for moment in moments if moment is not None)
+
+    def reason_now(self, job: SyncQueue) -> str:
+        """Return why a pending job waits though its board can be synced, if that isn't what the job says."""
+        board = self.displayed_by_type.get(job.entity_type)
+        until = self.unanswered_until.get(job.entity_id)
+        if job.status != QueueStatus.PENDING or until is None or board is None or not board.is_available:
+            return ""
+        return Message("outcome_searched_at", at=humanize.due_time(until, self.now))
 
     def next_attempt_words(self, job: SyncQueue, not_before: datetime | None = None) -> str:
         """Return when that is, in words; with `not_before`, its item's removal is only acted on then."""
@@ -174,7 +203,24 @@ class Overview(LimitFacts):
         if moment > self.now:
             return humanize.relative_time(moment, self.now)
         is_available = self.displayed_by_type[job.entity_type].is_available
-        return "as soon as a worker is free" if is_available else "as soon as its board can be synced"
+        # While writes are stopped, one of them is tried first, and the others go once Monday has stored it.
+        waits_for_probe = self.account.are_only_writes_stopped and job.direction == QueueDirection.TO_MONDAY
+        is_next = is_available and not waits_for_probe
+        return "as soon as a worker is free" if is_next else "as soon as its board can be synced"
+
+    @cached_property
+    def retries(self) -> str:
+        """How many jobs wait for another attempt after a failure, and when the next is made; empty for none."""
+        has_failed = models.Q(error_message__gt="") | models.Q(waits_for__gt="")
+        has_failed |= models.Q(entity_id__in=list(self.unanswered_until))
+        jobs = SyncQueue.objects.filter(has_failed, status=QueueStatus.PENDING).order_by("next_retry")
+        first = list(jobs[:MAX_RETRIES_COMPARED])
+        if not first:
+            return ""
+        number = jobs.count() if len(first) == MAX_RETRIES_COMPARED else len(first)
+        next_job = min(first, key=lambda job: self.next_attempt(job) or job.next_retry)
+        at = self.next_attempt_words(next_job)
+        return Message("change_tried_again" if number == 1 else "changes_tried_again", number=number, at=at)
 
     @cached_property
     def jobs(self) -> Mapping[str, Sequence[JobCount]]:

@@ -164,7 +164,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
     Return the result; STOPPED can be told in more words by `still_stopped_sentence`.
     """
     had_stopped_kinds = breaker.end_stops_of_kinds()
-    failed_writes.make_turns_due()
+    failed_writes.make_turns_due(failed_writes.BURST)
     account = breaker.monday_account()
     is_waiting = account.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.

@@ -187,7 +187,8 @@ class ActivityLine(models.Model):
             return str(self.batch_id or "")
         if self.actor and self.kind == ActivityKind.PULL:
             # Monday reports no acts, so the same value that a person gives a column within an hour counts as one.
-            return f"{self.key}={self.values.get('after', '')} {self.happened_at:%Y-%m-%d %H}"
+            hour = self.cause.get("monday", {}).get("at", "")[: len("2026-11-30T12")]
+            return f"{self.key}={self.values.get('after', '')} {hour}"
         return str(self.cause.get("act") or self.cause.get("deletion", ""))
 
     @property

@@ -284,4 +284,4 @@ def _plain_letter(letter: str) -> str:
 def fold_title(title: str) -> str:
     """Return a title without case, accents, spaces and signs: “E-Mail” equals “email”."""
     decomposed = unicodedata.normalize("NFKD", title.casefold())
-    return "".join(letter for letter in decomposed if letter.isalnum())
+    return "".join(filter(str.isalnum, decomposed))

@@ -79,8 +79,9 @@ ENCODINGS = {
     "gb18030": "GB 18030 (Chinese)",
 }
 CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
-# A letter beyond ASCII; such bytes make no word in the encodings of the West.
+# A letter beyond ASCII. Alone among ASCII, such bytes make no word in another encoding.
 _UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_LONE_UTF8_LETTER = re.compile(rb"(?<![\x80-\xff])(?:" + _UTF8_LETTER.pattern + rb")(?![\x80-\xff])")
 ASCII = bytes(range(128))
 
 # How files begin that have no table, though they may be named so.
@@ -217,7 +218,7 @@ def read_file(
         rows, notes = _table(_csv_rows(_decode(content, encoding), count_known), count_known)
         if encoding not in CERTAIN:
             notes.append(f"Read as {ENCODINGS[encoding]}.")
-        if encoding in LIKELY and (letter := _UTF8_LETTER.search(content)):
+        if encoding in LIKELY and (letter := _LONE_UTF8_LETTER.search(content)):
             line = _line_of(content, letter.start())
             notes.append(
                 f"Line {line:,} is written in UTF-8, unlike others: correct its letters in NPD or in the file."
@@ -321,11 +322,14 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
 
 def _repeats_titles(cells: Sequence[str], titles: Sequence[str]) -> bool:
     """Whether a row is the titles again, maybe without some of them, or with merged cells over others."""
-    if list(map(fold_title, cells)) == titles:
-        return True
-    filled = [place for place, cell in enumerate(cells[: len(titles)]) if cell]
-    repeated = [place for place in filled if fold_title(cells[place]) == titles[place]]
-    return len(repeated) > 1 and 2 * len(repeated) >= len(filled)
+    filled = [(cell, title) for cell, title in zip(cells, titles, strict=False) if cell]
+    # Folding each cell of a file would take half of a preview.
+    alike = [(cell, title) for cell, title in filled if title[:1] == cell[0].casefold() or not cell[0].isalnum()]
+    if 2 * len(alike) < len(filled):
+        return False
+    repeated = sum(fold_title(cell) == title for cell, title in alike)
+    is_whole = repeated == len(filled) == len(list(filter(None, titles)))
+    return is_whole or (repeated > 1 and 2 * repeated >= len(filled))
 
 
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:

@@ -230,7 +230,7 @@ class KnownTitles:
     @lru_cache(maxsize=1_000)  # noqa: B019  # one for each model; labels beside values repeat in each row
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
-        if not title or len(title) > MAX_TITLE:
+        if not title or len(title) > MAX_TITLE or "@" in title:  # an address, where titles are looked for
             return None
         rank = self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
         if rank or "/" not in title:

@@ -285,6 +285,18 @@ def setting_name(row: Model) -> Message:
     return Message("the_related", kind=str(row._meta.verbose_name), name=title)
 
 
+def setting_edits(row: Model) -> dict[str, LastEdit]:
+    """Return who changed each setting of a row last, by its label, as far as the activity tells."""
+    lines = ActivityLine.objects.filter(kind=ActivityKind.SETTINGS, entity_type=getattr(row, "entity_type", ""))
+    edits: dict[str, LastEdit] = {}
+    for line in lines.exclude(actor="")[:MAX_EVENTS]:
+        if line.sentence.params.get("about") != setting_name(row):
+            continue
+        for change in line.sentence.params.get("changes", ()):
+            edits.setdefault(getattr(change, "params", {}).get("label", ""), LastEdit(line.actor, "", line.at))
+    return edits
+
+
 MAX_NAME_LENGTH = 200  # of LogEntry.object_repr
 
 

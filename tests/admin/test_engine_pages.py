@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from conflicts.models import SyncConflict
 from sync import addresses
@@ -100,3 +101,12 @@ def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Cli
     mapper = staff_who_may("view_boardlink", "change_boardlink", "change_fieldmapping", name="mapper")
     seen = signed_in(mapper).get(f"/admin/sync/boardlink/{link.pk}/change/").context["problems"]
     assert [len(buttons) for entry, _, buttons in seen if entry.kind is Kind.BLOCKED] == [0, 0]
+
+
+def test_the_schedule_is_said_in_the_largest_unit_that_fits(browser: Client, db: None) -> None:
+    PeriodicTask.objects.update_or_create(
+        name="sync.test", defaults={"interval": IntervalSchedule.objects.create(every=600, period="seconds")}
+    )
+    for page in ("periodictask", "intervalschedule"):
+        html = browser.get(f"/admin/django_celery_beat/{page}/").content.decode()
+        assert ("every 10 minutes" in html, "600 seconds" in html) == (True, False)

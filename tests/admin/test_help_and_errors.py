@@ -28,6 +28,13 @@ def links_of(html: str) -> set[str]:
     return set(map(unescape, re.findall(r'href="([^"]+)"', html)))
 
 
+@pytest.mark.parametrize("path", ["/admin/", "/admin/home/rows/?cause=x&p=1", "/admin/sync/activityline/"])
+def test_what_an_open_page_reads_after_the_sign_out_is_not_the_sign_in_page(client: Client, path: str) -> None:
+    answer = client.get(path, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert client.get(path).status_code == 302
+
+
 def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Client) -> None:
     assert "/admin/help/" in links_of(browser.get("/admin/help/howto/operate.md").content.decode())
     listed = {link for link in links_of(browser.get("/admin/help/").content.decode()) if link.endswith(".md")}

@@ -13,7 +13,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.activity import ActLines
-from sync.models import ActivityLine, SyncQueue, Tombstone
+from sync.models import ActivityLine, MondayAccount, SyncQueue, Tombstone
 from sync.models.activity_lines import fold_alike
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -63,6 +63,19 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     inside = listed(browser, within(browser))
     assert (inside.count("Linked."), "60 lines of activity" in inside, "more records" in inside) == (50, True, False)
     assert "more records" not in listed(browser, "?q=Linked")
+
+
+def test_a_line_is_found_by_the_whole_name_of_who_did_it_on_either_side(browser: Client) -> None:
+    User.objects.create_user("olga", first_name="Olga", last_name="Petrova")
+    MondayAccount.objects.update_or_create(id=1, defaults={"users": {"7": {"name": "Maya Lind"}}})
+    entries(1, "Done by a user.", actor="olga")
+    entries(1, "Done by a name.", actor="Olga Petrova")
+    entries(1, "Done on the board.", kind="pull", actor="Monday user 7")
+    found = {"Olga Petrova": 2, "petrova  olga": 2, "Maya": 1, "lind maya": 1, "Olga Lind": 0}
+    for parameter in ("q", "person"):
+        pages = {name: listed(browser, f"?{parameter}={name}") for name in found}
+        assert {name: page.count("Done ") for name, page in pages.items()} == found, parameter
+    assert '<option value="Maya Lind">' in browser.get("/admin/sync/activityline/").content.decode()
 
 
 def test_questions_left_alone_and_conflicts_resolved_are_two_acts(browser: Client) -> None:

@@ -67,8 +67,12 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")
     due = states.waiting("Due")
-    assert state_of(browser) == "Sync runs; 1 record is pending"
+    retried = SyncQueue.objects.filter(entity_id=due.pk)
+    waits = r"1 change waits for another attempt, in [45] minutes"
+    assert re.fullmatch(rf"Sync runs; 1 record is pending {waits}\.", state_of(browser))
     states.conflicting("Ann", "5001")
+    assert re.fullmatch(rf"1 thing needs attention; {waits} That holds up 1 record\.", state_of(browser))
+    retried.update(error_message="", attempts=0, next_retry=sync_now())
     assert state_of(browser) == "1 thing needs attention; everything else syncs as usual That holds up 1 record."
     states.dead("Ben")
     assert state_of(browser) == "2 things need attention; everything else syncs as usual That holds up 2 records."

@@ -58,6 +58,17 @@ def test_a_boards_policies(browser: Client) -> None:
     assert (row["code"], row["sentence"], row["entity_type"]) == ("settings_changed", line, "contact")
 
 
+def test_a_boards_form_says_who_changed_a_setting_meanwhile(browser: Client, client: Client) -> None:
+    states.boards()
+    board = BoardLink.objects.get(entity_type="contact")
+    page = f"/admin/sync/boardlink/{board.pk}/change/"
+    client.force_login(User.objects.create_superuser("olga", first_name="Olga", last_name="Petrova"))
+    opened = values_of(browser.get(page), "boardlink_form")
+    save(client, page, "boardlink_form", removed_item_policy="unlink")
+    answer = browser.post(page, opened | {"removed_item_policy": "delete_record"})
+    assert "changed meanwhile by Olga Petrova, " in words_of(answer.content.decode())
+
+
 def test_a_user_is_added_changed_and_deleted(browser: Client, clerk: User) -> None:
     resolve, edit = Group.objects.get(name="Resolve"), Group.objects.get(name="Edit")
     sent = {"username": "eve", "email": "eve@example.com", "is_staff": "on", "groups": [str(resolve.pk)]}

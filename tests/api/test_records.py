@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.api.record_endpoints import etag_of, matches
+from sync.kernel.db import fetch_rows
 from sync.models import SyncQueue
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from tests.api.conftest import code_of, error_of, url_of
@@ -142,3 +143,24 @@ def test_if_match_waits_for_a_save_in_progress(api: APIClient, contact: Contact,
         wait_for("the API waits for the row", somebody_waits_for_us)
     assert writer.result(60).status_code == 412
     assert Contact.objects.get(pk=contact.pk).notes == "theirs"
+
+
+# Who waits for us, and who waits for those.
+WAITING = """
+    WITH first AS (SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))
+    SELECT DISTINCT pid FROM pg_locks
+    WHERE NOT granted AND (pid IN (SELECT pid FROM first) OR pg_blocking_pids(pid) && ARRAY(SELECT pid FROM first))
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_writers_that_read_the_same_one_writes(api: APIClient, contact: Contact) -> None:
+    etag = read_etag(api, contact)
+    write = partial(api.patch, url_of(contact), headers={"If-Match": etag})
+    with transaction.atomic():
+        Contact.objects.select_for_update().get(pk=contact.pk)
+        writers = [in_background(partial(write, {field: "mine"})) for field in ("notes", "role_title")]
+        wait_for("both wait for the row", lambda: len(fetch_rows(WAITING)) == 2)
+    assert sorted(writer.result(60).status_code for writer in writers) == [200, 412]
+    contact.refresh_from_db()
+    assert sorted((contact.notes, contact.role_title)).count("mine") == 1

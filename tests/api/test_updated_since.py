@@ -10,6 +10,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
+from sync.clock import readers_mark, sync_now
+from sync.kernel.db import run_sql
 from sync.models import Tombstone
 from sync.records.tombstones import restore_by_person
 from tests.api.conftest import code_of
@@ -102,6 +104,36 @@ def test_a_reader_that_sends_the_mark_misses_nothing_and_reads_nothing_for_ever(
     names, mark = read(mark)
     assert sorted(names) == ["Kept", "New", "Other"]
     assert read(mark)[0] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_mark_waits_for_a_writer_of_another_role_too() -> None:
+    """PostgreSQL hides from a role when other roles' transactions began."""
+    stored, go_on = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            Contact.objects.create(name="New")
+            stored.set()
+            go_on.wait(30)
+
+    def mark_of_another_role() -> Any:
+        with transaction.atomic():
+            run_sql("CREATE ROLE npd_test_reader")
+            run_sql("SET LOCAL ROLE npd_test_reader")
+            mark = readers_mark()
+            transaction.set_rollback(True)
+            return mark
+
+    before = sync_now()
+    assert mark_of_another_role() > before
+    writing = in_background(write_slowly)
+    stored.wait(30)
+    mark = mark_of_another_role()
+    go_on.set()
+    writing.result(30)
+    assert mark <= Contact.objects.get().updated_at
+    assert mark_of_another_role() > before
 
 
 def test_an_offset_that_the_standard_has_and_postgresql_does_not_is_no_failure_of_ours(api: APIClient) -> None:

@@ -80,3 +80,11 @@ def test_an_old_or_missing_python_is_told_what_to_install_or_name(folder: Path, 
     result = run(folder, PYTHON=python)
     assert result.returncode == 1
     assert "make run PYTHON=" in result.stderr
+
+
+def test_a_folder_with_a_colon_in_its_path_is_refused_by_name(folder: Path) -> None:
+    renamed = folder.rename(folder.with_name("npd: 2026"))
+    result = run(renamed)
+    assert result.returncode == 1
+    assert str(renamed) in result.stderr
+    assert not (renamed / ".venv").exists()

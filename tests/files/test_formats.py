@@ -15,7 +15,7 @@ from django.test import Client
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bench.hostile_files import HOSTILE, MEGABYTES, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
+from bench.hostile_files import HOSTILE, MEGABYTES, ORDINARY, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
 from sync.operations.file_formats import CSV, XLSX, email_addresses, escape_formula, read_file, unescape_formula
 from sync.operations.import_columns import KnownTitles
@@ -173,6 +173,7 @@ def test_a_line_of_utf8_among_others_is_named() -> None:
     notes = read_file(content)[1]
     assert notes[1].startswith("Line 4 is written in UTF-8, unlike others")
     assert len(read_file("Name\nJürgen\nWeiß\n".encode("cp1252"))[1]) == 1
+    assert len(read_file("Имя\nПётр\nАнна\n".encode("cp1251"))[1]) == 1
 
 
 def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
@@ -201,9 +202,15 @@ def test_half_a_character_in_a_workbook_is_replaced(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_within_two_seconds_and_little_memory(name: str) -> None:
-    seconds, megabytes = cost(HOSTILE[name]())
+def test_a_hostile_file_is_refused_within_two_seconds_and_little_memory(browser: Client, name: str) -> None:
+    seconds, megabytes = cost(browser, HOSTILE[name](), is_refused=True)
     assert seconds < SECONDS
+    assert megabytes < MEGABYTES
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_the_largest_ordinary_files_take_little_memory(browser: Client, name: str) -> None:
+    _, megabytes = cost(browser, ORDINARY[name](), is_refused=False)
     assert megabytes < MEGABYTES
 
 

@@ -135,6 +135,10 @@ def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: R
     run("monday_setup")
     link = contacts_link()
     assert (link.board_id, link.creates_records) == (board_id, False)
+    line = ActivityLine.objects.get(kind="settings", entity_type="contact")
+    assert line.actor == "manage.py monday_setup"
+    assert f"→ “Ours ({board_id})”" in str(line)
+    assert ("→ “Old phone”" in str(line), "Email: " in str(line), "Name: " in str(line)) == (True, False, False)
     assert link.mappings.get(key="email").column_id == "mail_addr"
     assert columns_of(monday, board_id)[link.mappings.get(key="phone").column_id] == "phone"
     assert webhooks_of(monday, board_id) == sorted(WEBHOOK_EVENTS)

@@ -314,9 +314,9 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     spec = chosen.spec
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     outcome = SetupOutcome(link, worded(setup.created))
-    if by:
-        _log_changes(chosen, link, by)
     is_switched = link.board_id != setup.board.id
+    if by or (is_switched and not is_new):
+        _log_changes(chosen, link, by)
     if is_switched:
         switch_board(link, setup.board.id, created=is_new)
         if not is_new:
@@ -373,7 +373,10 @@ def _choose_settings(link: BoardLink, choices: selection.Choices) -> None:
 
 
 def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> None:
-    """Log what a person's choices change of the stored settings, and all columns of another board."""
+    """Log what a person's choices change of the stored settings; of another board its columns, too.
+
+    The command, which is nobody's choice, keeps the other settings.
+    """
     assert chosen.board is not None
     after = chosen.choices
     before = selection.stored_choices(link if link.board_id else None)
@@ -393,15 +396,18 @@ def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> Non
     if before.board_id != chosen.board.id:
         name_before = f"{link.shape.get('name', '')} ({link.board_id})".strip() if link.board_id else ""
         name = f"{chosen.board.name} ({chosen.board.id})"
-        changes += [Message("setting", label="Board", before=name_before, after=name), *chosen.columns_in_words]
-    for label, words in words_of(after).items():
+        changes.append(Message("setting", label="Board", before=name_before, after=name))
+        mappings = link.mappings.all() if link.board_id else ()
+        titles = {mapping.key: board_columns.column_title(link, mapping.column_id) for mapping in mappings}
+        changes += chosen.columns_in_words(titles)
+    for label, words in words_of(after).items() if by else ():
         if words != words_before[label]:
             changes.append(Message("setting", label=label, before=words_before[label], after=words))
-    changes += chosen.mapping_changes
+    changes += chosen.mapping_changes if by else ()
     if after.creates_anyway:
         changes.append(Message("creates_anyway"))
     if changes:
-        authors.log_settings_changed(by, link, *changes)
+        authors.log_settings_changed(by or "manage.py monday_setup", link, *changes)
 
 
 def _choose_group(outcome: SetupOutcome, board: Board) -> None:

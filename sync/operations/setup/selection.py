@@ -266,10 +266,19 @@ class ChosenBoard:
             changes.append(f"{mapping.label}: {', '.join(changed) or 'another column of this title'}")
         return changes
 
-    @property
-    def columns_in_words(self) -> list[str]:
-        """The column of each synced field, such as “Role: “Title””."""
-        return [f"{mapping.label}: {self._words_of(self.choices.choice_of(mapping))[0]}" for mapping in self.synced]
+    def columns_in_words(self, titles_before: Mapping[str, str]) -> list[str]:
+        """Return the column of each synced field, such as “Role: “Title””, without those whose title stays the same."""
+        columns = []
+        for mapping in self.synced:
+            choice = self.choices.choice_of(mapping)
+            # An item's name is no column.
+            if choice.column not in (*self.columns, NEW_COLUMN):
+                continue
+            words = self._words_of(choice)[0]
+            words_before = f"“{titles_before[mapping.key]}”" if titles_before.get(mapping.key) else ""
+            if words != words_before:
+                columns.append(f"{mapping.label}: {' → '.join(filter(None, [words_before, words]))}")
+        return columns
 
     def _words_of(self, choice: FieldChoice) -> tuple[str, str, str]:
         column = self.columns.get(choice.column)

@@ -90,7 +90,7 @@ class PassHistory:
             if not (plan.is_settled and is_checked):
                 continue
             events = [event for event in plan.history.unchecked_events if event.pk not in plan.doubts.kept_events]
-            changes = reported_changes(self.board, plan.record, events)
+            changes = reported_changes(self.board, plan.facts.record, events)  # whose relations were read
             last_changes = {change.key: change for change in changes}
             for change in changes:
                 line = self._edit_on_monday(plan, change)
@@ -102,7 +102,7 @@ class PassHistory:
 
     def _edit_on_monday(self, plan: pass_plan.EntityPlan, change: ChangeEvent) -> ActivityLine:
         mapping = self.board.mapping_by_key[change.key]
-        converter = self.board.converter(mapping, plan.record)
+        converter = self.board.converter(mapping, plan.facts.record)
         after = converter.display(change.value) if change.is_known else ", ".join(texts_in(change.payload))
         before = converter.display(change.previous) if change.has_previous else ""
         way = Message("way_edited_on_monday")
