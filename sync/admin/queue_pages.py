@@ -271,7 +271,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if result in (probes.RESUMED, probes.NOT_STOPPED):
                 sentence = f"{sentence} {availability.unanswered_sentence()}".rstrip()
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            if result not in (probes.RESUMED, probes.NOT_STOPPED):
+            if result not in (probes.RESUMED, probes.TRIED, probes.NOT_STOPPED):
                 raise NotPossible(sentence)
             return sentence
 

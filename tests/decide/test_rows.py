@@ -193,6 +193,7 @@ TESTS = {
     "reports/writes_down.an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once": "M2",
     "reports/writes_down.a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes": "M5",
     "reports/writes_down.a_wait_of_a_day_is_ended_by_whoever_tries_again": "M6",
+    "limits/ends_of_stops.a_stop_is_shown_with_one_beginning_until_a_call_of_its_kind_goes_through": "M6 M17 M24",
     "executor.what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it": "M7 M9",
     "executor.an_unknown_write_comes_again_in_parts_and_a_single_waits": "M7 M8",
     "reports/poisoned.one_that_always_fails_waits_alone": "M8 M9",

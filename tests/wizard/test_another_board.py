@@ -96,6 +96,20 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert {hook["board_id"] for hook in hooks} == {copy}
 
 
+def test_a_record_whose_sync_is_off_has_its_item_again_on_the_board_that_it_left(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann", "Bob")
+    before = linked()
+    Contact.objects.filter(name="Ann").update(sync_enabled=False)
+    for board, links in ((a_board(wizard.monday, "Other", *WITH_NPD_ID), 0), (first, 2)):
+        wizard.planned(board)
+        assert wizard.plan_shown().get("link", 0) == links
+        wizard.apply()
+        wizard.settle()
+    assert linked() == before
+    assert set(Contact.objects.values_list("name", "sync_status")) == {("Ann", "disabled"), ("Bob", "synced")}
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
 @pytest.mark.parametrize("is_new", [False, True])
 def test_another_board_keeps_each_fields_direction_and_rule_and_the_records_filter(
     wizard: Wizard, is_new: bool

@@ -25,7 +25,7 @@ from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import match_key_of_item, match_key_of_record, record_name, with_item
 from sync.kernel import grouped, humanize
-from sync.kernel.acts import CREATE_RECORD, ActionError
+from sync.kernel.acts import CREATE_RECORD, LINK, ActionError
 from sync.kernel.db import match_key_sql
 from sync.limits import api_quota
 from sync.models import BoardLink, SyncedModel, SyncQueue
@@ -429,8 +429,9 @@ def _note_outcome(
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
-        asks = item_plan.candidates or item_plan.is_duplicate
-        if asks or plan.chosen.choices.creates_records:
+        # Records that sync find their items themselves; one whose sync is off gets its item by the item's pass.
+        needs_pass = item_plan.candidates or item_plan.is_duplicate or item_plan.act == LINK
+        if needs_pass or plan.chosen.choices.creates_records:
             plan.items_to_check[item_id] = listing.items[item_id].name[:200]
         if item_plan.act == CREATE_RECORD and item_plan.record is not None:
             records.append(item_plan.record)
