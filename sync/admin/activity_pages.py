@@ -655,7 +655,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            links = "Links to it come back, unless they point elsewhere by now."
+            links = "Links to what is restored come back, unless they point elsewhere by now."
             effects = [RESTORE.effect, links, RESTORE.way_back]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 

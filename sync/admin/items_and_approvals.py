@@ -181,6 +181,9 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
         problem = monday_throttle_reason(request)
     except NotPossible as error:
         problem = str(error)
+    if not problem and not record.may_sync:
+        effects = [f"The sync of “{record}” stays off: nothing else changes until you turn it on."]
+        return Question(title, effects, "Link them", hidden=[("record", record.pk)])
     if not problem:
         planned, problem = plan_link(record, row.item_id)
     if problem:

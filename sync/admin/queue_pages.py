@@ -236,6 +236,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                     raise ValidationError("Enter a time within a year.")
             except ValidationError as error:
                 warning = "Enter a time." if error.code else str(error.message)
+                if error.code == "ambiguous_timezone":
+                    warning = "Clocks change at that hour: it is skipped, or comes twice. Enter another."
                 repeated = replace(question(), warning=warning)
                 return confirmed_action.question_page(self, request, repeated, back_url, status=400)
         return confirmed_action.run_action(self, request, run, back_url, question)
@@ -269,7 +271,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if result in (probes.RESUMED, probes.NOT_STOPPED):
                 sentence = f"{sentence} {availability.unanswered_sentence()}".rstrip()
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            if result not in (probes.RESUMED, probes.NOT_STOPPED):
+            if result not in (probes.RESUMED, probes.TRIED, probes.NOT_STOPPED):
                 raise NotPossible(sentence)
             return sentence
 

@@ -271,6 +271,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         other_entries = [
             (entry, list(record_panel.buttons_of_entry(entry, request.user, page_url))) for entry in view.other_entries
         ]
+        sides = record_panel.differing_sides(record, view, request.user)
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
@@ -284,7 +285,9 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "sync_other_entries": other_entries,
-            "sides": record_panel.differing_sides(record, view, request.user),
+            "sides": sides,
+            "sides_read_at": min((side["field"].read_at for side in sides if side["field"].read_at), default=None),
+            "is_monday_read": view.state is not record_view.RecordState.OFF,
             "activity": activity_of(record, request),
         }
 

@@ -157,9 +157,18 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
             continue
         # The form says above, or below the field, why it is blocked.
         detail = "" if is_marked else humanize.without_request_id(field.detail)
+        if view.state is record_view.RecordState.OFF and field.reason_code is record_view.FieldReason.NPD_CHANGED:
+            detail = "While its sync is off, it isn't known whether it was changed on Monday, too."
         badge = humanize.badge(*FIELD_BADGES[field.reason_code])
-        has_no_column = field.key in view.without_column
-        sides.append({"field": field, "badge": badge, "detail": detail, "has_no_column": has_no_column})
+        sides.append(
+            {
+                "field": field,
+                "badge": badge,
+                "detail": detail,
+                "has_no_column": field.key in view.without_column,
+                "is_known": field.reason_code is not record_view.FieldReason.NO_BASE or bool(field.read_at),
+            }
+        )
     return sides
 
 

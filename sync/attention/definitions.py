@@ -17,7 +17,7 @@ from django.db import connections
 
 from sync import registry
 from sync.attention import cause_table
-from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, TombstoneReason
+from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, StopCode, TombstoneReason
 from sync.kernel.acts import ARCHIVE_COPY, RESTORE_RECORD
 from sync.models.activity_lines import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
@@ -352,7 +352,9 @@ DEFINITIONS = (
         code="account.stop_code",
         entity_type="''",
         since="account.stopped_since",
-        until="CASE WHEN NOT account.needs_probe THEN account.stopped_until END",
+        # A limit's wait ends by itself; after any other, the stop lasts until a call of its kind succeeds.
+        until=f"""CASE WHEN account.stop_code IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
+            AND NOT account.needs_probe THEN account.stopped_until END""",
         values="jsonb_build_object('reason', nullif(account.stop_reason, '')::jsonb, 'next', account.stopped_until)",
     ),
     Definition(

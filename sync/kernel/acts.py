@@ -167,8 +167,9 @@ _ACTS = (
         "Create {items} again on Monday", "{items} will be created again.", asks=True,
         way_back="To go back, archive the new items on the board.", answers="delete"),
     Act(RESTORE_RECORD, "Restore",
-        "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
-        "board, both are linked again; if not, a new item is created.",
+        "Each record comes back in NPD with its id and the values that it had when it was deleted. An item that is "
+        "still on the board is linked again. Monday lets no program restore an archived or deleted item: its record "
+        "gets a new one, and updates and files stay with the old one. To keep them, restore the item on Monday first.",
         "Restore {records} in NPD", "{records} will be restored in NPD.", asks=True,
         way_back="To go back, delete the records again.", answers="delete"),
     Act(DELETE_RECORD, "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
@@ -217,7 +218,9 @@ _ACTS = (
         "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
-    Act(LINK, "Link to", "Links the item with a record in NPD. From then on, both are synced.",
+    Act(LINK, "Link to",
+        "Links the item with a record in NPD. From then on, both are synced, unless the record's sync is off: it stays "
+        "off.",
         "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, press “Unlink from Monday…” on a record's page.", record_right="change", key="1",
         answers="identity", links=True),

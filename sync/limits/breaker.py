@@ -16,6 +16,7 @@ probes.py finds out whether a stop is over.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -62,6 +63,12 @@ WAIT_DISTRUSTED_AFTER = 3  # failed probes in a row for which the wait that Mond
 
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
+
+# Their waits end by themselves.
+LIMITS = (StopCode.LIMIT, StopCode.DAY_LIMIT)
+
+# The account's columns after a write that succeeded, or with another token.
+NO_FAILED_WRITES: Mapping[str, Any] = {"write_failures": 0, "failed_record": "", "write_failed_at": None}
 
 # The account's columns while nothing stops it.
 NO_STOP: Mapping[str, Any] = {
@@ -144,6 +151,8 @@ def stop_account(error: MondayError) -> None:
     with transaction.atomic():
         account = locked_account()
         now = sync_now()
+        # An outage of writes that reaches reads, or is tried by a read that fails, too, is one outage.
+        is_same = account.stop_code in (code, StopCode.WRITES) if code == StopCode.OUTAGE else account.stop_code == code
         if account.are_only_writes_stopped:
             # Only writes were stopped, so that wait was for the next write.
             account.stopped_until = None
@@ -157,8 +166,9 @@ def stop_account(error: MondayError) -> None:
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = account.stopped_until is not None and account.stopped_until > until
         if not (code == StopCode.OUTAGE and is_longer):
-            # Another cause begins now, whatever stopped everything before.
-            if account.stop_code != code or not (account.needs_probe or is_waiting):
+            # Another cause begins now, whatever stopped everything before; so does a limit after its wait.
+            goes_on = code not in LIMITS or is_waiting
+            if not (is_same and goes_on):
                 account.stopped_since = now
             account.stop_code = code
             account.stop_reason = of_error(error)
@@ -217,20 +227,49 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
     return bool(ended)
 
 
-def forget_failures(*, has_written: bool) -> None:
-    """Forget failures after a successful pass.
+def end_stop_after_answer(columns: Mapping[str, Any], *, is_read_next: bool) -> None:
+    """End the stop of all calls after Monday has answered who we are, as far as that proves anything.
 
-    A pass that only read doesn't prove that writes work again.
+    Writes that had failed stay stopped until one succeeds. If `is_read_next`, a board's read comes at once, and until
+    it succeeds (`forget_failures`), pages show the stop.
+    """
+    with transaction.atomic():
+        account = locked_account()
+        tried_now = {"needs_probe": False, "stopped_until": SyncNow(), **columns}
+        if account.do_writes_fail:
+            reason = sentences(WRITES_STOPPED, Message("edits_come_in"))
+            writes = {"stop_code": StopCode.WRITES, "stop_reason": reason, "failures": 0}
+            MondayAccount.objects.filter(id=1).update(**{**writes, **tried_now})
+        elif is_read_next and account.stop_code not in ("", *LIMITS):
+            MondayAccount.objects.filter(id=1).update(**{**tried_now, "failures": max(1, account.failures)})
+        else:
+            end_account_stop(columns=columns)
+
+
+def forget_failures(*, has_written: bool) -> None:
+    """Forget failures after a successful pass or sweep, and end a stop that waited for it.
+
+    One that only read doesn't prove that writes work again.
     """
     account = monday_account()
     # A read that succeeds doesn't end a limit that writes have reached.
     is_proven = has_written or account.stop_code != StopCode.LIMIT
     if account.failures and is_proven and not (account.needs_probe or account.are_only_writes_stopped):
-        # Not a stop that another worker has begun since.
-        same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=account.stop_code)
-        same_stop.update(failures=0, stop_reason="", stop_code="")
+        _end_same_stop(account)
     if has_written:
         resume_writes(account)
+
+
+def _end_same_stop(account: MondayAccount) -> None:
+    """End the account's stop, but not one that another worker has begun since, nor a wait that Monday asked for."""
+    with transaction.atomic():
+        present = locked_account()
+        if present.needs_probe or present.stop_code != account.stop_code:
+            return
+        if present.stop_code and not present.waits_at(sync_now()):
+            end_account_stop()
+        else:
+            MondayAccount.objects.filter(id=1).update(failures=0, stop_reason="", stop_code="")
 
 
 def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> None:
@@ -240,8 +279,8 @@ def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> Non
     # Everything is stopped already.
     if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
         return
-    if account.stopped_since is None:
-        account.stopped_since = now
+    if not account.are_only_writes_stopped:
+        account.stopped_since = account.stopped_since or now
         log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
     seconds = seconds_until_write(account, waits)
     account.stopped_until = now + timedelta(seconds=seconds)
@@ -262,6 +301,7 @@ def stop_refused_writes(error: MondayError) -> None:
         account = locked_account()
         # Two at least: the first is a stop at once.
         account.write_failures = max(2, account.write_failures + 1)
+        account.failed_record = ""
         stop_writes(account, error, REFUSED)
         account.save()
 
@@ -274,7 +314,7 @@ def resume_writes(account: MondayAccount) -> None:
         end_account_stop()
         log.info("writes go on")
     make_waiting_writes_due()
-    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+    MondayAccount.objects.filter(id=1).update(**NO_FAILED_WRITES)
 
 
 def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> None:
@@ -306,14 +346,26 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
         transaction.on_commit(make_waiting_writes_due)
 
 
-def end_stops_of_kinds() -> bool:
-    """End the stops of single kinds of calls, so that these are tried now; return whether there were any."""
+def try_stopped_kinds() -> bool:
+    """Have the stopped kinds of calls tried now, until one succeeds; return whether there are any."""
     stopped = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
     for link, kind in stopped:
-        _store_stop(link, kind, None)
+        try_board_now(link, kind)
     if stopped:
         make_waiting_writes_due()
     return bool(stopped)
+
+
+def try_board_now(link: BoardLink, kind: str = ALL_CALLS) -> None:
+    """Have a stopped board, or its calls of one kind, tried now, and what failed before forgotten."""
+    stop = link.stop_of(kind)
+    assert stop is not None
+    _store_stop(link, kind, replace(stop, until=sync_now(), failures=0))
+
+
+def try_writes_now() -> None:
+    """While all writes are stopped, have the first one tried now; if it succeeds, the others follow."""
+    MondayAccount.objects.filter(id=1, stop_code=StopCode.WRITES).update(stopped_until=SyncNow())
 
 
 def drop_forgotten_stops() -> None:

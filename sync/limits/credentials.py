@@ -125,7 +125,8 @@ def store_token(token: str, user: User) -> None:
     with transaction.atomic():
         _write_secret(API_TOKEN, token, user)
         # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
-        breaker.end_account_stop(by=user.get_username(), columns={"user_id": "", "answered_mark": ""})
+        unknown = {"user_id": "", "answered_mark": "", **breaker.NO_FAILED_WRITES}
+        breaker.end_account_stop(by=user.get_username(), columns=unknown)
         ensure_webhook_secret(user)
 
 

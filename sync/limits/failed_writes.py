@@ -144,7 +144,7 @@ def _judge_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         is_at_fault = bool(only_record) and (is_first or error.path_alias is not None)
     else:
         # Without `failed_record`, several failures were a stop, which goes on; a new one begins with the shortest wait.
-        was_stopped = account.write_failures > 1 and not account.failed_record
+        was_stopped = account.do_writes_fail
         account.write_failures = account.write_failures + 1 if was_stopped else 2
         account.failed_record = ""
         stops_all = True

@@ -4,6 +4,7 @@ While all calls are stopped, one worker reads who we are, and all go on once Mon
 writes work, so while only these are stopped, the probe is a waiting write.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
@@ -54,9 +55,19 @@ def probe_if_due() -> bool:
         return False
     # The failures stay counted until a pass has succeeded, because another read may be what fails.
     columns = {"user_id": info.user_id, "version_answered": info.version_value, "failures": account.failures}
-    breaker.end_account_stop(columns={**columns, "answered_mark": credentials.token_mark()})
+    columns["answered_mark"] = credentials.token_mark()
+    breaker.end_stop_after_answer(columns, is_read_next=_is_read_next())
     log.info("account answers again")
     return True
+
+
+def _is_read_next(links: Iterable[BoardLink] | None = None) -> bool:
+    """Whether one of these boards, or of all, has jobs that its next pass reads at once."""
+    boards = map(lookups.with_configured_board, BoardLink.objects.all()) if links is None else links
+    free = [link.entity_type for link in boards if link.board_id and breaker.stop_of_call(link) is None]
+    types = [entity_type for entity_type in free if not pauses.active_pause(entity_type)]
+    jobs = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow())
+    return jobs.filter(entity_type__in=types).exists()
 
 
 _NEXT_PROBE = f"""
@@ -145,6 +156,7 @@ NOT_STOPPED = Message("tried_not_stopped")
 RESUMED = Message("tried_resumed")
 STOPPED = Message("tried_stopped")
 WAITING = Message("tried_waiting")
+TRIED = Message("tried_now")
 JUST_ASKED = Message("tried_just_before")
 PAUSED = Message("tried_paused")
 
@@ -156,24 +168,25 @@ _WAITS_FOR_MINUTE = models.Q(
 
 
 def try_again(*, is_slowed: bool = False) -> Message:
-    """Ask Monday whether the stops of the account and of boards are over, because a person tries again; end those.
+    """Ask Monday whether the stops of the account and of boards are over, because a person tries again.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
-    are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return the result; STOPPED can be told in more words by `still_stopped_sentence`.
+    or Monday asked to wait for its minute. Writes and kinds of calls that Monday refused, and records that wait for
+    their turn, are tried again without asking, and stay stopped until one succeeds. Pass `is_slowed` if boards wait for
+    the quota, which may have been raised. Return the result; STOPPED can be told in more words by
+    `still_stopped_sentence`.
     """
-    had_stopped_kinds = breaker.end_stops_of_kinds()
+    has_stopped_kinds = breaker.try_stopped_kinds()
     failed_writes.make_turns_due(failed_writes.BURST)
     account = breaker.monday_account()
-    is_waiting = account.waits_at(sync_now())
+    is_waiting = account.waits_at(sync_now()) and not account.are_only_writes_stopped
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
     asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
-    if not (asks_for_account or _stopped_links()):
+    if not (asks_for_account or account.are_only_writes_stopped or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
-        return RESUMED if had_stopped_kinds else NOT_STOPPED
+        return TRIED if has_stopped_kinds else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
     if not credentials.has_token():
@@ -189,12 +202,16 @@ def try_again(*, is_slowed: bool = False) -> Message:
     try:
         if asks_for_account:
             refresh_account_info(timeout=TRY_AGAIN_SECONDS)
-        is_over = _end_stops_of_active_boards()
+        is_over = _try_active_boards()
     except errors.MondayError as error:
         breaker.stop_if_shared(error)
         return STOPPED
+    breaker.try_writes_now()
     breaker.make_waiting_writes_due()
-    return RESUMED if is_over and not breaker.monday_account().waits_at(sync_now()) else STOPPED
+    account = breaker.monday_account()
+    if not is_over or account.waits_at(sync_now()):
+        return STOPPED
+    return TRIED if account.are_only_writes_stopped or has_stopped_kinds else RESUMED
 
 
 def still_stopped_sentence() -> str:
@@ -212,8 +229,11 @@ def try_again_after_commit() -> None:
     transaction.on_commit(try_again, robust=True)
 
 
-def _end_stops_of_active_boards() -> bool:
-    """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
+def _try_active_boards() -> bool:
+    """Have the stopped boards that Monday shows as active tried now; return whether all are. Raises MondayError.
+
+    Their items may still be refused: only a pass ends the stop, or if none is due, that Monday shows the board.
+    """
     links = _stopped_links()
     if not links:
         return True
@@ -221,8 +241,11 @@ def _end_stops_of_active_boards() -> bool:
     boards = connector.read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
-        breaker.end_board_stop(link)
+        breaker.try_board_now(link)
         MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
+    for link in active:
+        if not _is_read_next([link]):
+            breaker.end_board_stop(link)
     _resume(active)
     return len(active) == len(links)
 
@@ -273,13 +296,13 @@ def store_account_info(info: AccountInfo) -> None:
     stored_account = MondayAccount.objects.filter(id=1)
     stored_account.update(**{name: value for name, value in values.items() if value})
     api_quota.apply_account_info(info, before.tier)
-    if not (before.needs_probe or before.waits_at(sync_now())):
+    if before.are_only_writes_stopped or not (before.needs_probe or before.waits_at(sync_now())):
         return
     if stored_account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
         return
-    if breaker.end_account_stop():
-        log.info("account answers again")
-        _resume(list(BoardLink.objects.all()))
+    breaker.end_stop_after_answer({}, is_read_next=_is_read_next())
+    log.info("account answers again")
+    _resume(list(BoardLink.objects.all()))
 
 
 def refresh_quota() -> None:

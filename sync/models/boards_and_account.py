@@ -302,6 +302,11 @@ class MondayAccount(models.Model):
         """Whether writes are stopped and reads go on; a successful read doesn't end this stop."""
         return self.stop_code == choices.StopCode.WRITES
 
+    @property
+    def do_writes_fail(self) -> bool:
+        """Whether several writes have failed since one succeeded, so that only a write proves that they work again."""
+        return self.write_failures > 1 and not self.failed_record
+
 
 class StoredSecret(models.Model):
     """A secret by name."""

@@ -27,6 +27,7 @@ FIRST_NAME = "first_name"
 LAST_NAME = "last_name"
 NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 LAST_FIRST = "last_first"  # a whole name, as “Ace, Ann”
+NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
 
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
 PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
@@ -80,8 +81,8 @@ def field_label(model: type[models.Model], name: str) -> str:
 
 def field_choices(model: type[SyncedModel], labels: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what a column may go to, with the `labels` of the fields."""
-    parts = [*NAME_PARTS.items(), (LAST_FIRST, "Last name, first name")] if has_name_parts(model) else []
-    return [("", "Don't import"), *parts, *labels]
+    names = NAME_CHOICES.items() if has_name_parts(model) else ()
+    return [("", "Don't import"), *names, *labels]
 
 
 def has_name_parts(model: type[SyncedModel]) -> bool:
@@ -103,7 +104,7 @@ def key_names(model: type[SyncedModel]) -> list[str]:
 
 def identifies_records(model: type[SyncedModel], columns: Sequence[str]) -> bool:
     """Whether one of the columns tells which record a row is about."""
-    return not {"id", *key_names(model), *NAME_PARTS}.isdisjoint(columns)
+    return not {"id", *key_names(model), *NAME_CHOICES}.isdisjoint(columns)
 
 
 def missing_key_note(model: type[SyncedModel], columns: Sequence[str]) -> list[str]:
@@ -155,10 +156,12 @@ def label_places(titles: Sequence[str]) -> dict[int, int]:
 def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return, for each field with several columns, which of them counts first."""
     notes = []
+    labels = label_places(titles)
     for name, places in places_of_fields(model, titles, columns).items():
-        if len(places) > 1 and name not in NAME_PARTS and name != "id":
+        if len(places) > 1 and name not in NAME_CHOICES and name != "id":
+            by_label = "" if labels.keys().isdisjoint(places) else ", by the kind that stands beside it,"
             ordered = ", then ".join(quote(titles[place]) for place in places)
-            notes.append(f"{field_label(model, name)}: in each row the first filled one counts: {ordered}.")
+            notes.append(f"{field_label(model, name)}: in each row the first filled one{by_label} counts: {ordered}.")
     return notes
 
 
@@ -181,7 +184,7 @@ class KnownTitles:
         # And those of which one counts: a row's street and city shouldn't be of two addresses.
         addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
         self._of_kinds = self._several | addresses
-        self._keys = {"id", spec.match_key, spec.name_field, LAST_FIRST, *NAME_PARTS}
+        self._keys = {"id", spec.match_key, spec.name_field, *NAME_CHOICES}
         type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
         self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
         self._ranks: dict[str, tuple[str, int]] = {}

@@ -39,6 +39,7 @@ from sync.monday.text_forms import key_spellings, match_key
 from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
 from sync.operations.import_columns import (
     LAST_FIRST,
+    NAME_CHOICES,
     NAME_PARTS,
     NPD_ID,
     field_label,
@@ -184,7 +185,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.converters = {mapping.fields[0]: mapping.converter for mapping in self.spec.mappings}
         self.batch_id = uuid.uuid4()
         # What each column of the file goes to: a field, a part of the name, or nothing.
-        targets = {*self.fields, *NAME_PARTS, LAST_FIRST}
+        targets = {*self.fields, *NAME_CHOICES}
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
         self.empty_cells = 0  # of that row, whose fields keep a value
@@ -412,7 +413,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         names = [name for row, cells in kept for name in cells if self._are_several(row.instance, name, cells[name])]
         for name, number in Counter(names).items():
             rows = humanize.count_with_noun(number, "row has", "rows have")
-            label = NAME_PARTS.get(name) or self._label(name)
+            label = NAME_CHOICES.get(name) or self._label(name)
             notes.append(f"{label}: {rows} more values in further columns, which are not imported.")
         if number := sum(row.empty_cells for row, _ in kept):
             cells = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")

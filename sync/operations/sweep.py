@@ -147,6 +147,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
+    breaker.forget_failures(has_written=False)
     _enqueue_undecided_items(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)

@@ -273,6 +273,7 @@ class ItemFacts:
     ignored: IgnoredItem | None = None
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
+    is_of_unlinked: bool = False  # `npd_id_record` was unlinked from an item
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
     namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name that have no item
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with

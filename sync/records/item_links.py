@@ -23,7 +23,6 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout, run_sql
 from sync.models import ActivityLine, BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
 from sync.models.activity_lines import fold_alike
-from sync.models.synced_model import unsynced
 from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
@@ -300,14 +299,12 @@ def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
         raise NotPossible(f"“{record}” belongs to another board than the item “{row}”.")
     if record.monday_id is not None:
         raise NotPossible(f"“{record}” has another item ({record.monday_id}). Unlink that one first.")
-    if not record.may_sync:
-        raise NotPossible(f"Sync is off for “{record}”. Turn it on, then link it.")
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
     """Return the records that `check_linkable` lets an item of this type be linked with."""
     records: QuerySet[SyncedModel] = registry.entity(entity_type).model.objects.filter(monday_id=None)
-    return records.exclude(unsynced())
+    return records
 
 
 @retry_on_lock_timeout

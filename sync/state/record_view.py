@@ -346,11 +346,15 @@ class RecordView:
     ) -> tuple[str, datetime | None]:
         """Return Monday's last known value and the time of that knowledge.
 
-        That is the base, or for a blocked or conflicting field what a pass has read since.
+        That is the base, or what a pass has read since of a field that it couldn't sync: one that is blocked or in
+        conflict, or was when the sync was turned off or its conflict closed.
         """
         key = mapping.key
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
-        if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
+        is_left = key in self.sync_state.blocked_fields or key in self.sync_state.conflicts.get("fields", ())
+        # A base that doesn't count is of another column, and so is what was read then.
+        is_left |= self.state is RecordState.OFF or (base is None and key not in self.sync_state.base)
+        if not is_left:
             moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
         seen = last_seen_value(self.sync_state, key)

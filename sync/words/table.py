@@ -176,7 +176,7 @@ TEMPLATES: Mapping[str, str] = {
     # Edits on Monday that were lost.
     "edit_overwritten": "{editor} {edit} on Monday while {sent} was being sent, which overwrote it.",
     "edit_unshown": "{editor} {edit} on Monday and its answers never showed it. {sent} was sent over it.",
-    "edit_dropped": "{editor} {edit} on Monday and its item lost it. {sent} was filled in again.",
+    "edit_dropped": "{editor} {edit} on Monday and its item lost it.",
     "edit_removed": "{editor} {edit} on Monday, and {why}",
     "edit_wrote": "wrote “{value}” into {label}",
     "edit_emptied": "emptied {label}",
@@ -532,6 +532,8 @@ TEMPLATES: Mapping[str, str] = {
     "label_link": "It is “{name}”",
     "label_link_item": "It is “{name}” ({item})",
     "effect_link": "“{record}” is linked with the item “{item}”; what differs is synced field by field.",
+    "effect_link_sync_off": "“{record}” is linked with the item “{item}”. Its sync stays off: nothing else changes "
+    "until you turn it on.",
     "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.",
     "label_relink": "Link it with that item again",
     "effect_relink": "“{record}” and the item {item} sync as before; what changed since is synced or asked about.",
@@ -567,7 +569,6 @@ TEMPLATES: Mapping[str, str] = {
     "one_was_deleted": "one of the two records was deleted meanwhile.",
     "chosen_was_deleted": "That record was deleted meanwhile.",
     "chosen_has_item": "“{record}” now has another item.",
-    "chosen_sync_off": "Sync is off for “{record}”. Turn it on, then choose again.",
     "item_belongs_to": "The item now belongs to “{owner}”.",
     "could_belong_to_another": "The item “{item}” could be another record's now.",
     # A second item with a record's NPD ID.
@@ -652,6 +653,7 @@ TEMPLATES: Mapping[str, str] = {
     "restore_key": "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma.",
     "tried_not_stopped": "Sync isn't stopped any more.",
     "tried_resumed": "Monday answers, and the sync runs again.",
+    "tried_now": "What waited is tried now. If Monday takes the first of it, the rest follows.",
     "tried_stopped": "Sync is still stopped.",
     "tried_no_answer": "Monday still doesn't answer.",
     "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",

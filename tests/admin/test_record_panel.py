@@ -105,6 +105,36 @@ def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, wo
     assert "Changed in NPD" in side["badge"]
 
 
+@pytest.mark.parametrize("change", [{"sync_enabled": False}, {}])
+def test_what_is_not_read_any_more_is_not_shown_as_known(
+    browser: Client, world: dict[str, Any], change: dict[str, Any]
+) -> None:
+    record = states.synced("Ann", "6001", notes="same", role_title="Buyer")
+    sync_state = SyncMetadata.objects.get(entity_id=str(record.pk))
+    base = sync_state.base
+    del base["phone"]  # both had different numbers when they were matched, which was a conflict
+    later = (sync_now() + timedelta(minutes=1)).isoformat()
+    seen = {key: {"values": [[value, later]], "losses": []} for key, value in (("role_title", "Head"), ("phone", None))}
+    seen["phone"]["values"][0][0] = {"phone": "46812345", "countryShortName": "SE"}
+    SyncMetadata.objects.filter(pk=sync_state.pk).update(base=base, seen=seen)
+    status = "disabled" if change else "pending"
+    new = {"notes": "ours", "phone": "+46 999", "email": "x@x.org", "sync_status": status}
+    Contact.objects.filter(pk=record.pk).update(**new, **change)
+    page = browser.get(change_page(record))
+    sides = {side["field"].key: side for side in page.context["sides"]}
+    text = words_of(page.content.decode())
+    assert ("isn't known" in sides["notes"]["detail"]) is bool(change)
+    assert (", and not since" in text) is bool(change)
+    assert "81 23 45" in sides["phone"]["field"].remote
+    assert ("role_title" in sides) is bool(change), "what a conflict that is over had read"
+    assert all(side["is_known"] for side in sides.values())
+    SyncMetadata.objects.filter(pk=sync_state.pk).update(seen={})
+    page = browser.get(change_page(record))
+    [phone] = [side for side in page.context["sides"] if side["field"].key == "phone"]
+    assert not phone["is_known"]
+    assert "Phone +46 999 not known" in words_of(page.content.decode())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

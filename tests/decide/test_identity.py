@@ -373,7 +373,7 @@ def decided(answers: list[IdentityAnswer], *records: Contact, obstacle: str = ""
         ("free", ann(), [], ""),
         ("deleted", None, [], "That record was deleted meanwhile."),
         ("has an item by now", ann(monday_id="9"), [], "“Ann” now has another item."),
-        ("its sync is off", ann(sync_enabled=False), [], "Sync is off for “Ann”. Turn it on, then choose again."),
+        ("its sync is off", ann(sync_enabled=False), [], ""),
         ("taken", ann(), [ann(name="Bea", monday_id="8")], "The item now belongs to “Bea”."),
     ],
 )
@@ -389,7 +389,7 @@ def test_an_item_is_given_if_it_can(case: str, record: Contact | None, others: l
     [
         ("the other takes the item", {}, "", "and its item 7 is the item of “Known” now."),
         ("the other has one", {"monday_id": "9"}, "", "its item with it as the board's setting says."),
-        ("the other's sync is off", {"sync_enabled": False}, "", "its item with it as the board's setting says."),
+        ("the other's sync is off", {"sync_enabled": False}, "", "and its item 7 is the item of “Known” now."),
         ("it was edited", {"obstacle": "It was changed."}, "It was changed.", ""),
         ("the other is gone", {"gone": True}, "one of the two records was deleted meanwhile.", ""),
     ],

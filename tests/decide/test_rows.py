@@ -70,7 +70,8 @@ TESTS = {
     "emptied_cells.beyond_the_guard_a_person_is_asked_and_followed": "E8 E9",
     "engine/emptied_cells.what_people_empty_arrives_with_every_webhook_lost": "E6",
     "engine/emptied_cells.beyond_the_guards_number_they_wait_as_one_approval": "E9 E10",
-    "engine/emptied_cells.an_edit_that_an_item_lost_on_another_board_is_in_the_history": "E11",
+    "engine/emptied_cells.an_item_that_was_on_another_board_gets_its_values_again": "E11",
+    "engine/emptied_cells.an_edit_that_an_item_lost_on_another_board_is_in_the_history": "E13",
     "engine/emptied_cells.a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_record": "E12",
     # reads that lag
     "read_lag.mondays_own_order_counts_where_its_clock_is_minutes_off": "L1 L2",
@@ -193,6 +194,7 @@ TESTS = {
     "reports/writes_down.an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once": "M2",
     "reports/writes_down.a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes": "M5",
     "reports/writes_down.a_wait_of_a_day_is_ended_by_whoever_tries_again": "M6",
+    "limits/ends_of_stops.a_stop_is_shown_with_one_beginning_until_a_call_of_its_kind_goes_through": "M6 M17 M24",
     "executor.what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it": "M7 M9",
     "executor.an_unknown_write_comes_again_in_parts_and_a_single_waits": "M7 M8",
     "reports/poisoned.one_that_always_fails_waits_alone": "M8 M9",

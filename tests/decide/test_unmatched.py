@@ -124,7 +124,12 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(contact(monday_id="6", sync_status="disabled")),
         (ENDED, NOTHING, R.LEFT_OUT),
     ),
-    "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
+    "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, LINK, None)),
+    "that record was unlinked": (named(DISABLED, is_of_unlinked=True), (ENDED, ASK, R.AMBIGUOUS)),
+    "the NPD ID of a record that was unlinked, but syncs again": (
+        named(contact(), is_of_unlinked=True),
+        (ENDED, LINK, None),
+    ),
     "its item was archived: taken": (named(LINKED, **first(LINKED, GONE)), (ENDED, LINK, None)),
     "it was archived with an edit that was never synced: a person is asked about that first": (
         named(LINKED, **first(LINKED, replace(GONE, name="Ann, edited"))),
@@ -203,6 +208,32 @@ def test_an_item_without_a_record(row: str) -> None:
 )
 def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, decision: tuple[Any, ...]) -> None:
     assert short(decide_item(item, board(creates_records=False))) == decision
+
+
+@pytest.mark.parametrize(
+    ("records", "linkable"),
+    [
+        ((DISABLED,), [DISABLED]),
+        ((contact(sync_direction="none"),), None),
+        ((DISABLED, SECOND), [DISABLED, SECOND]),
+        ((DISABLED, LINKED), [DISABLED]),
+        ((LINKED, contact(monday_id="5", sync_enabled=False)), []),
+    ],
+)
+def test_each_record_without_an_item_is_an_answer_also_one_whose_sync_is_off(
+    records: tuple[Contact, ...], linkable: list[Contact] | None
+) -> None:
+    options = decide_item(facts(matching=records)).question.data["options"]
+    links = [option for option in options if option["choose"] == LINK]
+    expected = list(records) if linkable is None else linkable
+    assert [option["value"] for option in links] == [str(record.pk) for record in expected]
+    assert ["stays off" in option["effect"] for option in links] == [not record.may_sync for record in expected]
+
+
+@pytest.mark.parametrize("record", [DISABLED, contact(sync_direction="none"), contact()])
+def test_a_person_links_an_item_with_any_record_without_one(record: Contact) -> None:
+    chosen = facts(chosen_record=record, payload={"link_to": str(record.pk)})
+    assert short(decide_item(chosen)) == (ENDED, LINK, None)
 
 
 def test_the_filter_leaves_items_and_records_out() -> None:
@@ -377,7 +408,7 @@ def saved(record: Contact, **differs: Any) -> Contact:
 
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {
     "its record has another item": (BY_NPD_ID, {"npd_id_record": saved(FREE, monday_id="5")}),
-    "its record's sync went off": (BY_NPD_ID, {"npd_id_record": saved(FREE, sync_enabled=False)}),
+    "its record was unlinked": (BY_NPD_ID, {"npd_id_record": saved(FREE, sync_enabled=False), "is_of_unlinked": True}),
     "another record got it": (BY_NPD_ID, {"owner": LINKED}),
     "somebody ignored it": (BY_NPD_ID, {"ignored": ignored()}),
     "one that was asked about is gone": (AMBIGUOUS, {"matching": (LINKED,)}),

@@ -100,6 +100,41 @@ def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names:
     assert notes == ([f"Rows around the table, not imported: {around}."] if around else [])
 
 
+@pytest.mark.parametrize(
+    ("content", "people"),
+    [
+        (b"Name;Email;;\r\nAnn;a@x.org;;\r\n", ["Ann a@x.org"]),
+        (b"\xfe\xff" + "Name\tEmail\nZoë\tz@x.org\n".encode("utf-16-be"), ["Zoë z@x.org"]),
+        (b'Name;Phone;"Email"\nAnn;"030\n031";a@x.org\n', ["Ann a@x.org"]),
+        ("\u00a0Name\u00a0;Email\u00a0\nAnn\u00a0;a@x.org\n".encode(), ["Ann a@x.org"]),
+        ("\ufeffsep=;\rName;Email\rAnn;a@x.org\r".encode(), ["Ann a@x.org"]),
+        (b"Name;Notes;Email\nAnn;a, b, c, d;a@x.org\nBob;e, f, g;b@x.org\n", ["Ann a@x.org", "Bob b@x.org"]),
+        (b"Name,Email\r\nAnn,a@x.org\r\n\x1a", ["Ann a@x.org"]),
+        (b";;Name;Email\n;;Ann;a@x.org\n", ["Ann a@x.org"]),
+        (b"# made by hand\n\nName,Email\nAnn,a@x.org\n", ["Ann a@x.org"]),
+        (b"Name,Email,Sales\nAnn,a@x.org,10\nBob,b@x.org,20\nSumme,,30\n", ["Ann a@x.org", "Bob b@x.org"]),
+        ("Name,Email\n\u200fAnn\u200e,\u202aa@x.org\u202c\n".encode(), ["Ann a@x.org"]),
+        (b'Name,Email\nAnn 5" Ace,a@x.org\n"Bob 6"" Ace",b@x.org\n', ['Ann 5" Ace a@x.org', 'Bob 6" Ace b@x.org']),
+        (b"'Name','Email'\n'O''Brien','o@x.org'\n", ["O'Brien o@x.org"]),
+        (b"#,Name,Email\n1,Ann,a@x.org\n#,Name,Email\n2,Bob,b@x.org\n", ["Ann a@x.org", "Bob b@x.org"]),
+        (sheet(["People", "", "Reach"], ["No", "Name", "Email"], [1, "Ann", "a@x.org"]), ["Ann a@x.org"]),
+    ],
+)
+def test_messy_files_are_read(content: bytes, people: list[str]) -> None:
+    rows = read_file(content, count_known=KnownTitles(Contact).count)[0]
+    assert [f"{row['Name']} {row['Email']}" for row in rows.dict] == people
+
+
+def test_a_repeated_title_row_under_a_merged_cell_is_no_record() -> None:
+    def fill(book: Any) -> None:
+        for row in (["Firm", "Name", "Email"], ["Nova", "Ann", "a"], [None, "Name", "Email"], [None, "Bob", "b"]):
+            book.active.append(row)
+        book.active.merge_cells("A2:A4")
+
+    rows = read_file(workbook(fill), count_known=KnownTitles(Contact).count)[0]
+    assert [(row["Firm"], row["Name"]) for row in rows.dict] == [("Nova", "Ann"), ("Nova", "Bob")]
+
+
 def test_of_many_rows_around_the_table_the_first_are_named() -> None:
     text = "Name,Email\nAnn,a\nSubitems,Name\n" + ",s\n" * 60
     [note] = read_file(text.encode(), count_known=lambda titles: len(KNOWN & set(titles)))[1]

@@ -428,6 +428,10 @@ def test_a_column_of_whole_names_gives_the_first_name_first(browser: Client, tit
     contact("Ace, Ann")
     page = preview(browser, f"{titles};Email\nAce, Ann, Dr.;ann@x.org\n")
     assert changes(page)[2][0] == ("Name", "", "Ace, Ann, Dr.")
+    chosen = ["last_first", "last_first", "email"]
+    page = go_on(browser, choose(browser, 'A,B,Email\n"Ace, Ann",Bob,a@x.org\n'), columns=chosen)
+    assert changes(page)[2][0] == ("Name", "", "Ann Ace")
+    assert "Last name, first name: 1 row has more values" in page.content.decode()
 
 
 # --- the three steps ---
@@ -500,6 +504,8 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
     assert [diff[1] for diff in changes(page).values()] == [("Phone", "", phone) for phone in (office, home, mobile)]
     page = choose(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n")
     assert "Organization: in each row the first filled one counts: “Company”, then “Firma”." in page.content.decode()
+    page = choose(browser, "Name,Phone 1 - Label,Phone 1 - Value,Phone 2 - Label,Phone 2 - Value\nA,Home,1,Work,2\n")
+    assert "the first filled one, by the kind that stands beside it, counts: “Phone 1" in page.content.decode()
     page = preview(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n", create_missing="on")
     assert [diff[-1] for diff in changes(page).values()] == [("Organization", "", firm) for firm in ("Nova", "Orbit")]
 

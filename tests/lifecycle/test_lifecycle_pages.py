@@ -150,7 +150,7 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     Contact.objects.filter(pk=bob.pk).update(organization=other)
     stone = Tombstone.objects.get(entity_id=acme.pk)
     question = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
-    assert "Links to it come back, unless they point elsewhere by now." in question
+    assert "Links to what is restored come back, unless they point elsewhere by now." in question
     assert "New item" in question
     restore_by_person(stone, by="ada")
     assert [Contact.objects.get(pk=contact.pk).organization for contact in (ann, bob, eve)] == [acme, other, None]

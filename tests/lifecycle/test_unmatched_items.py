@@ -383,7 +383,7 @@ def test_items_that_were_asked_about_are_decided_about_soon_after_their_question
     assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
 
 
-@pytest.mark.parametrize("then", ["sync on", "another key", "new_record", "leave_alone"])
+@pytest.mark.parametrize("then", ["sync on", "another key", "link", "new_record", "leave_alone"])
 def test_whose_an_item_is_stays_asked_and_can_be_answered_while_its_records_sync_is_off(
     world: World, then: str
 ) -> None:
@@ -397,11 +397,33 @@ def test_whose_an_item_is_stays_asked_and_can_be_answered_while_its_records_sync
     elif then == "another key":
         world.save(contact, email="bo@example.com")
     else:
-        choose(question, world.administrator("olga"), then)
+        choose(question, world.administrator("olga"), then, str(contact.pk) if then == "link" else "")
     world.hear(contact, rounds=2, minutes=1)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert (contact.monday_id == item) is (then == "sync on")
+    assert (contact.monday_id == item) is (then in ("sync on", "link"))
+    assert (contact.sync_status == "disabled") is (then != "sync on")
     assert Contact.objects.filter(monday_id=item).exists() is (then != "leave_alone")
+
+
+@pytest.mark.parametrize("is_unlinked", [False, True])
+def test_an_item_with_the_npd_id_of_a_record_whose_sync_is_off_is_its_item_unless_it_was_unlinked(
+    world: World, is_unlinked: bool
+) -> None:
+    contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    if is_unlinked:
+        ignore_item("contact", "4711", contact.pk, "Somebody unlinked it.")
+    item = world.add("Ann A.", npd_id=str(contact.pk), email=mail("ann@example.com"))
+    newcomers(world, seconds=11)
+    contact.refresh_from_db()
+    asked = SyncConflict.objects.filter(resolved_at=None)
+    assert (contact.monday_id, asked.count()) == ((None, 1) if is_unlinked else (item, 0))
+    if is_unlinked:
+        choose(asked.get(), world.administrator("olga"), "link", str(contact.pk))
+        world.hear(contact, rounds=2, minutes=1)
+    assert (contact.monday_id, contact.name, contact.sync_status) == (item, "Ann", "disabled")
+    world.save(contact, sync_enabled=True)
+    world.hear(contact, rounds=2, minutes=1)
+    assert contact.sync_status == "conflict"  # about the name
 
 
 def test_a_create_without_an_answer_is_not_sent_again_if_somebody_has_added_that_person_meanwhile(world: World) -> None:

@@ -99,7 +99,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert edits_come_in(world, bob, "Theirs")
     if obstacle is a_full_board:
         world.sandbox.control("boards", board_id=world.board_id(), items_limit=10)
-        assert probes.try_again() == probes.RESUMED
+        assert probes.try_again() == probes.TRIED
         world.work()
         assert world.status(cyd) == "synced"
         assert not attention.entries()

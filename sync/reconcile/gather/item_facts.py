@@ -427,14 +427,16 @@ def _with_present_rows(
 ) -> list[ItemFacts]:
     """Add what NPD has now: the records that may be the items', and which items are ignored."""
     ids = [item.item_id for item in items]
-    rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
+    shown = [item.item for item in items if item.item is not None]
+    npd_ids = _npd_ids(board, shown)
+    is_concerned = models.Q(item_id__in=ids) | models.Q(entity_id__in=npd_ids.values(), left_alone=True)
+    rows = list(IgnoredItem.objects.filter(is_concerned, entity_type=board.link.entity_type))
+    unlinked_ids = {row.entity_id for row in rows if row.left_alone} - {None}
     unplanned = UnmatchedItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids, is_unplanned=True)
     unplanned_ids = set(unplanned.values_list("item_id", flat=True))
     questions = questions_about(board.link.entity_type, ids)
     ignored = _left_by_deleted_records(board, questions) | {row.item_id: row for row in rows}
     asking = records_seeking(board.link.entity_type, ids)
-    shown = [item.item for item in items if item.item is not None]
-    npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
     chosen_ids = {item.chosen_id for item in items} - {None}
     named_ids = [*npd_ids.values(), *chosen_ids, *(record_id for record_id, _ in questions.values())]
@@ -460,6 +462,7 @@ def _with_present_rows(
             is_unplanned=item.item_id in unplanned_ids,
             tombstones=tuple(item_tombstones),
             npd_id_record=by_id.get(npd_id) if npd_id else None,
+            is_of_unlinked=npd_id in unlinked_ids,
             matching=tuple(by_key.get(key, ())) if key else (),
             namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
             chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,

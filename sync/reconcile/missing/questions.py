@@ -97,15 +97,12 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def linkable(records: Sequence[SyncedModel]) -> list[SyncedModel]:
-    return [record for record in records if record.monday_id is None and record.may_sync]
-
-
 def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
     """Return the question which of these records an item is; it is the first one's."""
     names = quoted_names(records)
     kind = records[0].entity_type()
     linked = [record for record in records if record.monday_id]
+    free = [record for record in records if not record.monday_id]
     looks_like_one = len(records) == len(linked) == 1
     sentence = sentences(Message("could_be", item=item.name, names=names), _UNANSWERED)
     leaving_alone = Message("effect_leave_alone")
@@ -118,20 +115,18 @@ def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item
         code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
         could_be = Message(code, item=item.name, names=names, linked=quoted_names(linked))
         sentence = sentences(could_be, _UNANSWERED)
-    options = [
-        Option(
-            acts.LINK,
-            Message("effect_link", record=str(record), item=item.name),
-            str(record.pk),
-            Message("label_link", name=str(record)),
-        )
-        for record in linkable(records)
-    ]
+    options = [_link_record_option(record, item) for record in free]
     options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
     options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
     candidates = record_candidates(records)
     shown_item = field_values.item_data(board, item)
     return ask_who(records[0], item.id, sentence, candidates, options, item=shown_item)
+
+
+def _link_record_option(record: SyncedModel, item: Item) -> Option:
+    code = "effect_link" if record.may_sync else "effect_link_sync_off"
+    effect = Message(code, record=str(record), item=item.name)
+    return Option(acts.LINK, effect, str(record.pk), Message("label_link", name=str(record)))
 
 
 def which_item(
@@ -301,7 +296,7 @@ def _decide_merge(
     elif obstacle:
         answer.rejection_reason = obstacle
     else:
-        answer.moves_item = record.monday_id is None and record.may_sync
+        answer.moves_item = record.monday_id is None
         code = "merged_with_item" if answer.moves_item else "merged"
         answer.result = Message(code, merged=str(merged), record=str(record), item=merged.monday_id)
 
@@ -312,6 +307,4 @@ def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
         return Message("chosen_was_deleted")
     if record.monday_id is not None:
         return Message("chosen_has_item", record=str(record))
-    if not record.may_sync:
-        return Message("chosen_sync_off", record=str(record))
     return Message("item_belongs_to", owner=str(owner)) if owner is not None else ""

@@ -2,9 +2,9 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R10 to R16, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID, left to
-  the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed item ends
-  its job.
+- R10 to R16, R24, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
+  left to the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed
+  item ends its job.
 - R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
@@ -431,8 +431,9 @@ class _ItemRule:
     def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of this record."""
         if record.monday_id is None:
-            sentence = Message("item_linked", item=self.item.name)
-            return self._assign(record, sentence) if record.may_sync else self._ask([record])
+            if not record.may_sync and self.facts.is_of_unlinked:
+                return self._ask([record])
+            return self._assign(record, Message("item_linked", item=self.item.name))
         if not record.may_sync:
             return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
         if self._may_take_place(record):

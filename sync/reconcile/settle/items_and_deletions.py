@@ -262,7 +262,7 @@ def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     # The record that was asked first doesn't fit any more.
     reason = Message("could_belong_to_another", item=plan.item.name)
     close_identity_conflicts(entity_type, item_id, reason, other_than=plan.question.entity_id)
-    waiting = sorted(record.pk for record in questions.linkable(plan.candidates))
+    waiting = sorted(record.pk for record in plan.candidates if record.monday_id is None and record.may_sync)
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
         sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question.what]}
