@@ -16,10 +16,10 @@ from uuid import UUID
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases
-from sync.fields.field_values import BoardContext, PassSettings, local_values
+from sync.fields.field_values import PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
-from sync.monday.conversion import ListConverter, UnknownValue
+from sync.monday.conversion import UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
@@ -329,16 +329,3 @@ def ended_requests(
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
         yield request, state
-
-
-def may_empty(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
-    for mapping in board.mapped:
-        if plan.item is None or plan.is_field_resting(board, mapping):
-            continue
-        converter = board.converter(mapping, plan.record)
-        cell = field_bases.cell_of(converter, mapping, plan.item)
-        sides = field_bases.sides_of(converter, None, local=local_values(plan.record, mapping), remote=cell)
-        if isinstance(converter, ListConverter) or (sides.local is None) is not (sides.remote is None):
-            return True
-    return False
