@@ -246,6 +246,7 @@ TEMPLATES: Mapping[str, str] = {
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
+    "answer_not_applied": "Somebody has answered a question about it, and no pass has applied the answer yet.",
     "as_you_chose": "As you chose.",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
     "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "
