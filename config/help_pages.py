@@ -89,13 +89,13 @@ def help_url(request: HttpRequest) -> str:
 
 
 @cache
-def help_headings() -> list[tuple[str, str, str]]:
-    """Return the headings of the how-tos, each with its page's title and its address."""
+def help_sections() -> list[tuple[str, str, str, str]]:
+    """Return the sections of the how-tos: heading, title of the page, text and address."""
     names = [name for name in pages() if name.startswith(("howto/", "connect-monday"))]
     return [
-        (heading, title_of(pages()[name]), f"{reverse('npd-help-start')}{name}#{slugify(heading)}")
+        (heading, title_of(pages()[name]), text, f"{reverse('npd-help-start')}{name}#{slugify(heading)}")
         for name in sorted(names)
-        for heading in re.findall(r"^##+ (.+)$", pages()[name], re.MULTILINE)
+        for heading, text in re.findall(r"^##+ (.+)$((?:\n(?!##).*)*)", pages()[name], re.MULTILINE)
     ]
 
 

@@ -27,12 +27,14 @@ from unfold.dataclasses import SearchResult
 from sync.apps import LIVE_JOBS
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from django.http import HttpResponseBase
 
 CONFLICTS = "conflicts_syncconflict"
 UNMATCHED_ITEMS = "sync_unmatcheditem"
+# Sections of Help that Ctrl+K finds by their text only.
+HELP_RESULTS = 5
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"
@@ -117,7 +119,7 @@ SECTIONS = (
             about="Its API token, its quota of calls, and the country of phone numbers.", words="limit plan"),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how.",
-            words="mapping fields filter direction rule policies set-up"),
+            words="mapping fields filter direction rule policies set-up switch another"),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block=SETTINGS,
             about="By email or in a chat: what needs attention.", words="mail teams slack alerts"),
     Section(SETTINGS, "Users", "group", "auth_user", permission=SUPERUSERS, block=SETTINGS, about="Who may sign in.",
@@ -228,44 +230,56 @@ def command_search(request: HttpRequest) -> HttpResponse:
 
     Not by unfold's callback, because unfold itself lists the models first, under their own names.
     """
+    from config.help_pages import help_sections
     from sync.admin.record_pages import search_records
 
     term = " ".join(request.GET.get("s", "").split())
     typed = term.lower().replace("-", " ").split()
     if not term:
         return HttpResponse()
-    found = search_records(request, term)
+    records = search_records(request, term)
+    found = list(records)
     for title, about, words, link in _pages(request):
         name = title.lower()
-        # Each typed word begins one of the page's words.
-        known = [*re.findall(r"\w+", f"{name} {about} {words}".lower()), name.replace(" ", "")]
-        if all(any(word.startswith(part) for word in known) for part in typed):
+        if _fits(typed, title, f"{about} {words}"):
             rank = 3
-            if about.startswith(HELP):
-                # What explains something comes after the pages that do it, its own title before its page's.
-                rank = 4 if term.lower() in name else 5
-            elif term.lower() in name:
+            if term.lower() in name:
                 rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
             found.append((rank, -1, SearchResult(title, about, link, None)))
+    # What explains something comes after the pages that do it, by its title before its page's. It is found by its text
+    # only if no record is.
+    explained = []
+    for title, page_title, text, link in help_sections():
+        result = SearchResult(title, f"{HELP} · {page_title}", link, None)
+        if _fits(typed, title, page_title):
+            found.append((4 if term.lower() in title.lower() else 5, -1, result))
+        elif not records and _fits(typed, title, text):
+            explained.append((-sum(text.lower().count(part) for part in typed), result))
+    explained.sort(key=lambda entry: entry[0])
+    found += [(6, -1, result) for _, result in explained[:HELP_RESULTS]]
     # Pages first, then the types in the order of the registry, which has organizations before their people.
     found.sort(key=lambda result: result[:2])
     results = [result for _rank, _type, result in found]
     return TemplateResponse(request, "unfold/helpers/command_results.html", {"results": results})
 
 
+def _fits(typed: Collection[str], title: str, about: str) -> bool:
+    """Whether each typed word begins one of these words, or the title as one word, such as “backup”."""
+    words = [*re.findall(r"\w+", f"{title} {about}".lower()), title.lower().replace(" ", "")]
+    return all(any(word.startswith(part) for word in words) for part in typed)
+
+
 def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
     """Yield the title, the subtitle, more words and the address of each page that this person may open."""
     from django.contrib import admin
 
-    from config.help_pages import help_headings
     from sync import addresses, registry
 
     for section in sections():
         if section.is_offered(request):
             yield section.title, section.about or section.block or section.group, section.words, section.link
-    for title, page_title, address in help_headings():
-        yield title, f"{HELP} · {page_title}", "", address
-    for spec in registry.entities():
+    # Most lists are of people, whose type comes after the one that they name.
+    for spec in reversed([*registry.entities()]):
         model_admin: Any = admin.site.get_model_admin(spec.model)
         opts = spec.model._meta
         plural = str(opts.verbose_name_plural)

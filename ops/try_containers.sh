@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
     operations = [migrations.RunSQL("$1", migrations.RunSQL.noop)]
 PYTHON
 }
-# As docs/howto/operate.md says.
+# As docs/howto/run-on-real-servers.md says.
 upgrade() { compose build --quiet && compose run --rm -T migrate && compose up -d --no-deps --wait worker beat web; }
 visit &
 visitor=$!

@@ -236,6 +236,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                     raise ValidationError("Enter a time within a year.")
             except ValidationError as error:
                 warning = "Enter a time." if error.code else str(error.message)
+                if error.code == "ambiguous_timezone":
+                    warning = "Clocks change at that hour: it is skipped, or comes twice. Enter another."
                 repeated = replace(question(), warning=warning)
                 return confirmed_action.question_page(self, request, repeated, back_url, status=400)
         return confirmed_action.run_action(self, request, run, back_url, question)

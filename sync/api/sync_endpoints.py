@@ -206,7 +206,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     queue = QueueStatsSerializer()
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="How many things of each kind that you may view wait for a person; Home groups them by cause.",
+        help_text="How many things of each kind that you may view wait for a person: one decision is one, as on Home.",
     )
     stop_reason = serializers.CharField(
         help_text="What stops every board now, other than a pause; empty if nothing does."
@@ -223,7 +223,7 @@ class SyncStatsView(api_base.ApiView):
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
     def get(self, request: Request) -> Response:
         """Records by status, the queue, what waits for a person, and whether Monday is called."""
-        stats = sync_stats() | {"needs_attention": attention.counts(attention.kinds_shown_to(request.user))}
+        stats = sync_stats() | {"needs_attention": attention.group_counts(attention.kinds_shown_to(request.user))}
         return Response(SyncStatsSerializer(stats).data)
 
 

@@ -195,7 +195,7 @@ def news_text(news: Sequence[Entry], *, with_names: bool) -> tuple[str, str]:
             lines.append("")
     if len(groups) > MAX_CAUSES:
         lines.append(f"And {count_with_noun(len(groups) - MAX_CAUSES, 'more cause')}.")
-    subject = f"{count_with_noun(len(news), 'thing needs', 'things need')} attention"
+    subject = f"{count_with_noun(len(groups), 'thing needs', 'things need')} attention"
     if len(groups) == 1 or groups[0][0].kind is Kind.STOP:
         subject = _headline(groups[0])
     text = "\n".join(lines).rstrip()

@@ -32,6 +32,8 @@ class ChangeKind(models.TextChoices):
     CREATE = "create", "items to make on the board"
     LINK = "link", "to link with an item"
     NEW_RECORD = "new record", "records to make in NPD"
+    ENDED = "ended", "open conflicts and questions that end"
+    TRIED_AGAIN = "tried again", "rejected values to send again"
     CONFLICT = "conflict", "fields in conflict"
     ASK = "ask", "questions to you"
     ARCHIVE = "archive item", "items to archive"

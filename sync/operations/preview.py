@@ -17,6 +17,7 @@ from sync import choices
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
+from sync.kernel import grouped
 from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
@@ -233,7 +234,7 @@ class Listing(Gatherer):
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
         self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
-        self.linked = dict[UUID, SyncedModel]()  # the records that the plan links, as they will be
+        self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or updates, as they will be
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """Keep all listed items; raises MondayError."""
@@ -277,12 +278,20 @@ class Listing(Gatherer):
         """Gather, and put the records into the facts as the plan links them."""
         super().gather(facts, plan)
         unmatched = []
+        by_key = self._by_match_key(self.linked.values())
+        same_key = [self.as_planned(record) for records in facts.same_key.values() for record in records]
+        facts.same_key = self._by_match_key(same_key)
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
-            matching = tuple(map(self.as_planned, item.matching))
+            key = field_values.match_key_of_item(self.board, item.item) if item.item else ""
+            others = [record for record in item.matching if record.pk not in self.linked]
+            matching = (*others, *by_key.get(key, ())) if key else ()
             namesakes = tuple(map(self.as_planned, item.namesakes))
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
         facts.unmatched = unmatched
+
+    def _by_match_key(self, records: Iterable[SyncedModel]) -> Mapping[str, Sequence[SyncedModel]]:
+        return grouped(records, lambda record: field_values.match_key_of_record(self.board, record))
 
     def records_without_item(self) -> set[UUID]:
         return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))
@@ -317,6 +326,15 @@ class BoardPlan:
         return set(self.subjects.get(kind, ()))
 
 
+def _record_after(plan: pass_plan.RecordPlan) -> SyncedModel:
+    """Return a record as its pass leaves it: linked, and with the values that it pulls."""
+    record = field_values.with_item(plan.record, plan.link_to or plan.record.monday_id)
+    for field_plan in plan.fields.values():
+        for name, value in field_values.update_values(type(record), field_plan.write_raw or {}).items():
+            setattr(record, name, value)
+    return record
+
+
 def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
@@ -336,7 +354,9 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
             question = record_plan.question.data if record_plan.question else {}
             taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
-            if record_plan.link_to:
-                listing.linked[record_plan.id] = record_plan.linked_record
+            if record_plan.link_to or record_plan.writes_npd:
+                listing.linked[record_plan.id] = _record_after(record_plan)
+        for record_plan in planned_pass.following.plan.records.values() if planned_pass.following else ():
+            listing.linked[record_plan.id] = _record_after(record_plan)
     free = [claim for claim in items if claim.remote_id not in taken]
     return [*planned_passes, plan_pass_with_following(board, free, listing)]

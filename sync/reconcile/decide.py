@@ -83,7 +83,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     each_record(throttle_write_loops),
     request_approvals,
     each_record(note_unshown_edits),  # of what is sent in the end
-    each_record(note_dropped_edits),  # likewise
+    each_record(note_dropped_edits),
     # These depend on the records' final plans.
     decide_duplicates,
     each_record(end_uncreatable),  # without a name to send

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
 from sync.fields import field_bases
-from sync.fields.field_values import BoardContext
+from sync.fields.field_values import BoardContext, local_values
 from sync.models import FieldMapping, SyncedModel, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.models.records_and_items import INACTIVE, MOVED
@@ -211,17 +211,27 @@ def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: 
 
 
 def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Keep in the history what somebody wrote into a cell before the item lost it, where NPD's value is sent again."""
-    for key in sorted(plan.doubts.lost_cells):
-        field_plan = plan.fields.get(key)
-        if field_plan is None or field_plan.send_raw is None:
+    """Keep in the history what somebody wrote into a cell that the item lost on another board before it was read.
+
+    What neither side has, and no write of ours sent; but not what is still to be read again. A rule for a record.
+    """
+    item = plan.item
+    if item is None or not plan.history.unchecked_events:
+        return
+    board = facts.board
+    is_elsewhere = item.board_id not in (None, board.link.board_id)
+    changes = {change.key: change for change in reported_changes(board, plan.record, plan.history.events)}
+    for key, change in changes.items():
+        if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
             continue
-        change = _last_change(facts, plan, field_plan.mapping)
-        written = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
-        ours = [
-            field_bases.side_of(field_plan.converter.canonical_local, raw) for raw in (field_plan.send_raw, *written)
-        ]
-        if change is not None and change.is_known and change.value not in (None, *ours):
-            line = overridden_line(facts.board, plan, field_plan.mapping, change, "edit_dropped")
+        mapping = board.mapping_by_key[key]
+        converter = board.converter(mapping, plan.record)
+        cell = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
+        # Another board has other columns.
+        is_lost = cell is None or (is_elsewhere and isinstance(cell, merge.Unknown))
+        sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
+        ours = [local_values(plan.record, mapping), *sent]
+        if is_lost and change.value not in [field_bases.side_of(converter.canonical_local, raw) for raw in ours]:
+            line = overridden_line(board, plan, mapping, change, "edit_dropped")
             line.sentence = sentences(line.sentence, Message("can_restore"))
             plan.add_lines(line)

@@ -176,7 +176,7 @@ TEMPLATES: Mapping[str, str] = {
     # Edits on Monday that were lost.
     "edit_overwritten": "{editor} {edit} on Monday while {sent} was being sent, which overwrote it.",
     "edit_unshown": "{editor} {edit} on Monday and its answers never showed it. {sent} was sent over it.",
-    "edit_dropped": "{editor} {edit} on Monday and its item lost it. {sent} was filled in again.",
+    "edit_dropped": "{editor} {edit} on Monday and its item lost it.",
     "edit_removed": "{editor} {edit} on Monday, and {why}",
     "edit_wrote": "wrote “{value}” into {label}",
     "edit_emptied": "emptied {label}",

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from config.navigation import HELP_RESULTS
 from npd.models import Contact, Organization
 from sync.admin.record_pages import COMMAND_RESULTS
 from tests.admin import states
@@ -11,6 +12,16 @@ from tests.support.people import signed_in, staff_who_may
 
 pytestmark = pytest.mark.django_db
 CONTACTS = "/admin/npd/contact/"
+# What people typed who looked for something.
+WORDS = [
+    "undo", "quota", "restore", "trash", "delete", "archived", "duplicate", "merge", "conflict",
+    "csv", "excel", "export", "upload", "webhook", "token", "api", "password", "passkey",
+    "invite", "user", "role", "permission", "slack", "teams", "alert", "pause", "resume",
+    "stop", "unlink", "filter", "mapping", "column", "direction", "schedule", "backup", "upgrade",
+    "error", "failed", "queue", "dark", "erase", "country", "history", "email", "approve",
+    "reject", "owner", "admin", "search", "report",
+    "sync off", "time zone", "switch board", "another board", "who changed", "log in",
+]  # fmt: skip
 FOR_READERS = {"Notifications", "API tokens", "Two-factor authentication", "Home", "Settings", "Sign out", "Back up"}
 
 
@@ -56,14 +67,14 @@ def test_names_are_found_without_their_marks_and_in_either_order(browser: Client
         ("monday", "Monday connection", "/admin/sync/boardlink/set-up/"),
         ("mapping", "Boards", "/admin/sync/boardlink/"),
         ("health", "Home", "/admin/"),
-        ("import", "Import organizations", "/admin/npd/organization/import/"),
+        ("import", "Import contacts", "/admin/npd/contact/import/"),
         ("add contact", "Add contact", "/admin/npd/contact/add/"),
         ("deleted", "Deleted records", "/admin/sync/tombstone/"),
         ("two-factor", "Two-factor authentication", "/accounts/2fa/"),
         ("time zone", "Settings", "/admin/settings/"),
         ("dark mode", "Settings", "/admin/settings/"),
         ("log out", "Sign out", "/accounts/logout/"),
-        ("backup", "Back up", "/admin/help/howto/operate.md#back-up"),
+        ("backup", "Back up", "/admin/help/howto/run-on-real-servers.md#back-up"),
     ],
 )
 def test_a_page_is_found_once_by_the_words_that_people_use_by_who_may_open_it(
@@ -84,6 +95,20 @@ def test_a_page_is_found_once_by_the_words_that_people_use_by_who_may_open_it(
 def test_help_named_by_the_word_comes_before_other_help_on_its_page(browser: Client) -> None:
     found = [title for title in titles(browser, "import") if title.startswith("How")]
     assert found[0] == "How do I import a file?"
+
+
+@pytest.mark.parametrize("typed", WORDS)
+def test_a_word_that_people_use_finds_a_page_or_a_section_of_help(browser: Client, typed: str) -> None:
+    assert titles(browser, typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "section"), [("undo", "How do I take it back?"), ("quota", "When something is wrong")]
+)
+def test_help_is_found_by_its_text_after_the_pages(browser: Client, typed: str, section: str) -> None:
+    found = [title for title, about in results(browser, typed) if about.startswith("Help")]
+    assert section in found
+    assert len(found) <= HELP_RESULTS + 5
 
 
 @pytest.mark.parametrize("typed", ["040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345", "٠٤٠١٢٣٤٥٦"])

@@ -148,7 +148,7 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     assert min(counts[Kind.UNMATCHED], counts[Kind.FAILED]) > 0
     own = {Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED}
     assert shown.kinds == own
-    counted = sum(number for kind, number in attention.counts().items() if kind in own)
+    counted = sum(number for kind, number in attention.group_counts(shown).items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/")
     assert {box.group.kind for box in page.context["boxes"]} == {kind for kind in own if counts[kind]}

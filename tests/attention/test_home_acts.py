@@ -85,7 +85,7 @@ def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) ->
     assert str(gone) not in html
 
 
-def test_home_and_its_entry_in_the_sidebar_count_groups_and_the_api_entries(browser: Client, kinds: Kinds) -> None:
+def test_home_its_entry_in_the_sidebar_and_the_api_count_groups(browser: Client, kinds: Kinds) -> None:
     states.conflicting("Zoe", "5050")  # the same cause as Ann's
     html, counts = html_of(browser), attention.counts()
     assert counts[Kind.CONFLICT] == 2
@@ -95,8 +95,8 @@ def test_home_and_its_entry_in_the_sidebar_count_groups_and_the_api_entries(brow
     things = len(boxes)
     [badge] = re.findall(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
     assert words_of(badge).split() == ["Home", str(things)]
-    expected = {kind.value: number for kind, number in counts.items()}
-    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
+    counted = browser.get("/api/v1/sync/stats").json()["needs_attention"]
+    assert sum(number for kind, number in counted.items() if kind != Kind.STOP) == things
 
 
 RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}

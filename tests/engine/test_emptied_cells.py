@@ -76,12 +76,19 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
     assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
 
 
-def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: World) -> None:
-    ann = linked_for_hours(world)
+@pytest.mark.parametrize("role", ["Boss", ""])
+@pytest.mark.parametrize("is_back", [True, False])
+def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: World, role: str, is_back: bool) -> None:
+    ann = world.linked("Ann", role_title=role)
+    hours_go_by(world, steps=4)
     world.edit(ann, "role_title", "Theirs")
-    move_away_and_back(world, ann)
+    if is_back:
+        move_away_and_back(world, ann)
+    else:
+        other = world.sandbox.add_board("Elsewhere")
+        world.sandbox.act("move_to_board", item_id=ann.monday_id, board_id=other, group_id="topics")
     hours_go_by(world, ann)
-    assert (world.values(ann)["role_title"], ann.role_title) == ("Boss", "Boss")
+    assert ann.role_title == role
     line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 

@@ -1,4 +1,4 @@
-"""Yesterday's database is restored beside today's board by the steps of docs/howto/operate.md, and the engine runs.
+"""Yesterday's database is restored beside today's board by the steps of run-on-real-servers.md, and the engine runs.
 
 A whole cast goes through one day; each member is one kind of difference in that page's table.
 """

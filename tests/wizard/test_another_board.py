@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +17,16 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.db import run_sql
-from sync.models import ActivityLine, BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
-from sync.operations.setup.plan import SetupBoardPlan
+from sync.models import ActivityLine, BoardLink, SyncMetadata, SyncQueue, Tombstone, UnmatchedItem
+from sync.operations.setup.plan import QUESTIONS, SetupBoardPlan
 from sync.operations.sweep import sweep_board, sweep_due_boards
-from sync.outbox import enqueue_unmatched
+from sync.outbox import enqueue, enqueue_unmatched
+from sync.records.approvals import release_obsolete
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
 from tests.admin.test_records import words_of
+from tests.conflicts.conftest import REFUSED
 from tests.engine.conftest import choose
 from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
@@ -127,6 +131,45 @@ def test_another_board_keeps_each_fields_direction_and_rule_and_the_records_filt
         "Phone: NPD to Monday only → Both ways",
         "Role: Both ways → Sync off",
     ]
+
+
+@pytest.mark.parametrize("has_groups", [True, False])
+def test_another_board_keeps_what_else_was_chosen_as_far_as_it_can_have_it(wizard: Wizard, has_groups: bool) -> None:
+    first = first_board(wizard, "Ann")
+    items = [("role_title", "is_filled", ""), ("group", "is", "People")]
+    wizard.change(creates_records="on", first_match="npd_wins", items=items)
+    wizard.apply()
+    bare = wizard.monday.add_board("Bare", ("mail", "Email", "email"))
+    other = duplicated(wizard, first) if has_groups else bare
+    wizard.boards(contact=other)
+    choices = wizard.choices["contact"]
+    assert (choices.creates_records, choices.first_match) == (True, "npd_wins")
+    kept = SyncFilter.parse(choices.sync_filter).items
+    assert [condition.field for condition in kept] == (["role_title", "group"] if has_groups else [])
+    assert all(condition.values for condition in kept if condition.field == "group")
+    wizard.fields(shows=False)
+    wizard.plan()
+    assert ("The filter was" in wizard.get("plan/")) is not has_groups
+
+
+@pytest.mark.parametrize("answer", ["leave", "link", "apart"])
+def test_by_default_a_set_up_only_fills_what_is_empty(wizard: Wizard, answer: str) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", role_title="Boss")
+    Contact.objects.create(name="Bob", role_title="Boss")
+    Contact.objects.create(name="Cleo", email="cleo@x.org", role_title="Boss")
+    for name in ("First", "Second"):
+        items = [
+            {"name": "Ann", "job": "Chair"},
+            {"name": "BOB", "job": "Chair", "mail": mail("bob@x.org")},
+            {"name": "Cléo", "job": "Chair", "mail": mail("cleo@x.org")},
+        ]
+        wizard.planned(a_board(wizard.monday, name, *WITH_NPD_ID, items=items))
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+        written = [change for change in wizard.board_plan().changes if change.kind in ("push", "pull")]
+        assert not any(change.before for change in written)
+        wizard.apply()
+        wizard.settle()
 
 
 def wizard_settings() -> tuple[Any, dict[str, tuple[str, str]]]:
@@ -246,9 +289,10 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
 def test_what_a_person_decided_about_items_counts_again_when_their_board_is_chosen_again(wizard: Wizard) -> None:
     first = first_board(wizard, "Ann")
     own = linked()
-    an_item(wizard.monday, first, "Bob", mail=mail("bob@x.org"))
     wizard.change(creates_records="off")
     wizard.apply()
+    bob = an_item(wizard.monday, first, "Bob", mail=mail("bob@x.org"))
+    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK, priority=Priority.EDIT)
     wizard.settle()
     ignore_unmatched(UnmatchedItem.objects.filter(name="Bob"), "olga")
     ann = Contact.objects.get()
@@ -493,6 +537,46 @@ def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: 
     assert Contact.objects.get().name == "Bob"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rule_role_title": "npd_wins"},
+        {"direction_role_title": "npd_to_monday"},
+        {"first_match": "npd_wins"},
+        {"column_phone": ""},
+        {"direction_notes": "none"},
+        {"records": [("name", "is_filled", "")]},
+        {"creates_records": "off"},
+    ],
+)
+def test_what_waits_on_a_board_waits_on_after_a_change_of_its_settings(wizard: Wizard, changes: dict[str, Any]) -> None:
+    board = first_board(wizard, "Ann")
+    wizard.change(creates_records="on")
+    wizard.apply()
+    an_item(wizard.monday, board, "Bob")
+    an_item(wizard.monday, board, "Cleo", mail=mail("cleo@x.org"))
+    Contact.objects.create(name="Cleo", email="")
+    Contact.objects.create(name="Dan", email="dan@x.org")
+    wizard.change(**changes)
+    wizard.apply()
+    assert not UnmatchedItem.objects.filter(is_unplanned=True).exists()
+    assert not SyncMetadata.objects.filter(is_unplanned=True).exists()
+
+
+def test_who_has_records_created_says_so_of_all_items_of_the_board(wizard: Wizard) -> None:
+    board = first_board(wizard, "Ann")
+    an_item(wizard.monday, board, "Bob", mail=mail("bob@x.org"))
+    an_item(wizard.monday, board, "Cleo")
+    wizard.change(creates_records="off")
+    wizard.apply()
+    wizard.change(creates_records="on")
+    assert wizard.plan_shown() == {"new record": 1, "waiting": 1}
+    wizard.apply()
+    wizard.settle()  # longer than an item waits for its key
+    assert set(linked()) == {"Ann", "Bob", "Cleo"}
+    assert not UnmatchedItem.objects.filter(is_unplanned=True).exists()
+
+
 # The law: the ids behind each number are what happens.
 
 NAMES = ["Ann", "Bob", "Cleo"]
@@ -502,7 +586,10 @@ drawn_people = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(EMAILS), st.sampled_from(ROLES), st.integers(0, 3)), max_size=5
 )
 # What people do before a set-up, and to which record or item.
-DEEDS = ["delete record", "edit record", "sync off", "edit item", "archive item", "rename item", "empty email"]
+DEEDS = [
+    "delete record", "edit record", "refuse record", "sync off", "edit item", "archive item", "rename item",
+    "empty email",
+]  # fmt: skip
 # What a person chooses for a board, beside its columns.
 drawn_choices = st.fixed_dictionaries(
     {
@@ -512,10 +599,11 @@ drawn_choices = st.fixed_dictionaries(
         "direction_name": st.sampled_from(["bidirectional", "monday_to_npd", "npd_to_monday"]),
     }
 )
-# A board, what people did before, what is chosen for it, and the answer about namesakes.
+# A board, what people did before, whether workers then worked, what is chosen for it, and the answer about namesakes.
 drawn_step = st.tuples(
     st.sampled_from(["another", "duplicate", "first"]),
     st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 4)), max_size=3),
+    st.booleans(),
     drawn_choices,
     st.sampled_from(["leave", "link", "apart"]),
 )
@@ -538,13 +626,17 @@ def drawn_board(wizard: Wizard, people: list[tuple[str, str, str, int]]) -> str:
 
 def do(wizard: Wizard, board: str, deed: str, number: int) -> None:
     records, items = list(Contact.objects.order_by("created_at", "pk")), list(items_of(wizard, board))
-    if deed in ("delete record", "edit record", "sync off"):
+    changes = {
+        "sync off": {"sync_enabled": False},
+        "edit record": {"role_title": "Duchess"},
+        "refuse record": {"email": REFUSED},
+    }
+    if deed == "delete record" or deed in changes:
         for record in records[number : number + 1]:
             if deed == "delete record":
                 record.delete()
             else:
-                changes = {"sync_enabled": False} if deed == "sync off" else {"role_title": "Duke"}
-                Contact.objects.filter(pk=record.pk).update(**changes)
+                Contact.objects.filter(pk=record.pk).update(**changes[deed])
         return
     for item in items[number : number + 1]:
         if deed == "archive item":
@@ -560,9 +652,17 @@ def record_values(contact: Contact) -> tuple[str, str, str]:
     return (contact.name, contact.email, contact.role_title)
 
 
+def what_is_open(kinds: Collection[attention.Kind] = QUESTIONS) -> dict[str, str]:
+    """The record or item of each thing that waits for a person, by its key."""
+    rows = attention.without_notices(attention.waiting(kinds=kinds))
+    return {row.key: str(row.entity_id or row.item_id) for row in rows}
+
+
 def state_of(wizard: Wizard, board: str) -> dict[str, Any]:
     contacts = {str(contact.pk): contact for contact in Contact.objects.all()}
     return {
+        "open": what_is_open(),
+        "rejected": set(what_is_open([attention.Kind.REJECTED]).values()),
         "items": items_of(wizard, board),
         "records": {key: record_values(contact) for key, contact in contacts.items()},
         "linked": {key: contact.monday_id for key, contact in contacts.items()},
@@ -582,6 +682,8 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
     pulled = {key for key, values in before["records"].items() if values != records[key]}
     assert plan.ids("pull") & before["records"].keys() == pulled
+    assert plan.ids("ended") == {before["open"][key] for key in before["open"].keys() - after["open"].keys()}
+    assert before["rejected"] & after["rejected"] == before["rejected"] & plan.ids("tried again") | plan.ids("blocked")
     conflicts = SyncConflict.objects.filter(resolved_at=None)
     assert plan.ids("conflict") == set(map(str, conflicts.filter(kind="fields").values_list("entity_id", flat=True)))
     # A question about an item is stored with a record that it may be, and names the others.
@@ -590,6 +692,11 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     assert all(any(subject in question for question in asked) for subject in plan.ids("ask"))
     waiting = SyncQueue.objects.filter(status="pending", entity_id=None).values_list("remote_id", flat=True)
     assert plan.ids("waiting") == set(waiting)
+
+
+@pytest.fixture
+def django_settings(settings: Any) -> Any:
+    return settings
 
 
 @pytest.mark.slow
@@ -604,16 +711,52 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     # Two records of one email: the one that is linked by its name sends it to its item, which the other then finds.
     records=[("Cleo", "b@x.org", "Chair", 2), ("Ann", "b@x.org", "", 3), ("Ann", "a@x.org", "", 0)],
     boards=[[("Ann", "", "Chair", 1), ("Cleo", "", "", 0)], []],
-    steps=[("another", [], {"creates_records": "off"}, "link")] * 2,
+    steps=[("another", [], False, {"creates_records": "off"}, "link")] * 2,
 )
 @example(
     # A record was deleted after its board was duplicated, and its first item waits for a decision.
     records=[("Ann", "a@x.org", "Boss", 1), ("Bob", "b@x.org", "", 1)],
     boards=[[]],
     steps=[
-        ("another", [], {}, "leave"),
-        ("duplicate", [("delete record", 0), ("archive item", 1)], {"creates_records": "on"}, "leave"),
-        ("first", [("edit item", 1)], {"first_match": "npd_wins", "direction_role_title": "npd_to_monday"}, "leave"),
+        ("another", [], False, {}, "leave"),
+        ("duplicate", [("delete record", 0), ("archive item", 1)], False, {"creates_records": "on"}, "leave"),
+        (
+            *("first", [("edit item", 1)], False),
+            {"first_match": "npd_wins", "direction_role_title": "npd_to_monday"},
+            "leave",
+        ),
+    ],
+)
+@example(
+    # What waits for a person about the board that is left: a conflict, a rejected value, a removed item, an approval.
+    records=[(name, f"{name.lower()}@x.org", "Boss", 1) for name in ("Ann", "Bob", "Cleo", "Dan", "Eve")],
+    boards=[[], []],
+    steps=[
+        ("another", [], False, {}, "leave"),
+        (
+            "duplicate",
+            [
+                *(("edit record", 0), ("edit item", 0), ("refuse record", 1), ("archive item", 2)),
+                *(("delete record", 4), ("delete record", 3)),
+            ],
+            True,
+            {"first_match": "npd_wins"},
+            "leave",
+        ),
+        ("first", [], True, {"direction_role_title": "npd_to_monday"}, "leave"),
+    ],
+)
+@example(
+    # The same board with another rule decides a conflict, and a rejected value stays one.
+    records=[("Ann", "a@x.org", "Boss", 1), ("Bob", "b@x.org", "Boss", 1)],
+    boards=[[]],
+    steps=[
+        ("another", [], False, {}, "leave"),
+        (
+            *("first", [("edit record", 0), ("edit item", 0), ("refuse record", 1)], True),
+            {"direction_role_title": "npd_to_monday"},
+            "leave",
+        ),
     ],
 )
 @given(
@@ -621,21 +764,33 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     boards=st.lists(drawn_people, min_size=2, max_size=2),
     steps=st.lists(drawn_step, min_size=2, max_size=3),
 )
-def test_the_plan_is_what_happens(wizard: Wizard, records: Any, boards: Any, steps: Any) -> None:
+def test_the_plan_is_what_happens(wizard: Wizard, django_settings: Any, records: Any, boards: Any, steps: Any) -> None:
     wizard.monday.reset()
     for model in (BoardLink, Contact, SyncConflict, SyncMetadata, UnmatchedItem):
         model.objects.all().delete()
-    run_sql("TRUNCATE sync_queue, sync_tombstones, sync_ignored_items, sync_webhook_events, sync_intents", {})
+    run_sql(
+        "TRUNCATE sync_queue, sync_tombstones, sync_ignored_items, sync_webhook_events, sync_intents, sync_decisions,"
+        " sync_approval_requests, sync_attention",
+        {},
+    )
+    django_settings.GUARD_RECORDS = 1  # of two deletions at once, a person is asked
     for name, email, role, number in records:
         Contact.objects.create(name=name, email=email, role_title=role, sync_enabled=number > 0)
     first = board = drawn_board(wizard, boards[0])
-    for number, (kind, deeds, choices, answer) in enumerate(steps):
+    for number, (kind, deeds, is_worked, choices, answer) in enumerate(steps):
+        left_board = board
         if number and kind == "another":
             board = drawn_board(wizard, boards[-1])
         elif number:
             board = duplicated(wizard, board) if kind == "duplicate" else first
         for deed in deeds:
-            do(wizard, board, *deed)
+            do(wizard, left_board if is_worked else board, *deed)
+        if is_worked and number:
+            # The test is one transaction, so that its saves leave no jobs.
+            gone = Tombstone.objects.values_list("entity_id", flat=True)
+            ids = [*Contact.objects.exclude(sync_enabled=False).values_list("pk", flat=True), *gone]
+            enqueue("contact", ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+            wizard.settle()
         wizard.planned(board, **choices)
         wizard.post("plan/", namesakes=f"contact {answer}")
         wizard.plan()
@@ -643,4 +798,5 @@ def test_the_plan_is_what_happens(wizard: Wizard, records: Any, boards: Any, ste
         before = state_of(wizard, board)
         wizard.apply()
         wizard.settle()
+        release_obsolete()  # as the sweep does
         assert_as_planned(wizard, board, plan, before)

@@ -86,14 +86,15 @@ def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_confli
     wizard.planned(board)
     page = wizard.get("plan/")
     assert "Where both sides are filled and differ, you are asked." in page
-    assert "closed" not in page
+    assert "and ends" not in page
     wizard.apply()
     assert Contact.objects.get().sync_status == "conflict"
 
     wizard.change(direction_role_title="npd_to_monday")
     page = wizard.get("plan/")
     assert "you are asked. Role always gets NPD's value." in page
-    assert "1 open conflict is closed, because these choices decide it." in page
+    assert "What waits for a person now, and ends" in page
+    assert wizard.plan_shown()["ended"] == 1
     assert "Ann : Chief → Boss" in page
     wizard.apply()
     assert Contact.objects.get().sync_status == "synced"

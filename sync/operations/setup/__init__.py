@@ -34,7 +34,7 @@ from sync.limits.breaker import monday_account
 from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, item_links, selection
-from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_records
+from sync.operations.setup.plan import LABELS, SetupBoardPlan, SetupPlan, new_named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
@@ -96,14 +96,19 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return each started set-up with its board's title, its steps and problems so far, and how many jobs wait."""
+    """Return each started set-up with its board's title, plan, steps and problems so far, and how many jobs wait."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
     pending = SyncQueue.objects.filter(status=QueueStatus.PENDING).order_by().values_list("entity_type")
     waiting = dict(pending.annotate(jobs=Count("pk")))
     return [
         setup
-        | {"title": spec.board_title, "state": SetupState(setup["state"]), "waiting": waiting.get(spec.entity_type, 0)}
+        | {
+            "title": spec.board_title,
+            "state": SetupState(setup["state"]),
+            "waiting": waiting.get(spec.entity_type, 0),
+            "planned": [(LABELS[kind], number) for kind, number in setup.get("planned", ())],
+        }
         for spec, setup in started
     ]
 

@@ -328,8 +328,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     filter_before = link.sync_filter
     creates_before = link.creates_records
     if by:
-        link.creates_records = chosen.choices.creates_records
-        link.sync_filter = dict(chosen.choices.sync_filter)
+        _choose_settings(link, chosen.choices)
     else:
         # For the command, the directions and rules that somebody may have changed meanwhile.
         fields = dict(chosen.choices.fields)
@@ -363,6 +362,14 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def _choose_settings(link: BoardLink, choices: selection.Choices) -> None:
+    if choices.creates_records and not link.creates_records:
+        # Whoever turns new records on says so of all items; those of another board are marked by its plan.
+        UnmatchedItem.objects.filter(entity_type=link.entity_type).update(is_unplanned=False)
+    link.creates_records = choices.creates_records
+    link.sync_filter = dict(choices.sync_filter)
 
 
 def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> None:

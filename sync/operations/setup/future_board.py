@@ -94,7 +94,7 @@ class SetupListing(preview.Listing):
             for by, value in names.items():
                 self._earlier[field_values.Reference(type(record), by, value or "")].append(record)
         # Whoever turns new records on says so of all items.
-        self._keeps_unplanned = not self.is_other_board and stored is not None and stored.creates_records
+        self._keeps_unplanned = stored is not None and stored.creates_records
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
@@ -181,9 +181,11 @@ class SetupListing(preview.Listing):
         return kept
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
-        """Whether a listed item becomes a record only if a person wants that, because nobody can tell who it is."""
-        is_left = facts.item_id in self.undecided_items or (facts.is_unplanned and self._keeps_unplanned)
-        return is_left or (facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == "")
+        """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
+        if not self.is_other_board:
+            return facts.is_unplanned and self._keeps_unplanned
+        is_keyless = facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
+        return is_keyless or facts.item_id in self.undecided_items
 
     def _earlier_records(self, reference: field_values.Reference) -> Sequence[SyncedModel]:
         """Return the records of earlier boards that a reference will name."""

@@ -93,15 +93,12 @@ def forget_items(link: BoardLink) -> None:
 
 
 def mark_unplanned(link: BoardLink, record_ids: Sequence[str], items: Mapping[str, str]) -> None:
-    """Mark the records and items (names by id) for which the plan had nothing new, and no others.
+    """Mark the records and items (names by id) for which the plan had nothing new.
 
     Before the next pass, in the caller's transaction: until such a record or item is linked, a person is asked before
     anything is created for it.
     """
     entity_type = link.entity_type
-    SyncMetadata.objects.of(entity_type).filter(is_unplanned=True).update(is_unplanned=False)
-    unmatched = UnmatchedItem.objects.filter(entity_type=entity_type)
-    unmatched.filter(is_unplanned=True).update(is_unplanned=False)
     SyncMetadata.objects.bulk_create(
         [SyncMetadata(entity_type=entity_type, entity_id=record_id, is_unplanned=True) for record_id in record_ids],
         batch_size=BATCH,
@@ -112,7 +109,8 @@ def mark_unplanned(link: BoardLink, record_ids: Sequence[str], items: Mapping[st
     findings = [UnmatchedFinding(item_id, name) for item_id, name in items.items()]
     for start in range(0, len(findings), BATCH):
         note_unmatched(link, findings[start : start + BATCH])
-    unmatched.filter(item_id__any_of=list(items)).update(is_unplanned=True)
+    unmatched = UnmatchedItem.objects.filter(entity_type=entity_type, item_id__any_of=list(items))
+    unmatched.update(is_unplanned=True)
 
 
 def link_chosen(link: BoardLink, items: Mapping[str, str], by: str) -> None:

@@ -18,7 +18,8 @@ from django.core.exceptions import ValidationError
 
 from conflicts.lifecycle import has_conflict
 from conflicts.reports import ConflictKind
-from sync import registry
+from sync import attention, registry
+from sync.attention import Kind
 from sync.choices import Cause, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
@@ -75,7 +76,9 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
         ChangeKind.UNLINK: "records unlinked",
         ChangeKind.DELETE_RECORD: "records deleted in NPD",
     },
+    "ended": {ChangeKind.ENDED: "records or items whose open questions end unanswered"},
     "asked": {
+        ChangeKind.TRIED_AGAIN: "records whose rejected values are sent again",
         ChangeKind.CONFLICT: "records with a conflict to resolve",
         ChangeKind.ASK: "records or items that need your choice",
         ChangeKind.REMOVED: "records whose item is gone",
@@ -94,6 +97,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
         ChangeKind.LEFT: "other records or items",
     },
 }
+LABELS = {str(kind): label for labels in ROWS.values() for kind, label in labels.items()}
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class SetupBoardPlan(preview.BoardPlan):
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
     creates_held: str = ""  # why no items are created on the board
     items_to_check: dict[str, str] = field(default_factory=dict)  # names of the items that need a pass, by id
-    # What existed and gets nothing new: records, and items with their names.
+    # What existed when a board was chosen and gets nothing new: records, and items with their names.
     unplanned_records: list[str] = field(default_factory=list)
     unplanned_items: dict[str, str] = field(default_factory=dict)
     # What a person chose for namesakes: the item of a record, records and items that get something new.
@@ -148,7 +152,6 @@ class SetupBoardPlan(preview.BoardPlan):
     new_records: list[str] = field(default_factory=list)
     left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
     left_links: int = 0
-    closed_conflicts: int = 0  # open conflicts that the chosen directions and rules decide
     # Fields of other types whose columns lead to the board that is left, not to the chosen one: (field, board's title).
     cut_relations: list[tuple[str, str]] = field(default_factory=list)
 
@@ -191,8 +194,8 @@ class SetupBoardPlan(preview.BoardPlan):
 
     @property
     def figures(self) -> list[tuple[str, int]]:
-        """The plan in short, for the page of its set-up and for the log: the label and the number of each row."""
-        return [(row.label, len(row.changes)) for rows in self.rows.values() for row in rows]
+        """The plan in short, for its set-up: the kind and the number of each row."""
+        return [(str(row.kind), len(row.changes)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(
@@ -234,8 +237,15 @@ def plan_board(
         plan.changes += planned_pass.changes
         number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
         plan.calls += preview.cost_of(planned_pass, number)
+    following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
+    record_plans = [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
+    _note_rejected_values(plan, record_plans)
+    if listing.left_board:
+        _note_left_questions(plan)
+    else:
+        _note_closed_conflicts(plan, record_plans)
     records = _note_outcome(plan, listing, planned_passes)
-    _note_missing(plan, listing, planned_passes)
+    _note_missing(plan, listing, record_plans)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, records
@@ -279,7 +289,8 @@ def _with_namesakes(
     records = [Claim(record_id, None, []) for record_id in ids]
     items = [Claim(None, item_id, []) for item_id in item_ids]
     planned_passes = preview.plan_board(listing, records, items)
-    plan.namesakes = _namesakes(plan, listing, planned_passes)
+    # On a board that is set up already, passes ask by themselves.
+    plan.namesakes = _namesakes(plan, listing, planned_passes) if listing.is_other_board else []
     # The namesake of a linked pair is made anew in any case, unless it is left.
     deciding = [pair for pair in plan.namesakes if not (pair.linked and pair.choice == selection.APART)]
     if not deciding:
@@ -409,12 +420,11 @@ def _note_outcome(
         if record_plan.is_open and record_plan.creates:
             record = with_item(record, f"{preview.NEW_ITEM_PREFIX}{record.pk}")
         records.append(record)
-    reports = [report for entry in record_plans.values() for report in conflict_reports(entry)]
-    plan.closed_conflicts = sum(report.kind == ConflictKind.FIELDS and not has_conflict(report) for report in reports)
-    unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
-    # The set-up's own listing may be complete, and nothing new is held then.
-    unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()
-    plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
+    if listing.is_other_board:
+        unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
+        # The set-up's own listing may be complete, and nothing new is held then.
+        unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()
+        plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
     owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
@@ -427,25 +437,69 @@ def _note_outcome(
             records.append(item_plan.record)
         if _is_left_out(item_plan):
             left_out.add(item_id)
-    skipped = {*owned, *left_out, *plan.ids(ChangeKind.NEW_RECORD)}
-    listed = {key: item.name[:200] for key, item in listing.items.items()} | dict.fromkeys(listing.unreadable, "")
-    plan.unplanned_items = {key: name for key, name in listed.items() if key not in skipped}
+    if listing.is_other_board:
+        skipped = {*owned, *left_out, *plan.ids(ChangeKind.NEW_RECORD)}
+        listed = {key: item.name[:200] for key, item in listing.items.items()} | dict.fromkeys(listing.unreadable, "")
+        plan.unplanned_items = {key: name for key, name in listed.items() if key not in skipped}
     return records
 
 
+# What waits for a person about records and items.
+QUESTIONS = (Kind.APPROVAL, Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.UNMATCHED)
+
+
+def _note_left_questions(plan: SetupBoardPlan) -> None:
+    """Note what waits for a person about the board that is left; what the chosen one asks is planned anew."""
+    rows = attention.waiting(kinds=QUESTIONS).filter(entity_type=plan.entity_type)
+    for entry in attention.entries(attention.without_notices(rows), limit=None):
+        _note(plan, ChangeKind.ENDED, entry.name, entry.entity_id, entry.item_id, reason=entry.title)
+
+
+def _note_closed_conflicts(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
+    """Note the conflicts that the chosen directions and rules decide."""
+    for record_plan in record_plans:
+        open_keys = record_plan.facts.open_fields(ConflictKind.FIELDS)
+        for report in conflict_reports(record_plan):
+            if report.kind == ConflictKind.FIELDS:
+                still_open = {*report.undecided, *report.applied, *(conflict.key for conflict in report.fields)}
+                is_ended = not still_open.issuperset(open_keys)
+            else:
+                is_ended = not has_conflict(report) and bool(report.closing_reason or report.ended)
+            if is_ended:
+                reason = report.closing_reason or next(iter(report.ended.values()))
+                _note(plan, ChangeKind.ENDED, str(record_plan.record), record_plan.id, reason=reason)
+
+
+def _note_rejected_values(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
+    """Note the values that Monday rejected and that are sent again, instead of planning that they arrive."""
+    rejected = attention.waiting(kinds=[Kind.REJECTED]).filter(entity_type=plan.entity_type)
+    keys = set(rejected.values_list("entity_id", "field"))
+    tried_again = set()
+    for record_plan in record_plans:
+        for field_plan in record_plan.fields.values():
+            if (record_plan.id, field_plan.key) in keys and field_plan.send_raw is not None:
+                label = field_plan.mapping.label
+                tried_again.add((ChangeKind.PUSH, record_plan.id, label))
+                value = field_plan.display_local(field_plan.send_raw)
+                _note(plan, ChangeKind.TRIED_AGAIN, str(record_plan.record), record_plan.id, field=label, after=value)
+    plan.changes = [
+        change for change in plan.changes if (change.kind, change.entity_id, change.field) not in tried_again
+    ]
+
+
+def _note(
+    plan: SetupBoardPlan, kind: ChangeKind, name: str, entity_id: UUID | None, item_id: str = "", **values: str
+) -> None:
+    plan.changes.append(PlannedChange(kind, plan.entity_type, name, entity_id, item_id, **values))
+
+
 def _note_missing(
-    plan: SetupBoardPlan, listing: future_board.SetupListing, planned_passes: Sequence[preview.PlannedPass]
+    plan: SetupBoardPlan, listing: future_board.SetupListing, record_plans: Iterable[pass_plan.RecordPlan]
 ) -> None:
     """Note the related records that items name and NPD lacks."""
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
-    following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
-    field_plans = [
-        field_plan
-        for record_plan in [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
-        for field_plan in record_plan.fields.values()
-    ]
-    for field_plan in field_plans:
+    for field_plan in [field_plan for record_plan in record_plans for field_plan in record_plan.fields.values()]:
         awaited = field_plan.awaited
         if field_plan.blocked_code and awaited is not None and awaited.by == "name" and awaited.is_missing:
             missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)

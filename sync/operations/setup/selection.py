@@ -30,7 +30,7 @@ from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.limits import metered_client
 from sync.models import BoardLink
-from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
+from sync.monday.board_items import GROUP, NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.text_forms import fold_title
 from sync.registry import EntitySpec, MappingSpec
@@ -226,8 +226,18 @@ class ChosenBoard:
     @property
     def filter_lines(self) -> list[str]:
         """The filter as sentences; none if everything is synced."""
+        return self._lines_of(self.choices)
+
+    @property
+    def changed_filter_lines(self) -> list[str]:
+        """The stored filter as sentences, unless it stays."""
+        stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
+        lines = self._lines_of(stored) if stored is not None else []
+        return lines if lines != self.filter_lines else []
+
+    def _lines_of(self, choices: Choices) -> list[str]:
         labels = {mapping.key: mapping.label for mapping in self.spec.mappings}
-        return SyncFilter.parse(self.choices.sync_filter).lines(labels)
+        return SyncFilter.parse(choices.sync_filter).lines(labels)
 
     @property
     def one_way_fields(self) -> list[tuple[str, str]]:
@@ -444,7 +454,7 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
     """Return the initial choices of a set-up: the stored settings, or what the board's columns suggest.
 
     A field whose column was lost gets the column of its title, or a new one. On another board, each field keeps its
-    direction and rule, and the filter its conditions on records.
+    direction and rule, the filter the conditions that the board can have, and the others stay as they are.
     """
     spec = registry.entity(entity_type)
     # A board with more items than NPD has records is where the records are to come from.
@@ -461,8 +471,8 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
     if stored is not None:
         choices = replace(stored, board_name=choices.board_name)
     elif left is not None:
-        conditions = SyncFilter(SyncFilter.parse(left.sync_filter).records)
-        choices = replace(choices, sync_filter=conditions.to_json())
+        creates_records = left.creates_records or choices.creates_records
+        choices = replace(choices, creates_records=creates_records, first_match=left.first_match)
     fields = dict(choices.fields)
     chosen = ChosenBoard(choices, board, boards_by_type)
     unmapped = [mapping for mapping in spec.mappings if mapping.key not in fields]
@@ -483,7 +493,27 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
             own = chosen.same_title_column(mapping)
             column_id = own.id if own is not None else NEW_COLUMN if choice.is_synced else ""
             fields[mapping.key] = replace(choice, column=column_id)
-    return replace(choices, fields={mapping.key: fields[mapping.key] for mapping in spec.mappings})
+    choices = replace(choices, fields={mapping.key: fields[mapping.key] for mapping in spec.mappings})
+    return replace(choices, sync_filter=_kept_filter(left, choices, board)) if left is not None else choices
+
+
+def _kept_filter(left: Choices, choices: Choices, board: Board | None) -> dict[str, Any]:
+    """Return the filter of the board that is left, without the conditions on items that this board can't have.
+
+    Those are about fields whose column it lacks, or groups of titles that it lacks.
+    """
+    sync_filter = SyncFilter.parse(left.sync_filter)
+    groups = {key: title.casefold() for key, title in board.groups.items()} if board is not None else {}
+    columns = {key for key, choice in choices.fields.items() if choice.column not in ("", NEW_COLUMN)}
+    items = []
+    for condition in sync_filter.items:
+        if condition.field in columns:
+            items.append(condition)
+        titles = {label.casefold() for label in condition.labels}
+        if condition.field == GROUP and titles <= set(groups.values()):
+            ids = tuple(group for group, title in groups.items() if title in titles)
+            items.append(replace(condition, values=ids))
+    return SyncFilter(sync_filter.records, tuple(items)).to_json()
 
 
 def suggested_choices(spec: EntitySpec, board: Board, requested: Collection[str] = ()) -> Choices:

@@ -28,7 +28,7 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.missing import questions
@@ -52,6 +52,8 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in removed:
         record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.now)
+        if record_plan.is_settled:
+            note_dropped_edits(facts, record_plan)
     if removed:
         approve_deletions(removed, facts.approvals)
 
