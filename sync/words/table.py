@@ -58,7 +58,7 @@ TEMPLATES: Mapping[str, str] = {
     "changed_in_npd": "changed in NPD",
     "changed_on_monday": "changed on Monday",
     "changed_on_both": "changed on both sides",
-    "different_when_matched": "different when first matched",
+    "different_when_matched": "different when matched",
     "empty_in_npd": "empty in NPD",
     "empty_on_monday": "empty on Monday",
     "empty_on_both": "empty on both sides",
