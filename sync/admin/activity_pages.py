@@ -29,7 +29,7 @@ from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, BoardLink, MondayAccount, Tombstone, activity_lines
+from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
 
@@ -222,6 +222,11 @@ class ActivityChangeList(TabbedChangeList):
             row.page_sums_up = bool(summary)
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
+        may_see_boards = request.user.has_perm("sync.view_boardlink")
+        links = {mapping.link.entity_type: mapping.link_id for mapping in self.mappings} if may_see_boards else {}
+        for row in self.result_list:
+            if link := links.get(row.entity_type):
+                row.page_board_url = reverse("admin:sync_boardlink_change", args=[link])
         # Acts on several pages would have to be read to be counted.
         if self.multi_page:
             self.total_words = f"{self.paginator.count:,} lines of activity, those of one act together"
@@ -342,15 +347,11 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         acts = ActivityLine.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
         records = dict(acts.values_list("fold_id").annotate(number=number))
-        may_see_boards = request.user.has_perm("sync.view_boardlink")
-        types = {row.entity_type for row in rows if row.entity_id is None} if may_see_boards else set()
-        boards = dict(BoardLink.objects.filter(entity_type__in=types).values_list("entity_type", "pk"))
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
         for row in rows:
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
-            board = boards.get(row.entity_type)
-            row.page_board_url = reverse("admin:sync_boardlink_change", args=[board]) if board else ""
+            row.page_board_url = ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
                 row.page_refused_url = refused_rows_url(request.user, row)

@@ -12,10 +12,11 @@ from django.utils.text import capfirst
 
 from sync import choices, registry
 from sync.choices import ActivityKind
+from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, history_of
-from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.models.activity_lines import ACT_PAUSE, MAX_ACTOR_LENGTH
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.words.message import Message
@@ -36,8 +37,11 @@ def history_fields(model: type[SyncedModel]) -> list[Any]:
     return [field for field in fields if not field.primary_key and field.name not in BOOKKEEPING]
 
 
-def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, datetime]:
-    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
+def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, tuple[datetime, bool]]:
+    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query.
+
+    Beside it stands whether the record was deleted, so that only its deletion is sent.
+    """
     # Each status separately, because each has its own index.
     is_left = (
         models.Q(status=choices.QueueStatus.PENDING)
@@ -50,14 +54,19 @@ def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[looku
     states = SyncMetadata.objects.filter(entity_type=models.OuterRef("entity_type"), system="monday")
     states = states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
     records = jobs.annotate(synced_at=models.Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
+    deleted = Tombstone.objects.filter(
+        entity_type=models.OuterRef("entity_type"), entity_id=models.OuterRef("entity_id")
+    )
+    deleted = deleted.exclude(state=choices.TombstoneState.RESTORED)
+    records = records.annotate(is_deleted=models.Exists(deleted))
+    rows = records.values("entity_type", "entity_id", "synced_at", "is_deleted").annotate(
         first=models.Min("created_at"), newest=models.Max("pk")
     )
-    moments: dict[Any, datetime] = {}
+    moments: dict[Any, tuple[datetime, bool]] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
-        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since)
+        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since), row["is_deleted"]
     return moments
 
 
@@ -80,7 +89,7 @@ class Edit:
 
 def edits_of(
     keys: Collection[lookups.RecordKey],
-    unsent: Mapping[lookups.RecordKey, datetime],
+    unsent: Mapping[lookups.RecordKey, tuple[datetime, bool]],
     *,
     limit: int = authors.MAX_EVENTS,
 ) -> list[Edit]:
@@ -91,15 +100,11 @@ def edits_of(
         events_by_id = authors.latest_events(spec.model, ids, limit=limit)
         histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
     users = authors.users_of(event for events in histories.values() for event in events)
-    deleted = Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in unsent])
-    # For a deleted record only its deletion is sent.
-    deleted_ids = set(deleted.exclude(state=choices.TombstoneState.RESTORED).values_list("entity_id", flat=True))
     edits = []
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
         is_sent = events[0].sync_enabled and choices.SyncDirection(events[0].sync_direction).sends
-        is_sent = is_sent and entity_id not in deleted_ids
-        since = unsent.get((entity_type, entity_id))
+        since, is_deleted = unsent.get((entity_type, entity_id), (None, False))
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
             if before is None and event.pgh_label != "insert":
@@ -119,7 +124,7 @@ def edits_of(
                     group_id=authors.group_id_of(context, event.pgh_context_id),
                     is_by_person=bool(context.get("user")) and not is_logged,
                     is_waiting=is_waiting,
-                    is_unsent=is_waiting and is_sent,
+                    is_unsent=is_waiting and is_sent and not is_deleted,
                 )
             )
     return edits
@@ -214,18 +219,25 @@ def untold_entries(
     # One event more, because the changes of an event are the differences to the one before.
     edits = edits_of([(entity_type, entity_id) for entity_id in synced_at], {}, limit=limit + 1)
     edits = [edit for edit in edits if edit.is_by_person and _is_after(edit.at, synced_at[edit.entity_id])]
-    if not edits:
+    fields_of = {mapping.key: mapping.fields for mapping in mappings}
+    untold = _without_told(edits, _told_fields(lines, fields_of))
+    if not untold:
         return []
-    stored = ActivityLine.objects.filter(entity_id__in={edit.entity_id for edit in edits})
+    stored = ActivityLine.objects.filter(entity_id__in={edit.entity_id for edit in untold})
     stored = stored.filter(kind__in=(ActivityKind.CREATE, ActivityKind.EDIT, ActivityKind.PUSH))
-    told = _told_fields([*stored, *lines], {mapping.key: mapping.fields for mapping in mappings})
+    stored = stored.filter(at__gte=min(edit.at for edit in untold))
+    return entries_of(_without_told(untold, _told_fields(stored, fields_of)), mappings)
+
+
+def _without_told(edits: Iterable[Edit], told: Collection[tuple[object, ...]]) -> list[Edit]:
+    """Return the edits without the fields of which lines tell; without any, and with a creation that is told, none."""
     untold = []
     for edit in edits:
         fields = [field for field in edit.fields if (edit.entity_id, edit.at, field.name) not in told]
-        is_told_creation = edit.before is None and (edit.entity_id, edit.who[:MAX_ACTOR_LENGTH]) in told
-        if not is_told_creation:
+        is_untold_creation = edit.before is None and (edit.entity_id, edit.who[:MAX_ACTOR_LENGTH]) not in told
+        if fields or is_untold_creation:
             untold.append(replace(edit, fields=fields))
-    return entries_of(untold, mappings)
+    return untold
 
 
 def _newest_number(model: type[SyncedModel], synced_at: Mapping[UUID, datetime | None]) -> int:
@@ -248,9 +260,10 @@ def _is_after(moment: datetime, synced_at: datetime | None) -> bool:
 def _told_fields(lines: Iterable[ActivityLine], fields_of: Mapping[str, Sequence[str]]) -> set[tuple[object, ...]]:
     """Return the records, times and fields of the edits that lines tell of; of a creation, the record and its author.
 
-    A line that names somebody else beside the author, such as who had it sent, doesn't tell of the edit.
+    A line with another author or time, such as of who had it sent, and when, doesn't tell of the edit.
     """
     told = set[tuple[object, ...]]()
+    now = sync_now()
     for line in lines:
         if line.kind == ActivityKind.CREATE:
             told.add((line.entity_id, line.actor))
@@ -258,7 +271,10 @@ def _told_fields(lines: Iterable[ActivityLine], fields_of: Mapping[str, Sequence
         edited_at = line.at if line.kind == ActivityKind.EDIT else None
         edit = line.cause.get("npd", {})
         if line.kind == ActivityKind.PUSH and edit and edit["who"][:MAX_ACTOR_LENGTH] == line.actor:
+            sent_at = line.at if line.pk else now
             edited_at = datetime.fromisoformat(edit["at"])
+            if "act" not in line.cause and sent_at - edited_at > ACT_PAUSE:
+                edited_at = None
         told |= {(line.entity_id, edited_at, name) for name in fields_of.get(line.key, [line.key])}
     return told
 

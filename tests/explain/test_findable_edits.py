@@ -141,6 +141,16 @@ def different_fields(week: Week, olga: User, ann: User) -> None:
     week.in_npd(ann, phone="+46 8 765 43 21")
 
 
+def a_new_record_is_edited(week: Week, olga: User, ann: User) -> None:
+    answer = api_of(olga).post("/api/v1/contacts/", {"name": "New"})
+    assert answer.status_code == 201, answer.content
+    week.contact = Contact.objects.get(name="New")
+    week.next_day()
+    week.in_npd(ann, role_title="Chair")
+    week.next_day()
+    week.in_npd(olga, phone="+46 8 765 43 21")
+
+
 def many_edits_follow(week: Week, olga: User, ann: User) -> None:
     week.in_npd(olga, role_title="Chair")
     week.next_day()
@@ -154,6 +164,7 @@ def many_edits_follow(week: Week, olga: User, ann: User) -> None:
         *(two_people_edit_one_field, the_second_takes_it_back, two_edit_one_cell, a_cell_is_put_back),
         *(both_sides_edit_it, a_rule_lets_monday_win, a_rule_lets_npd_win, the_field_is_not_sent),
         *(sync_is_off_for_the_record, the_record_is_deleted_later, different_fields, many_edits_follow),
+        a_new_record_is_edited,
     ],
 )
 def test_no_edit_of_a_pause_is_lost(
