@@ -17,7 +17,7 @@ _SILENT = (
     "internet, and search the log of web for refused deliveries."
 )
 _THROTTLED = (
-    "So nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. "
+    "So nothing is sent to it for a day. Stop the automation that rewrites it, or change the field's direction. "
     "Then press “Sync now”."
 )
 

@@ -187,7 +187,7 @@ TESTS = {
     "engine/lost_updates.a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_once": "W25",
     "inbox/storing.a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time": "W27",
     "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing": "W28",
-    "write_loops.a_loop_is_throttled_for_longer_each_time": "W29",
+    "write_loops.a_loop_is_throttled_for_a_day": "W29",
     # limits and stops
     "limits/promises.an_hour_of_failures_costs_few_calls_and_all_is_synced_after_it": "M1 M3 M4 M15 M16 M17 M18 M19",
     "reports/writes_down.an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwhile": "M2",

@@ -5,7 +5,7 @@ A worker makes it and caches it by its choices. It is too old after 30 minutes.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -464,7 +464,7 @@ def _note_left_questions(plan: SetupBoardPlan) -> None:
 
 
 def _note_closed_conflicts(
-    plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan], remapped: Collection[str]
+    plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan], remapped: set[str]
 ) -> None:
     """Note the conflicts that the chosen columns, directions and rules end."""
     for record_plan in record_plans:
