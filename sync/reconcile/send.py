@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
+from sync.choices import ApprovalState, CallKind, WaitsFor
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
@@ -441,64 +441,32 @@ class Executor:
     def _end_forbidden(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> None:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
-        1. A column that an error names is closed.
-        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
-           taken a write of this pass.
-        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
-           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
-           in sync, the second such item closes the board.
+        Each value of a record is sent alone, beside its NPD ID, which its item has already. If the item takes one, the
+        columns of the refused ones are closed, and the other records are sent without them. If it takes none, it is
+        closed; the board is, too, if the last other item refused its write, unless it has taken a write of this pass.
         """
-        named = {error.column_id for write, error in forbidden.items() if error.column_id in write.columns.values()}
-        if named:
-            self._send_without_columns(kind, forbidden, named)
-            return
-        if not (self.has_written or self._is_board_open(kind, forbidden)):
-            return
         writes = list(forbidden)
         for write, error in forbidden.items():
             write.end(WriteVerdict.FAILED, of_error(error))
-        for number, write in enumerate(writes[:2]):  # not a call for each, because they could be many
-            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
+        for number, write in enumerate(writes[:2], start=1):  # not a call for each, because they could be many
             write.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
             write.is_divided = True
             self._send_document(kind, [write])
             closed = {column for key, column in write.columns.items() if key in write.rejected}
-            if closed and write.item is not None:
-                later = {other: forbidden[other] for other in writes[number + 1 :]}
-                self._send_without_columns(kind, later, closed)
+            if write.verdict is not WriteVerdict.DONE or not closed:
+                continue  # tells nothing about the others
+            if write.item is not None:
+                others = writes[number:]
+                for other in others:
+                    other.refuse({key: forbidden[other] for key, column in other.columns.items() if column in closed})
+                self._send_rest(kind, others)
                 return
-            if closed:
-                _close_intents([write], IntentState.REJECTED)
-                write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
-                if number > 0 and not self.has_written:
-                    self._stop_kind(kind, forbidden)
-
-    def _is_board_open(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> bool:
-        """Whether another record's item, if any, takes a write that changes nothing; else answer these writes."""
-        trial = unchanged_write(self.board, list(forbidden))
-        if trial is None:
-            return True
-        self._send_document(kind, [trial])
-        if trial.verdict is not WriteVerdict.DONE:
-            # Whether the board is closed isn't known: all is sent again when this answer allows it.
-            for write in forbidden:
-                write.end(trial.verdict, trial.detail)
-                write.wait_seconds = trial.wait_seconds
-                write.waits_for = trial.waits_for
-            return False
-        # The trial's record isn't in this pass, so nothing else ends this intent.
-        _close_intents([trial], IntentState.APPLIED if trial.item else IntentState.REJECTED)
-        if trial.item is None:
-            self._stop_kind(kind, forbidden)
-        return trial.item is not None
-
-    def _send_without_columns(
-        self, kind: CallKind, forbidden: Mapping[Write, MondayError], closed: Collection[str | None]
-    ) -> None:
-        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
-        for write, error in forbidden.items():
-            write.refuse({key: error for key, column in write.columns.items() if column in closed})
-        self._send_rest(kind, list(forbidden))
+            write.rejected = {}  # no value is at fault
+            _close_intents([write], IntentState.REJECTED)
+            write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
+            if not self.has_written and is_last_write_refused(self.board, beside=writes[number - 1 :]):
+                self._stop_kind(kind, forbidden)
+                return
 
     def _send_rest(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Send what is left of these writes without their refused values."""
@@ -716,13 +684,8 @@ def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
-def unchanged_write(board: BoardContext, beside: Sequence[Write]) -> Write | None:
-    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = lookups.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
-    # Another one each time, because its item may be closed while the board is open.
-    record = in_sync.exclude(pk__in=[write.record_id for write in beside]).order_by("?").first()
-    if record is None:
-        return None
-    values = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    settings_now = settings_of(record)
-    return Write(record.pk, str(record.monday_id), values, settings=settings_now, is_divided=True)
+def is_last_write_refused(board: BoardContext, beside: Sequence[Write]) -> bool:
+    """Whether Monday refused the last write to an item of the board, without the items of these writes."""
+    intents = Intent.objects.filter(board_id=board.link.board_id).exclude(item_id="")
+    others = intents.exclude(item_id__in=[write.item_id for write in beside])
+    return others.order_by("-created_at").values_list("state", flat=True).first() == IntentState.REJECTED

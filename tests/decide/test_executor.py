@@ -56,6 +56,7 @@ class Monday:
     refused: dict[str, str] = field(default_factory=dict)
     judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
+    last_refused: str = ""  # the last unit whose item refused its write, also before the pass
     repeats: Repeats = Repeats(20, is_quiet=False)  # noqa: RUF009 - frozen
 
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
@@ -74,6 +75,11 @@ class Monday:
     def look_up(self, _: Any, ids: Sequence[str]) -> dict[str, Item] | None:
         self.looked_for += ids
         return self.existing
+
+    def is_last_write_refused(self, _: Any, beside: Sequence[Write]) -> bool:
+        tried = [call.split(":")[0] for call in self.sent if "npdid" in call]
+        refused = [self.last_refused, *tried]
+        return any(unit and unit not in map(unit_of, beside) for unit in refused)
 
     def read_created(self, *_: Any) -> CreatedItems | None:
         return self.created
@@ -132,7 +138,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(sending, "connector", lambda: monday)
     monkeypatch.setattr(sending.created_items, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(sending.created_items, "read_created_items", monday.read_created)
-    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: None)
+    monkeypatch.setattr(sending, "is_last_write_refused", monday.is_last_write_refused)
     return monday
 
 
@@ -338,15 +344,43 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
     assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.DONE, "b": WriteVerdict.DONE}, {})
 
 
-def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
-    trial = Write(UUID(int=ord("t")), "item t", {NPD_ID_COLUMN: "t"}, is_divided=True)
-    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: trial)
-    closed = MondayError(BOARD_FORBIDDEN, "no")
-    monday.of_alias = lambda units, alias: closed
-    monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
+@pytest.mark.parametrize(
+    ("item_before", "units", "verdicts_then", "is_stopped"),
+    [
+        ("open", "a", {"a": WriteVerdict.FAILED}, False),
+        ("closed", "a", {"a": WriteVerdict.HELD}, True),
+        ("open", "abc", dict.fromkeys("abc", WriteVerdict.HELD), True),
+    ],
+    ids=["one after another was written", "one after another was refused", "several at once"],
+)
+def test_the_second_item_in_a_row_that_takes_nothing_closes_the_board(
+    monday: Monday, item_before: str, units: str, verdicts_then: dict[str, WriteVerdict], is_stopped: bool
+) -> None:
+    monday.last_refused = "z" if item_before == "closed" else ""
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
+    answers = send(*map(change, units))
+    assert len(monday.sent) == 1 + min(2, len(units))
+    assert (verdicts(answers), CHANGE in monday.refused) == (verdicts_then, is_stopped)
+
+
+def test_an_item_that_takes_nothing_fails_alone_where_another_was_written(monday: Monday) -> None:
+    monday.last_refused = "z"
+    monday.of_alias = lambda units, alias: OK if alias == "r0" else MondayError(BOARD_FORBIDDEN, "no")
     answers = send(change("a"), change("b"))
-    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.STOPPED, "b": WriteVerdict.STOPPED}, {})
+    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.DONE, "b": WriteVerdict.FAILED}, {})
+
+
+def test_values_that_were_tried_without_an_outcome_close_nothing(monday: Monday) -> None:
+    """The item left the board meanwhile, or no answer came."""
+    monday.last_refused = "z"
+    answers: dict[str, Said] = {"v1": MondayError(ITEM_NOT_FOUND, "no item")}
+    monday.of_alias = lambda units, alias: answers.get(alias, MondayError(BOARD_FORBIDDEN, "no"))
+    assert send(change("a"))["a"].verdict is WriteVerdict.GONE
+    monday.of_document = lambda units: (
+        MondayError(TIMED_OUT, "no answer") if monday.sent[-1].startswith("b: v") else None
+    )
+    assert send(change("b"))["b"].verdict is WriteVerdict.HELD
+    assert not monday.refused
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
