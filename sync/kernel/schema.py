@@ -26,7 +26,7 @@ NOT_WRITTEN = (
 )
 MADE_AGAIN = (
     "The database was made by other migrations of the same names: it has no {}. For the demo run “make reset”; for "
-    "data that you need, use the code that made it."
+    "data that you need, use the code that made it, or keep its migrations (“Write a migration” in CONTRIBUTING.md)."
 )
 
 

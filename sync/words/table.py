@@ -58,7 +58,7 @@ TEMPLATES: Mapping[str, str] = {
     "changed_in_npd": "changed in NPD",
     "changed_on_monday": "changed on Monday",
     "changed_on_both": "changed on both sides",
-    "different_when_matched": "different when first matched",
+    "different_when_matched": "different when matched",
     "empty_in_npd": "empty in NPD",
     "empty_on_monday": "empty on Monday",
     "empty_on_both": "empty on both sides",
@@ -246,6 +246,7 @@ TEMPLATES: Mapping[str, str] = {
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
+    "answer_not_applied": "Somebody has answered a question about it, and no pass has applied the answer yet.",
     "as_you_chose": "As you chose.",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
     "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "

@@ -42,9 +42,11 @@ def test_the_search_of_a_record_finds_those_without_an_item(browser: Client, ite
     text = browser.get(f"{address}?q=ann").content.decode()
     assert "Ann Free" in text
     assert "ann@example.com" in text
-    assert "Ann Off" not in text
+    assert "Ann Off" in text, "its sync stays off"
     assert "Ann Taken" not in text
     nothing = "No contact without an item was found for"
+    off = Contact.objects.get(name="Ann Off")
+    assert "stays off: nothing else changes" in browser.post(address, {"record": off.pk}).content.decode()
     assert "Ann Free" not in browser.get(address).content.decode()
     UnmatchedItem.objects.filter(pk=items[0].pk).update(name="Anne Free")
     assert "Ann Free" in browser.get(address).content.decode()

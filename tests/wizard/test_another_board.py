@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
+from conflicts.pages.rejections import answer_rejection
 from npd.models import Contact, Organization
 from sync import attention
 from sync.choices import Cause, Priority
@@ -131,6 +132,33 @@ def test_another_board_keeps_each_fields_direction_and_rule_and_the_records_filt
         "Phone: NPD to Monday only → Both ways",
         "Role: Both ways → Sync off",
     ]
+
+
+@pytest.mark.parametrize("first_match", ["ask", "npd_wins"])
+def test_an_answer_that_no_pass_has_applied_ends_with_its_board_and_the_plan_says_so(
+    wizard: Wizard, first_match: str
+) -> None:
+    first = first_board(wizard, "Ann")
+    do(wizard, first, "edit record", 0)
+    do(wizard, first, "edit item", 0)
+    enqueue("contact", [Contact.objects.get().pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    wizard.settle()
+    choose(SyncConflict.objects.get(), wizard.person, role_title={"choose": "monday"})
+    wizard.planned(duplicated(wizard, first), first_match=first_match)
+    assert wizard.plan_shown()["ended"] == 1
+
+
+def test_a_rejected_value_that_a_person_left_is_planned_to_be_sent_again_too(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann")
+    do(wizard, first, "refuse record", 0)
+    ann = Contact.objects.get()
+    enqueue("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    wizard.settle()
+    seen = {"npd": REFUSED, "monday": "ann@x.org"}
+    answer_rejection(("contact", ann.pk, "email"), by=wizard.person, choose="npd", value="", seen=seen)
+    wizard.settle()
+    wizard.planned(duplicated(wizard, first), first_match="npd_wins")
+    assert wizard.plan_shown() == {"link": 1, "tried again": 1}
 
 
 @pytest.mark.parametrize("has_groups", [True, False])

@@ -17,10 +17,11 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
 from conflicts.lifecycle import has_conflict
+from conflicts.models import SyncConflict
 from conflicts.reports import ConflictKind
 from sync import attention, registry
 from sync.attention import Kind
-from sync.choices import Cause, UnmatchedReason
+from sync.choices import BlockedCode, Cause, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import match_key_of_item, match_key_of_record, record_name, with_item
@@ -28,7 +29,7 @@ from sync.kernel import grouped, humanize
 from sync.kernel.acts import CREATE_RECORD, LINK, ActionError
 from sync.kernel.db import match_key_sql
 from sync.limits import api_quota
-from sync.models import BoardLink, SyncedModel, SyncQueue
+from sync.models import BoardLink, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import RELATION, BoardColumn, Item
@@ -453,6 +454,13 @@ def _note_left_questions(plan: SetupBoardPlan) -> None:
     rows = attention.waiting(kinds=QUESTIONS).filter(entity_type=plan.entity_type)
     for entry in attention.entries(attention.without_notices(rows), limit=None):
         _note(plan, ChangeKind.ENDED, entry.name, entry.entity_id, entry.item_id, reason=entry.title)
+    # Answered, so that they wait for nobody any more.
+    conflicts = SyncConflict.objects.filter(entity_type=plan.entity_type, resolved_at=None)
+    answered = [conflict for conflict in conflicts if conflict.stored_resolution.fields]
+    names = lookups.record_names((plan.entity_type, conflict.entity_id) for conflict in answered)
+    for conflict in answered:
+        name = names.get((plan.entity_type, conflict.entity_id), "")
+        _note(plan, ChangeKind.ENDED, name, conflict.entity_id, reason=Message("answer_not_applied"))
 
 
 def _note_closed_conflicts(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
@@ -472,8 +480,13 @@ def _note_closed_conflicts(plan: SetupBoardPlan, record_plans: Iterable[pass_pla
 
 def _note_rejected_values(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Note the values that Monday rejected and that are sent again, instead of planning that they arrive."""
-    rejected = attention.waiting(kinds=[Kind.REJECTED]).filter(entity_type=plan.entity_type)
-    keys = set(rejected.values_list("entity_id", "field"))
+    blocked = SyncMetadata.objects.of(plan.entity_type).exclude(blocked_fields={})
+    keys = {
+        (UUID(entity_id), key)
+        for entity_id, fields in blocked.values_list("entity_id", "blocked_fields")
+        for key, entry in fields.items()
+        if entry.get("code") in (BlockedCode.REJECTED, BlockedCode.LIMIT)
+    }
     tried_again = set()
     for record_plan in record_plans:
         for field_plan in record_plan.fields.values():
