@@ -35,7 +35,7 @@ from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
-from sync.reconcile.pass_plan import Write, WriteVerdict
+from sync.reconcile.pass_plan import OPEN, Ending, Outcome, Write, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 from sync.words.message import Message, of_error, sentences
 
@@ -144,7 +144,7 @@ class Executor:
                 continue
             self._send_document(kind, document)
             repeated += document if is_repeat else []
-        written = [write for write in repeated if write.verdict is WriteVerdict.DONE]
+        written = [write for write in repeated if write.is_done]
         if written and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * len(written))
@@ -211,7 +211,7 @@ class Executor:
             # If it is its own, it may lack values, which the next pass sends.
             write.is_name_only = True
             if item is not None:
-                write.end(WriteVerdict.DONE, item=item)
+                write.end(OPEN, item=item)
             else:
                 write.hold(Message("new_item_unknown"), LOOKS[-2])
         return remaining
@@ -228,9 +228,9 @@ class Executor:
             items = None
         for write in writes:
             if items is None:
-                write.end(WriteVerdict.STOPPED, reason)
+                write.stop(reason)
             elif item := items.get(str(write.record_id)):
-                write.end(WriteVerdict.DONE, item=item)
+                write.end(OPEN, item=item)
         return [write for write in writes if items is not None and str(write.record_id) not in items]
 
     # --- one document -------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Executor:
             stop_reason = Message("monday_is_slow")
         if stop_reason:
             for write in writes:
-                write.end(WriteVerdict.STOPPED, stop_reason)
+                write.stop(stop_reason)
             return
         if not writes or self._hold_if_stopped(kind, writes):
             return
@@ -290,7 +290,7 @@ class Executor:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents(writes, IntentState.VOID)
             self.unjudged.append((error, writes))
-            writes[0].end(WriteVerdict.STOPPED, of_error(error))
+            writes[0].stop(of_error(error))
         else:
             self._end_rejected(kind, writes[0], error)
 
@@ -311,7 +311,7 @@ class Executor:
         else:
             self._stop_writing(error)
         for write in writes:
-            write.end(WriteVerdict.STOPPED, self.stop_reason, is_open=error.outcome_unknown)
+            write.stop(self.stop_reason, is_open=error.outcome_unknown)
 
     def _judge(self) -> None:
         """Complete the answers to failed documents."""
@@ -324,17 +324,20 @@ class Executor:
             detail = sentences(waits, of_error(error))
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
-            verdict = WriteVerdict.HELD
+            outcome = Outcome.DEFERRED
             if len(writes) > 1:
-                verdict = WriteVerdict.STOPPED
+                outcome = Outcome.RELEASED
             elif judgement.is_at_fault:
-                verdict = WriteVerdict.FAILED
+                outcome = Outcome.FAILED
                 detail = of_error(error)
             for write in writes:
-                write.verdict = verdict
-                write.detail = detail
-                write.wait_seconds = judgement.wait_seconds
-                write.waits_for = judgement.waits_for
+                write.ending = Ending(
+                    outcome,
+                    detail,
+                    judgement.wait_seconds,
+                    is_unsent=outcome is Outcome.RELEASED,
+                    waits_for=judgement.waits_for,
+                )
         self.judged += len(self.unjudged)
         self.unjudged = []
 
@@ -361,9 +364,9 @@ class Executor:
                 # The next attempt reads the item, and sends it again if this answer was right.
                 ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
                 Intent.objects.filter(pk=write.intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
-                write.end(WriteVerdict.FAILED, Message("call_swallowed"))
+                write.fail(Message("call_swallowed"))
             else:
-                write.end(WriteVerdict.DONE, item=outcome, is_open=True)
+                write.end(OPEN, item=outcome, is_open=True)
         if forbidden:
             _close_intents(forbidden, IntentState.REJECTED)
             self._end_forbidden(kind, forbidden)
@@ -389,7 +392,7 @@ class Executor:
         else:
             npd_id_item = result.by_alias.get(NPD_ID_ALIAS)
             item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
-            write.end(WriteVerdict.DONE, is_open=True)
+            write.end(OPEN, is_open=True)
         write.item = item
         write.items_by_field = by_field
         write.rejected = {**write.rejected, **rejected}
@@ -403,20 +406,20 @@ class Executor:
             is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
             is_forbidden = error.kind is errors.BOARD_FORBIDDEN
             if is_forbidden and kind is CallKind.CREATE and not is_name_only:
-                write.end(WriteVerdict.NAME_ONLY, of_error(error))
+                write.fail(of_error(error), WriteVerdict.NAME_ONLY)
             elif is_forbidden and kind is not CallKind.CREATE:
-                write.end(WriteVerdict.FAILED, of_error(error))
+                write.fail(of_error(error))
             else:
                 self._stop_kind(kind, {write: error})
         elif error.scope in (Scope.FIELD, Scope.COLUMN) and not write.is_divided:
             self._end_rejected_value(kind, write, error)
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            write.end(WriteVerdict.STOPPED, of_error(error), is_open=error.outcome_unknown)
+            write.stop(of_error(error), is_open=error.outcome_unknown)
         else:
             is_gone = error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE)
-            verdict = WriteVerdict.GONE if is_gone else WriteVerdict.FAILED
-            write.end(verdict, of_error(error), is_open=error.outcome_unknown)
+            verdict = WriteVerdict.GONE if is_gone else None
+            write.fail(of_error(error), verdict, is_open=error.outcome_unknown)
 
     def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
@@ -431,9 +434,9 @@ class Executor:
         write.refuse(rejected)
         if kind is CallKind.CREATE:
             is_last = is_name_rejected or write.is_name_only
-            write.end(WriteVerdict.FAILED if is_last else WriteVerdict.NAME_ONLY, of_error(error))
+            write.fail(of_error(error), None if is_last else WriteVerdict.NAME_ONLY)
         elif not (write.entries or rejected):
-            write.end(WriteVerdict.FAILED, of_error(error))
+            write.fail(of_error(error))
         else:
             write.is_divided = True
             self._send_rest(kind, [write])
@@ -447,13 +450,13 @@ class Executor:
         """
         writes = list(forbidden)
         for write, error in forbidden.items():
-            write.end(WriteVerdict.FAILED, of_error(error))
+            write.fail(of_error(error))
         for number, write in enumerate(writes[:2], start=1):  # not a call for each, because they could be many
             write.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
             write.is_divided = True
             self._send_document(kind, [write])
             closed = {column for key, column in write.columns.items() if key in write.rejected}
-            if write.verdict is not WriteVerdict.DONE or not closed:
+            if not (write.is_done and closed):
                 continue  # tells nothing about the others
             if write.item is not None:
                 others = writes[number:]
@@ -463,7 +466,7 @@ class Executor:
                 return
             write.rejected = {}  # no value is at fault
             _close_intents([write], IntentState.REJECTED)
-            write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
+            write.fail(of_error(forbidden[write]))
             if not self.has_written and is_last_write_refused(self.board, beside=writes[number - 1 :]):
                 self._stop_kind(kind, forbidden)
                 return
@@ -472,7 +475,7 @@ class Executor:
         """Send what is left of these writes without their refused values."""
         for write in writes:
             if not write.values:
-                write.end(WriteVerdict.DONE)
+                write.end(OPEN)
         self._send_document(kind, [write for write in writes if write.values])
 
     # --- stops --------------------------------------------------------------------------------------------------------
@@ -585,7 +588,7 @@ def commit_intents(
         pause = locked_pause(board.link.entity_type)
         withdrawn = dict.fromkeys(writes, pause) if pause else outdated_writes(board, writes)
         for write, reason in withdrawn.items():
-            write.end(WriteVerdict.WITHDRAWN, reason)
+            write.end(Ending(Outcome.RELEASED, reason), WriteVerdict.WITHDRAWN)
         allowed = [write for write in writes if write not in withdrawn]
         if not allowed:
             return [], None
