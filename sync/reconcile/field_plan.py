@@ -39,6 +39,9 @@ from sync.words.message import Message, reason_of
 
 _UNDECIDED = merge.FieldDecision(Action.UNDECIDED)
 
+# Stands for a value of NPD's that has no form on Monday: it equals no other, because no text can have this character.
+_WITHOUT_FORM = "\0"
+
 
 def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
     """Decide its fields, and whether the item lacks the NPD ID."""
@@ -174,9 +177,8 @@ class FieldRule:
             field_plan.block_undecided(*field_values.why_no_item(related, self.facts.related_boards))
 
     def _pull_over_unknown_local(self) -> None:
-        """Overwrite NPD's value by Monday's, whatever it is: here a text that equals no other stands for it."""
+        """Overwrite NPD's value by Monday's, whatever it is."""
         field_plan = self.field_plan
-        local = "(a value that Monday can't show)"
         remote = self.converter.canonical_remote(field_plan.remote_raw)
         base = None
         if entry := field_bases.base_of(self.plan.sync_state, self.mapping, self.plan.item_id):
@@ -187,9 +189,9 @@ class FieldRule:
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
             base = merge.Values(None, None)
             if is_unchanged:
-                base = merge.Values(local, field_bases.base_remote(self.converter, entry))
+                base = merge.Values(_WITHOUT_FORM, field_bases.base_remote(self.converter, entry))
         required = self.mapping.required
-        field = merge.Field(local, remote, base=base, direction=field_plan.direction, required=required)
+        field = merge.Field(_WITHOUT_FORM, remote, base=base, direction=field_plan.direction, required=required)
         field_plan.decision = merge.decide_field(field)
         self.apply()
 
