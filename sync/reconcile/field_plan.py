@@ -190,8 +190,7 @@ class FieldRule:
             base = merge.Values(None, None)
             if is_unchanged:
                 base = merge.Values(_WITHOUT_FORM, field_bases.base_remote(self.converter, entry))
-        required = self.mapping.required
-        field = merge.Field(_WITHOUT_FORM, remote, base=base, direction=field_plan.direction, required=required)
+        field = merge.Field(_WITHOUT_FORM, remote, base=base, direction=field_plan.direction)
         field_plan.decision = merge.decide_field(field)
         self.apply()
 
@@ -267,7 +266,6 @@ class FieldRule:
             direction=direction,
             rule=Rule(mapping.rule),
             first_match=Rule(mapping.first_match),
-            required=mapping.required,
             emptied_since_old_base=emptied_since_old_base,
             edited=edited,
         )
@@ -319,8 +317,6 @@ class FieldRule:
                 self._write_both()
             case Action.CONFLICT:
                 self._ask()
-            case Action.BLOCK:
-                field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
 
     def _push_by_name(self) -> None:
         """Send only NPD's changes, because a person pushes a record whose sync is off."""
@@ -391,7 +387,10 @@ class FieldRule:
             self._push(field_plan.write_raw or {})
 
     def _write_local(self, raw: Mapping[str, Any]) -> None:
-        """Write a value in NPD if its constraints allow it, else block the field."""
+        """Write a value in NPD, or block the field if NPD requires one or its constraints refuse it."""
+        if self.mapping.required and field_bases.side_of(self.converter.canonical_local, raw) is None:
+            self.field_plan.block(BlockedCode.REQUIRED, Message("required_but_empty"))
+            return
         try:
             self.field_plan.write_raw = field_values.clean_values(self.plan.record, self._record_named(raw))
         except field_values.RelatedNotFound as not_found:

@@ -49,7 +49,7 @@ TESTS = {
     "fields.a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column": "F9 F24",
     "fields.without_a_base_what_differs_is_asked_about": "F11",
     "fields.a_name_in_another_form_names_the_same_organization_unless_another_has_it": "F12",
-    "merge/laws.a_required_field_is_emptied_by_no_edit_rule_choice_or_restored_value": "F4",
+    "plan_laws.a_plan_keeps_every_law_and_to_decide_changes_nothing_that_is_known": "F4",
     "rules.the_winning_side_is_written_and_the_other_overridden": "F6 F14 F15 F21",
     "rules.by_the_rule_newest_the_newer_edit_wins": "F16 F17",
     "rules.lists_are_united_on_both_sides": "F18",
