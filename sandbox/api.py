@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from email.utils import format_datetime
 from typing import Any
 
 from waitress.channel import ClientDisconnected
@@ -139,7 +140,9 @@ class Api:
         try:
             response = self._admit(request, call)
             call.status = response.status
-            return response
+            # Not the web server's own, whose clock can't be moved.
+            date = format_datetime(self._clock.moment(), usegmt=True)
+            return replace(response, headers=response.headers | {"Date": date})
         finally:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.append(call)

@@ -30,9 +30,12 @@ class Clock:
     def time(self) -> float:
         return time.time() + self.offset_seconds
 
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self.time(), UTC)
+
     def stamp(self) -> str:
         """Return the time as Monday writes it: `2026-01-31T18:00:00Z`."""
-        return datetime.fromtimestamp(self.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.moment().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True)

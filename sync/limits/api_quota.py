@@ -114,6 +114,7 @@ class Quota:
     day: date | None = None  # the UTC day of the calls
     day_calls: int = 0  # our calls of that day
     others_calls: int = 0  # calls of the account's other tokens, as last reported
+    monday_ahead: float | None = None  # seconds by which Monday's clock is ahead of ours; None if it isn't known
 
     @property
     def is_limited(self) -> bool:
@@ -220,6 +221,10 @@ class Quota:
         # Monday's minute may be a later one: it got the call with which ours began late, or never.
         is_later = ends - timedelta(seconds=answer.seconds) > own_end + MARGIN
         self.points_end = ends if is_later else min(own_end, ends)
+        if answer.dated is not None:
+            # Monday dated it while the call ran; what the call's length may explain is no difference.
+            ahead_of_end = (answer.dated - self.now).total_seconds()
+            self.monday_ahead = min(max(ahead_of_end, 0.0), ahead_of_end + answer.seconds)
 
     def after_error(self, error: errors.MondayError, estimate: int) -> None:
         """Correct the usage after a failed call for which `estimate` points were counted."""

@@ -936,6 +936,7 @@ class Migration(migrations.Migration):
                 ("day", models.DateField(blank=True, null=True)),
                 ("day_calls", models.IntegerField(db_default=0)),
                 ("others_calls", models.IntegerField(db_default=0)),
+                ("monday_ahead", models.FloatField(blank=True, null=True)),
             ],
             options={
                 "db_table": "sync_api_quota",

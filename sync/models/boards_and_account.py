@@ -351,6 +351,8 @@ class ApiQuota(models.Model):
     day_calls = models.IntegerField(db_default=0)
     # Those of the account's other tokens, as Monday last reported.
     others_calls = models.IntegerField(db_default=0)
+    # Seconds by which Monday's clock was ahead of PostgreSQL's at the last answer.
+    monday_ahead = models.FloatField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_api_quota"

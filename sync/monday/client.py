@@ -11,6 +11,9 @@ import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -293,8 +296,16 @@ def _parse_answer(
         complexity=complexity,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
         points_limit=int(policy[1]) if policy else None,
+        dated=_date_of(headers),
         seconds=seconds,
     )
+
+
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    with suppress(ValueError):
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+        return moment if moment.tzinfo else None
+    return None
 
 
 def _no_results_error(cause: MondayError, field_errors: list[MondayError]) -> MondayError:

@@ -46,6 +46,7 @@ class Answer:
     api_version: str | None = None
     complexity: Complexity | None = None
     points_limit: int | None = None  # a whole minute's, as a header says
+    dated: datetime | None = None  # when it was answered, by Monday's clock
     seconds: float = 0.0  # how long the call took
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:

@@ -110,16 +110,20 @@ def _write_problem(number: int) -> str:
 
 def clock_problems() -> list[Message]:
     """Return which clocks are wrong, or ran ahead and left times that are still to come."""
-    [[now, counted_until, latest_job]] = fetch_rows(
+    [[now, counted_until, latest_job, monday_ahead]] = fetch_rows(
         "SELECT sync_now(), (SELECT max(expires) FROM sync_cache "
         "WHERE cache_key LIKE '%:rl:%' OR cache_key LIKE '%provider-is-silent'), "
-        "(SELECT max(created_at) FROM sync_queue WHERE status = 'pending')"
+        "(SELECT max(created_at) FROM sync_queue WHERE status = 'pending'), "
+        "(SELECT monday_ahead FROM sync_api_quota)"
     )
     problems = []
     ahead = time.time() - now.timestamp()
     if abs(ahead) > CLOCK_SECONDS:
         code = "clock_ahead" if ahead > 0 else "clock_behind"
         problems.append(Message(code, span=humanize.time_span(abs(ahead))))
+    if monday_ahead and abs(monday_ahead) > CLOCK_SECONDS:
+        code = "behind_monday" if monday_ahead > 0 else "ahead_of_monday"
+        problems.append(Message(code, span=humanize.time_span(abs(monday_ahead))))
     if counted_until and counted_until > now + LONGEST_COUNT:
         problems.append(Message("clock_ran_ahead", until=f"{counted_until:%Y-%m-%d %H:%M}"))
     if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):

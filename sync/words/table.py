@@ -698,6 +698,8 @@ TEMPLATES: Mapping[str, str] = {
     "database_stores_nothing": "PostgreSQL stores nothing: {quote}",
     "clock_ahead": "This machine's clock is {span} ahead of PostgreSQL's: run NTP.",
     "clock_behind": "This machine's clock is {span} behind PostgreSQL's: run NTP.",
+    "ahead_of_monday": "PostgreSQL's clock is {span} ahead of Monday's, so edits may be lost: run NTP on its server.",
+    "behind_monday": "PostgreSQL's clock is {span} behind Monday's, so edits may be lost: run NTP on its server.",
     "clock_ran_ahead": "A web process's clock ran ahead, so sign-ins may be refused until {until} UTC: type “TRUNCATE "
     "sync_cache” in “manage.py dbshell”.",
     "database_clock_ran_ahead": "PostgreSQL's clock ran ahead, and its jobs wait until {until} UTC: retry all pending "

@@ -7,6 +7,7 @@ import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -59,11 +60,18 @@ def test_an_answer_carries_request_version_complexity_and_replay(client: MondayC
     responses.post(
         URL,
         json={"data": {"me": {"id": "1"}, "complexity": complexity}, "extensions": {"request_id": "req-1"}},
-        headers={"API-Version": "2026-10", "Idempotency-Replayed": "true"},
+        headers={"API-Version": "2026-10", "Idempotency-Replayed": "true", "Date": "Mon, 30 Nov 2026 13:00:05 GMT"},
     )
     answer = client.execute(QUERY, {})
+    assert answer.dated == datetime(2026, 11, 30, 13, 0, 5, tzinfo=UTC)
     assert answer.complexity == Complexity(30, 970, 12)
     assert (answer.request_id, answer.api_version, answer.replayed) == ("req-1", "2026-10", True)
+
+
+@pytest.mark.parametrize("date", ["", "now", "Mon, 30 Nov 2026 13:00:05 -0000", "Mon, 99 Nov 2026 13:00:05 GMT"])
+def test_a_date_that_names_no_moment_is_left_out(client: MondayClient, date: str) -> None:
+    responses.post(URL, json={"data": {}}, headers={"Date": date})
+    assert client.execute(QUERY, {}).dated is None
 
 
 def test_an_error_that_repeats_the_token_says_it_nowhere_and_a_value_stays(client: MondayClient) -> None:

@@ -113,6 +113,20 @@ def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     assert quota.points_end == ends
 
 
+@pytest.mark.parametrize(
+    ("dated", "seconds", "ahead"),
+    [(300, 2, 300), (-300, 2, -298), (-25, 25, 0), (-1, 2, 0), (0, 0, 0), (None, 2, None)],
+)
+def test_what_a_slow_call_may_explain_is_no_difference_of_the_clocks(
+    dated: int | None, seconds: float, ahead: float | None
+) -> None:
+    quota = small()
+    quota.spend(10)
+    moment = None if dated is None else NOON + timedelta(seconds=dated)
+    quota.after_answer(Answer(data={}, dated=moment, seconds=seconds), 10)
+    assert quota.monday_ahead == ahead
+
+
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
 def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
     quota = small()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import Client
 
 from sync.clock import SyncNow
 from sync.management.commands import monday_check
@@ -49,6 +50,20 @@ def test_after_the_set_up_everything_is_well(set_up: BoardLink, sandbox: Sandbox
     assert all(line.startswith("ok") for line in output.splitlines()[:-1])
     assert {"token", "version", "plan", "board", "columns", "webhooks", "queue"} <= subjects("ok")
     assert settings.MONDAY_WEBHOOK_TOKEN not in output
+
+
+@pytest.mark.parametrize(("seconds", "is_wrong"), [(-300, True), (-30, False), (30, False), (300, True)])
+def test_a_clock_that_differs_from_mondays_is_named_until_it_is_right(
+    set_up: BoardLink, sandbox: Sandbox, client: Client, seconds: int, is_wrong: bool
+) -> None:
+    def named() -> list[str]:
+        return [reason for reason in client.get("/readyz").json()["reasons"] if "Monday" in reason]
+
+    sandbox.control("clock", offset_seconds=seconds)
+    assert ("clock" in subjects("problem"), bool(named())) == (is_wrong, is_wrong)
+    assert all("minutes" in reason for reason in named())
+    sandbox.control("clock", offset_seconds=0)
+    assert ("clock" in subjects("problem"), named()) == (False, [])
 
 
 def test_webhooks_to_a_former_address_or_without_any_secret_are_a_problem(set_up: BoardLink, settings: Any) -> None:

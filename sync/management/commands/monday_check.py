@@ -29,6 +29,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
+from sync.operations import readiness
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.operations.verification import verification_sentence
@@ -129,7 +130,7 @@ def run_checks() -> list[CheckResult]:
         *_waiting_results(overview),
         *_queue_results(),
     ]
-    return [*_monday_results(), *_quota_results(), *local_results]
+    return [*_monday_results(), *_clock_results(), *_quota_results(), *local_results]
 
 
 def _monday_results() -> list[CheckResult]:
@@ -218,6 +219,11 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
         message = f"{title}: a second full set of webhooks is on the board, and it isn't ours."
         fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
         yield CheckResult("warning", "webhooks", message, fix)
+
+
+def _clock_results() -> Iterator[CheckResult]:
+    for problem in readiness.clock_problems():
+        yield CheckResult("problem", "clock", problem, "Once it is right, check again.")
 
 
 def _quota_results() -> Iterator[CheckResult]:
