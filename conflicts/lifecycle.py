@@ -229,7 +229,8 @@ def _end_fields(
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
-    elif not conflict.resolved_by_people:
+    elif not (conflict.resolved_by_people or reports.RECORD_KEY in report.applied):
+        # A line of its own tells of a person's act that answered it without a choice here.
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
         values = {**sides, "what": conflict.question}
         history.log("record_ended", conflict, "", values, why=report.closing_reason)

@@ -112,7 +112,7 @@ class ActivityKind(models.TextChoices):
     REJECTED = "rejected", "Answer to a rejected value"
     CONFLICT_FOUND = "conflict_found", "Conflict found"
     CONFLICT_LOST_AGAIN = "conflict_lost_again", "Lost on Monday"
-    CONFLICT_IDENTITY = "conflict_identity", "Conflict"  # a second item stays on the board
+    CONFLICT_IDENTITY = "conflict_identity", "Conflict"  # what became of a second item
     CONFLICT_CHOSEN = "conflict_chosen", "Resolution chosen"
     CONFLICT_SETTLED = "conflict_settled", "Resolved"
     CONFLICT_OVER = "conflict_over", "Conflict closed"

@@ -32,6 +32,7 @@ from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
+from sync.words.message import Message
 
 ACTIVITY = "admin:sync_activityline_changelist"
 DELETED = "admin:sync_tombstone_changelist"
@@ -108,6 +109,19 @@ def _step_cells(step: activity_undo.UndoStep) -> tuple[object, ...]:
     return admin_base.link_to(url, step.name), step.label, now, outcome
 
 
+def _words_of_answers(row: ActivityLine, number: int) -> str:
+    """Return what the same answer to this number of questions about records did, or will do."""
+    act = ACTS.get(str(row.values.get("choose")))
+    if act is None or not act.answers:
+        return ""
+    records = registry.count_of_type(number, row.entity_type)
+    if row.kind == ActivityKind.CONFLICT_CHOSEN:
+        return Message("answers_chosen", act=act.label, records=records)
+    items = humanize.count_with_noun(number, "item")
+    copies = humanize.count_with_noun(number, "copy", "copies")
+    return Message(f"answers_{act.code}", records=records, items=items, copies=copies)
+
+
 class PersonFilter(TextFilter):
     """Filters the activity by a part of the name of who did something, or requested it."""
 
@@ -179,6 +193,8 @@ class KindFilter(DropdownFilter):
         kind = ActivityKind(self.value())
         if kind is ActivityKind.DELETE:
             return queryset.filter(activity_lines.OF_DELETION)
+        if kind is ActivityKind.EDIT:
+            return queryset.filter(activity_lines.OF_EDIT)
         return queryset.filter(kind__in=[other for other in ActivityKind if other.label == kind.label])
 
 
@@ -242,9 +258,12 @@ class ActivityChangeList(TabbedChangeList):
         if row.is_rejected_removal:
             return ""
         if row.is_of_deletion:
+            number = max(number, deleted_at_once(row.fold_id).count())
             return f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
         if row.kind == ActivityKind.APPROVAL and row.actor:
             return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
+        if row.kind in (ActivityKind.CONFLICT_CHOSEN, ActivityKind.CONFLICT_SETTLED) and not row.key:
+            return _words_of_answers(row, number)
         if not row.deletes_record:
             return ""
         file_name = f" of “{files[row.undoes]}”" if row.undoes in files else ""
@@ -254,7 +273,7 @@ class ActivityChangeList(TabbedChangeList):
         """Return the link that takes a whole act back: the restore of deleted records, else its undo."""
         row: Any = act.row
         back_url = request.get_full_path()
-        if row.deletes_record and row.page_lacks_record:
+        if row.deletes_record and (row.page_lacks_record or row.page_folded_count):
             deleted = Tombstone.objects.filter(entity_id=row.entity_id)
             rows = deleted_at_once(row.fold_id) if row.fold_id else deleted
             return activity.UndoOffer(restore_url(request.user, rows, back_url, row.fold_id), RESTORE.button)
@@ -276,7 +295,9 @@ class ActivityChangeList(TabbedChangeList):
             return stored
         is_filtered = bool(self.params.keys() - {ORDER_VAR})
         waiting = edits.waiting_edits(limit=MAX_WAITING_SEARCHED if is_filtered else MAX_WAITING)
-        rows: list[Any] = edits.entries_of(waiting, self.mappings)
+        told = activity_lines.told_events({edit.entity_id for edit in waiting})
+        entries = edits.entries_of(waiting, self.mappings)
+        rows: list[Any] = [row for row in entries if (str(row.values["event"]), row.key) not in told]
         if is_filtered:
             named = {*admin_base.record_ids_by_name(self.query), as_uuid(self.query)} if self.query else set()
             rows = [row for row in rows if self._fits(row) and (not self.query or self._says(row, named))]
@@ -477,7 +498,10 @@ def deleted_records_link(user: Any, label: str) -> SafeString | str:
 def deleted_at_once(act_id: UUID) -> models.QuerySet[Tombstone]:
     """Return the records that were deleted in one act: by the `fold_id` of its lines, or by its history context."""
     lines = ActivityLine.objects.filter(fold_id=act_id)
-    return Tombstone.objects.filter(models.Q(context_id=act_id) | models.Q(entity_id__in=lines.values("entity_id")))
+    # What becomes of an item may be told later than the act.
+    acts = {as_uuid(act or "") for act in lines.order_by().values_list("cause__act", flat=True).distinct()} - {None}
+    of_act = models.Q(context_id__in={act_id, *acts})
+    return Tombstone.objects.filter(of_act | models.Q(entity_id__in=lines.values("entity_id")))
 
 
 def restore_url(user: Any, rows: models.QuerySet[Tombstone], back_url: str, act_id: UUID | None = None) -> str:

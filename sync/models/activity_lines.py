@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -43,6 +43,13 @@ OF_DELETION = (
     | models.Q(kind=ActivityKind.UNDO, values={})
 )
 
+# The condition for edits on either side, also those that were synced.
+OF_EDIT = (
+    models.Q(kind=ActivityKind.EDIT)
+    | models.Q(kind=ActivityKind.PUSH, cause__has_key="npd") & ~models.Q(cause__has_key="made")
+    | models.Q(kind=ActivityKind.PULL, cause__has_key="monday")
+)
+
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (ActivityKind.IMPORT, ActivityKind.UNDO)
 
@@ -53,6 +60,9 @@ UNREPORTED = "unreported"
 
 # The key in a line's values which marks a refill (see `is_refill`).
 REFILLS = "refills"
+
+# The key in a line's cause if it belongs to the creation of an item.
+MADE = "made"
 
 
 # `ActivityLine.happened_at`, for queries.
@@ -142,7 +152,7 @@ class ActivityLine(models.Model):
     @property
     def is_of_new_item(self) -> bool:
         """Whether it is about the creation of an item for a record, or about a value sent with it."""
-        return "made" in self.cause
+        return MADE in self.cause
 
     @property
     def is_refill(self) -> bool:
@@ -169,16 +179,30 @@ class ActivityLine(models.Model):
         if self.is_of_deletion and not self.is_rejected_removal and self.actor and self.act:
             # What was deleted at once is one act, whatever becomes of each item.
             return (self.entity_type, ActivityKind.DELETE, "", "", self.actor, self.act)
-        kind = self.kind
+        kind: str = self.kind
         if self.is_of_new_item:
-            kind = ActivityKind.CREATE
+            kind = MADE
         elif self.is_refill:
             kind = REFILLS
         # A pass settles a conflict, and the line's values say who chose.
         chosen_by = str(self.values.get("by", "")) if kind in REQUEST_KINDS else ""
         key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
         choice = str(self.values.get("choose", ""))
-        return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act, choice)
+        wording = "" if self.key or choice or kind != self.kind else self.wording
+        return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act, choice, wording)
+
+    @property
+    def wording(self) -> str:
+        """The code of its sentence, or of the question that it asks, which may also say who did what it is about."""
+        asks = self.kind == ActivityKind.CONFLICT_FOUND
+        message = self.values.get("what") if asks else self.sentence
+        if not isinstance(message, Message):
+            return ""
+        message = message.first
+        question = message.params.get("question")
+        if asks and isinstance(question, Message):
+            message = question.first
+        return f"{message.code} {message.params.get('actor', '')}"
 
     @property
     def act(self) -> str:
@@ -257,6 +281,12 @@ def seen_by(user: Any, lines: models.QuerySet[ActivityLine]) -> models.QuerySet[
     return lines if user.is_superuser else lines.exclude(kind=ActivityKind.SETTINGS, entity_type="")
 
 
+def told_events(ids: Collection[uuid.UUID]) -> set[tuple[str, str]]:
+    """Return the events of these records' history, with their fields, which have lines of their own."""
+    lines = ActivityLine.objects.filter(entity_id__in=ids, values__has_key="event")
+    return set(lines.order_by().values_list(KT("values__event"), "key"))
+
+
 def log_event(kind: ActivityKind, sentence: Message, *, by: str = "", entity_type: str = "") -> None:
     """Log an event of a board, the sync as a whole, or a user account; it has no record."""
     ActivityLine.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
@@ -290,7 +320,7 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     rows = ActivityLine.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
     rows = rows.filter(of_kind, actor__in=actors).annotate(age=age).order_by()
-    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id", "sentence")
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
         is_deletion = group[0].is_of_deletion

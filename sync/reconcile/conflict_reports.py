@@ -58,7 +58,8 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
         if conflict.kind == ConflictKind.DELETE:
             carried_out = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
             is_carried_out = plan.restores or plan.reason_code in carried_out
-            applied = {reports.RECORD_KEY: plan.reason} if plan.facts.choice and is_carried_out else {}
+            is_answered = (plan.facts.choice and is_carried_out) or not conflict.answer
+            applied = {reports.RECORD_KEY: plan.reason} if is_answered else {}
             item_id = conflict.monday_item_id
             yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
@@ -85,6 +86,7 @@ def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.Confl
         applied = {reports.RECORD_KEY: reason} if removal.is_chosen else {}
     elif plan.unlink_reason:
         reason = Message("record_was_unlinked")
+        applied = {} if question.answer else {reports.RECORD_KEY: reason}
     elif not plan.is_synced:
         reason = plan.off_reason
     elif removal is None and plan.item is not None and plan.sync_state.remote_state == ACTIVE:

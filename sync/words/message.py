@@ -84,9 +84,14 @@ class Message(str):
         return (self.code,), dict(self.params)
 
     @property
+    def first(self) -> Message:
+        """The message, of several the first."""
+        return self.params["parts"][0].first if self.code == "sentences" else self
+
+    @property
     def first_code(self) -> str:
         """The code, of several messages that of the first."""
-        return self.params["parts"][0].first_code if self.code == "sentences" else self.code
+        return self.first.code
 
     def to_json(self) -> dict[str, Any]:
         return {

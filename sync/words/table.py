@@ -213,6 +213,22 @@ TEMPLATES: Mapping[str, str] = {
     "conflict_record_applied": "Resolved as chosen (“{option}”): {outcome}",
     "conflict_ended": "The conflict on {label} closed{why:because} NPD had {npd:quoted}, Monday had {monday:quoted}.",
     "conflict_record_ended": "Nobody has to answer this now{why:because} The question was: {question}",
+    # The same answer of a person to several questions about records, by the act's code.
+    "answers_chosen": "Chose “{act}” for {records}.",
+    "answers_create_item": "Created {items} again on Monday.",
+    "answers_restore_record": "Restored {records} in NPD.",
+    "answers_delete_record": "Deleted {records} in NPD.",
+    "answers_archive_item": "Archived {items} on Monday.",
+    "answers_delete_item": "Deleted {items} on Monday.",
+    "answers_unlink": "Unlinked {records} from Monday.",
+    "answers_link": "Linked {records} with items.",
+    "answers_same_name": "Linked {records} with the items of their names.",
+    "answers_archive": "Archived {copies} on Monday.",
+    "answers_merge_records": "Merged {records} with others that are the same.",
+    "answers_two_records": "Kept {records} beside those that look the same.",
+    "answers_new_record": "Created records from {items}.",
+    "answers_new_item": "Created new items for {records}.",
+    "answers_leave_alone": "Left {items} alone.",
     # The record was deleted on one side, and this field is no longer edited on the other.
     "conflict_unedited": "{label} isn't in conflict any more. NPD had {npd:quoted}, Monday had {monday:quoted}.",
     "conflict_overwritten_again": "Another edit of {label} was overwritten: {second:quoted}. The activity keeps the "

@@ -13,8 +13,10 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.activity import ActLines
+from sync.kernel.acts import answers_to
 from sync.models import ActivityLine, MondayAccount, SyncQueue, Tombstone
 from sync.models.activity_lines import fold_alike
+from sync.words.message import Message
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.clock import move_clock
@@ -81,7 +83,98 @@ def test_a_line_is_found_by_the_whole_name_of_who_did_it_on_either_side(browser:
 def test_questions_left_alone_and_conflicts_resolved_are_two_acts(browser: Client) -> None:
     for choice in ("leave_alone", "npd"):
         entries(3, choice, kind="conflict_settled", values={"by": "dora", "choose": choice})
-    assert listed(browser).count("and 2 more records") == 2
+    page = listed(browser)
+    assert "Left 3 items alone. Show each" in page
+    assert page.count("and 2 more records") == 1
+
+
+QUESTIONS_ANSWERED = [*answers_to("delete"), *answers_to("identity")]
+
+
+@pytest.mark.parametrize("kind", ["conflict_chosen", "conflict_settled"])
+def test_the_line_of_questions_answered_in_bulk_names_the_act_and_the_person(browser: Client, kind: str) -> None:
+    User.objects.create_user("olga", first_name="Olga", last_name="Petrova")
+    for code in QUESTIONS_ANSWERED:
+        actor = "olga" if kind == "conflict_chosen" else ""
+        entries(4, f"{code} of the first", kind=kind, actor=actor, values={"by": "olga", "choose": code})
+    rows = browser.get("/admin/sync/activityline/").context["cl"].result_list
+    assert [row.values["choose"] for row in rows] == QUESTIONS_ANSWERED[::-1]
+    assert {row.page_by for row in rows} == {"Olga Petrova"}
+    sentences = [row.page_act.line.sentence for row in rows]
+    assert len(set(sentences)) == len(rows)
+    assert all("4 " in sentence and "of the first" not in sentence for sentence in sentences), sentences
+    assert any("deleted" in sentence.lower() for sentence in sentences) == (kind == "conflict_settled")
+
+
+def test_acts_with_other_words_are_other_lines(browser: Client) -> None:
+    copied = Message("who_is_this", question=Message("second_item_cleared", item="Ann"))
+    by_maya, by_tom = (Message("item_removed_by", name="Ann", state="archived", actor=who) for who in ("Maya", "Tom"))
+    acts = [
+        {"kind": "conflict_found", "values": {"what": copied}},
+        {"kind": "conflict_found", "values": {"what": by_maya}},
+        {"kind": "conflict_found", "values": {"what": by_tom}},
+        {"kind": "create", "sentence": Message("record_created", item="Ann")},
+        {"kind": "create", "sentence": Message("item_created", item="Ann"), "cause": {"made": True}},
+        {"kind": "conflict_identity", "sentence": Message("second_item_gone", item="Ann")},
+        {"kind": "conflict_identity", "sentence": Message("second_item_of_ours", item="Ann")},
+        *({"kind": kind} for kind in ("link", "unlinked", "restored", "delete")),
+        *({"kind": "job", "cause": {"act": act}} for act in ("retried", "discarded")),
+        *({"kind": kind, "batch_id": uuid.uuid4()} for kind in ("import", "undo")),
+    ]
+    for about in acts:
+        values = {"sentence": said("One."), "entity_type": "contact", "actor": "ada"} | about
+        if about["kind"].startswith("conflict"):
+            values["actor"] = ""
+        lines = [ActivityLine(entity_id=uuid.uuid4(), **values) for _ in range(3)]
+        ActivityLine.objects.bulk_create(fold_alike(lines))
+    rows = browser.get("/admin/sync/activityline/").context["cl"].result_list
+    assert [(row.kind, row.page_folded_count) for row in rows] == [(about["kind"], 2) for about in acts[::-1]]
+    assert [row.page_act.line.sentence for row in rows if "Deleted" in row.page_act.line.sentence] == [
+        "Deleted 3 contacts in NPD."
+    ]
+
+
+def test_a_deletion_counts_and_restores_what_is_told_later_too(browser: Client) -> None:
+    act = uuid.uuid4()
+    keys = [uuid.uuid4() for _ in range(4)]
+    for key in keys:
+        Tombstone.objects.create(entity_type="contact", entity_id=key, context_id=act, data={"name": "Ann"})
+    deletion = {"entity_type": "contact", "kind": "archived", "actor": "ada", "cause": {"act": str(act)}}
+    lines = [ActivityLine(sentence=said("Gone."), entity_id=key, **deletion) for key in keys[:3]]
+    ActivityLine.objects.bulk_create(fold_alike(lines))
+    # The record of the listed line is back.
+    Contact.objects.create(pk=ActivityLine.objects.get(folded=False).entity_id, name="Ann")
+    [row] = [row for row in browser.get("/admin/sync/activityline/").context["cl"].result_list if row.pk]
+    assert row.page_act.line.sentence == "Deleted 4 contacts in NPD."
+    assert browser.get(row.page_offer.url).context["question"].button == "Restore 4 deleted records"
+
+
+def test_edits_are_found_as_edits_whether_they_were_synced_or_not(browser: Client) -> None:
+    edit = {"who": "Kevin", "at": "2026-11-30T12:00:00+00:00"}
+    entries(1, "Sent.", kind="push", key="phone", actor="Kevin", cause={"npd": edit})
+    entries(1, "Taken over.", kind="pull", key="phone", actor="Kevin", cause={"monday": edit})
+    entries(1, "Not sent.", kind="edit", key="email", actor="Kevin")
+    entries(1, "Sent with its item.", kind="push", key="phone", actor="Kevin", cause={"npd": edit, "made": True})
+    entries(1, "Sent again.", kind="push", key="phone", actor="Kevin")
+    page = listed(browser, "?kind=edit&person=Kevin")
+    assert {
+        text for text in ("Sent.", "Taken over.", "Not sent.", "Sent with its item.", "Sent again.") if text in page
+    } == {"Sent.", "Taken over.", "Not sent."}
+
+
+def test_an_edit_that_waits_is_listed_once(browser: Client, person: User, world: dict[str, Any]) -> None:
+    record = world["synced"]
+    move_clock(5)
+    with pghistory.context(user=person.pk):
+        Contact.objects.filter(pk=record.pk).update(phone="+46 6")
+    [waiting] = waiting_entries(browser, "?kind=edit")
+    ActivityLine.objects.create(
+        **{name: getattr(waiting, name) for name in ("entity_type", "entity_id", "key", "kind", "sentence", "values")},
+        actor=waiting.actor,
+        at=waiting.at,
+    )
+    assert waiting_entries(browser, "?kind=edit") == []
+    assert listed(browser, "?kind=edit").count("+46 6") == 1
 
 
 def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(browser: Client) -> None:

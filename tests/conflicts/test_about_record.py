@@ -131,6 +131,17 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     assert WHAT in lines["conflict_over"]
 
 
+def test_a_question_that_an_act_elsewhere_answered_ends_without_a_line(
+    conflict: SyncConflict, contact: Contact
+) -> None:
+    before = ActivityLine.objects.count()
+    reason = Message("recreated")
+    record(over(contact, applied={RECORD_KEY: reason}, closing_reason=reason))
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    assert ActivityLine.objects.count() == before
+
+
 def test_a_field_that_is_not_edited_any_more_is_named(conflict: SyncConflict, contact: Contact) -> None:
     record(gone(contact))
     line = ActivityLine.objects.get(key="role_title")

@@ -86,12 +86,12 @@ DONE, REMOVED = (answered_as(Outcome.OPEN, item=COPY, open_intent=Intent()), gon
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-RESULTS: dict[str, tuple[ItemPlan, list[Write], str, str]] = {
+RESULTS: dict[str, tuple[ItemPlan, list[Write], str | None, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
-    "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
-    "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
+    "it left the board meanwhile": (FOUND, [REMOVED], "conflict_identity", "it is not on the board any more."),
+    "ours is archived": (OWN, [DONE, DONE], "conflict_identity", "nobody had touched it, so it was archived."),
     "ours was edited before it was cleared": (OWN, [DONE], "conflict_identity", "It was removed from that one"),
-    "a person's copy is archived": (copy_of_hers(), [DONE], "archived", "copy of “Ann”; it was archived on Monday."),
+    "a person's copy is archived": (copy_of_hers(), [DONE], None, "copy of “Ann”; it was archived on Monday."),
 }
 
 

@@ -177,7 +177,9 @@ def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, writes: Seq
     else:
         sentence = Message("second_item_gone", item=name)
     duplicate.sentence = sentence
-    duplicate.kind = ActivityKind.ARCHIVED
+    # The line of a person's answer says that it was archived.
+    if duplicate.act != acts.ARCHIVE_COPY:
+        duplicate.kind = ActivityKind.CONFLICT_IDENTITY
     duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence)
     duplicate.finding = None
     duplicate.closing_reason = sentence
