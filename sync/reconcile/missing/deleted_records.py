@@ -28,7 +28,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
-from sync.reconcile.lost_updates import edits_removed_with_item
+from sync.reconcile.lost_values import edits_removed_with_item
 from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
@@ -342,10 +342,10 @@ def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: pa
     plan.approval = None
     plan.write = write
     if write.verdict is pass_plan.WriteVerdict.GONE:
-        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.detail)
+        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.ending.detail)
     elif write.item is None:
-        if write.verdict is pass_plan.WriteVerdict.FAILED:
-            plan.reason = Message("item_not_removed", why=write.detail)
+        if write.ending.outcome is pass_plan.Outcome.FAILED:
+            plan.reason = Message("item_not_removed", why=write.ending.detail)
         plan.ending = write.ending
     elif plan.act in _REMOVED_BY:
         _end_after_our_removal(facts, plan, _REMOVED_BY[plan.act], write.item)
