@@ -241,7 +241,7 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert [item["id"] for item in world.sandbox.items()] == [contact.monday_id]
     assert world.status(contact) == "synced"
-    line = ActivityLine.objects.get(entity_id=contact.pk, kind="archived")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="conflict_identity")
     assert "whose answer was lost" in line.sentence
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
