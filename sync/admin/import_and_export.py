@@ -379,6 +379,9 @@ class RecordFilesMixin(ImportExportMixin):
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
+            if request.user.has_perm("sync.view_activityline"):
+                url = reverse("admin:sync_activityline_changelist", query={"fold_id": str(result.batch_id)})
+                parts.append(format_html('<a class="npd-link" href="{}">Show each</a>', url))
         parts += result.unused
         incomplete = sum(bool(row.left_out) for row in result.valid_rows())
         partly = sum(bool(row.further_values) for row in result.valid_rows())

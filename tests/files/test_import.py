@@ -10,6 +10,7 @@ import pghistory.models
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
@@ -819,6 +820,19 @@ def test_new_organizations_and_namesakes_are_named_before_and_after(browser: Cli
     lists = {title: [heading for heading, _, _ in groups[0][2]] for title, _, groups, _ in page.context["lists"]}
     assert lists == {"New organizations": ["Nova", "Orbit"], "Namesakes": ["Row 2, ann"], "New": ["Row 3, Bob"]}
     assert "Made 2 organizations: Nova, Orbit." in messages(confirm(browser, page))
+
+
+def test_more_organizations_than_are_named_can_be_opened_from_the_message_and_the_activity(browser: Client) -> None:
+    made = [f"Firm {number}" for number in range(8)]
+    page = preview(browser, "Name,Company\n" + "".join(f"P {name},{name}\n" for name in made), create_missing="on")
+    answer = confirm(browser, page)
+    batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
+    address = f"{ACTIVITY}?fold_id={batch_id}"
+    [message] = map(str, get_messages(answer.wsgi_request))
+    assert f'Firm 4, 3 more. <a class="npd-link" href="{address}">Show each</a>' in message
+    assert f'href="?fold_id={batch_id}"' in browser.get(ACTIVITY).content.decode()
+    listed = browser.get(address).content.decode()
+    assert [name for name in made if f">{name}<" not in listed] == []
 
 
 def test_in_a_file_of_companies_their_name_is_theirs(browser: Client) -> None:
