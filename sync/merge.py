@@ -112,8 +112,6 @@ class Action(StrEnum):
     BOTH = "both"
     # Both sides changed, and a person decides.
     CONFLICT = "conflict"
-    # Monday's value would empty a field that NPD requires, so the field is blocked until either side changes.
-    BLOCK = "block"
     # A value or the column can't be read, so there was nothing to compare.
     UNDECIDED = "undecided"
 
@@ -143,7 +141,6 @@ class Field(FieldSides):
     direction: SyncDirection = SyncDirection.BIDIRECTIONAL  # which both the record's and the mapping's allow
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule if there is no base and both sides have values
-    required: bool = False
     # A person emptied it in NPD after its last sync, which was with a former column or item. The value of the present
     # one must not refill it.
     emptied_since_old_base: bool = False
@@ -166,21 +163,9 @@ class FieldDecision:
 
 
 def decide_field(field: Field) -> FieldDecision:
-    """Return what to do with a field; a required field is never emptied."""
+    """Return what to do with a field, if both sides can take the values."""
     if field.direction is SyncDirection.NONE:
         return FieldDecision(Action.NOTHING, NO_SYNC)
-    decision = _decide_ignoring_required(field)
-    if not field.required:
-        return decision
-    # NPD requires a value, so an empty result blocks the field.
-    if decision.action is Action.PULL and field.remote is None:
-        return FieldDecision(Action.BLOCK, Message("required_but_emptied"))
-    if decision.action is Action.BOTH and decision.value is None:
-        return FieldDecision(Action.BLOCK, Message("required_but_empty"))
-    return decision
-
-
-def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
     if field.restore_reason and field.direction is SyncDirection.BIDIRECTIONAL:
         if field.chosen_value == field.local == field.remote:

@@ -39,6 +39,9 @@ from sync.words.message import Message, reason_of
 
 _UNDECIDED = merge.FieldDecision(Action.UNDECIDED)
 
+# Stands for a value of NPD's that has no form on Monday: it equals no other, because no text can have this character.
+_WITHOUT_FORM = "\0"
+
 
 def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
     """Decide its fields, and whether the item lacks the NPD ID."""
@@ -174,9 +177,8 @@ class FieldRule:
             field_plan.block_undecided(*field_values.why_no_item(related, self.facts.related_boards))
 
     def _pull_over_unknown_local(self) -> None:
-        """Overwrite NPD's value by Monday's, whatever it is: here a text that equals no other stands for it."""
+        """Overwrite NPD's value by Monday's, whatever it is."""
         field_plan = self.field_plan
-        local = "(a value that Monday can't show)"
         remote = self.converter.canonical_remote(field_plan.remote_raw)
         base = None
         if entry := field_bases.base_of(self.plan.sync_state, self.mapping, self.plan.item_id):
@@ -187,9 +189,8 @@ class FieldRule:
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
             base = merge.Values(None, None)
             if is_unchanged:
-                base = merge.Values(local, field_bases.base_remote(self.converter, entry))
-        required = self.mapping.required
-        field = merge.Field(local, remote, base=base, direction=field_plan.direction, required=required)
+                base = merge.Values(_WITHOUT_FORM, field_bases.base_remote(self.converter, entry))
+        field = merge.Field(_WITHOUT_FORM, remote, base=base, direction=field_plan.direction)
         field_plan.decision = merge.decide_field(field)
         self.apply()
 
@@ -265,7 +266,6 @@ class FieldRule:
             direction=direction,
             rule=Rule(mapping.rule),
             first_match=Rule(mapping.first_match),
-            required=mapping.required,
             emptied_since_old_base=emptied_since_old_base,
             edited=edited,
         )
@@ -317,8 +317,6 @@ class FieldRule:
                 self._write_both()
             case Action.CONFLICT:
                 self._ask()
-            case Action.BLOCK:
-                field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
 
     def _push_by_name(self) -> None:
         """Send only NPD's changes, because a person pushes a record whose sync is off."""
@@ -389,7 +387,10 @@ class FieldRule:
             self._push(field_plan.write_raw or {})
 
     def _write_local(self, raw: Mapping[str, Any]) -> None:
-        """Write a value in NPD if its constraints allow it, else block the field."""
+        """Write a value in NPD, or block the field if NPD requires one or its constraints refuse it."""
+        if self.mapping.required and field_bases.side_of(self.converter.canonical_local, raw) is None:
+            self.field_plan.block(BlockedCode.REQUIRED, Message("required_but_empty"))
+            return
         try:
             self.field_plan.write_raw = field_values.clean_values(self.plan.record, self._record_named(raw))
         except field_values.RelatedNotFound as not_found:

@@ -88,26 +88,11 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
 
 
 class WriteVerdict(StrEnum):
-    """What came of a write."""
+    """What came of a write, beside how its record's jobs end."""
 
-    DONE = "done"
     GONE = "the item left the board"
-    FAILED = "refused, or the call failed, for the record's own sake"
-    STOPPED = "not sent, or failed, for no fault of the record: it is due again"
-    HELD = "not sent, or failed alone: it waits for its turn, or until such writes go on"
     WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
     NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
-
-
-# NAME_ONLY isn't among them, because Executor.create sends the name next.
-_OUTCOMES = {
-    WriteVerdict.DONE: Outcome.OPEN,
-    WriteVerdict.GONE: Outcome.FAILED,
-    WriteVerdict.FAILED: Outcome.FAILED,
-    WriteVerdict.STOPPED: Outcome.RELEASED,
-    WriteVerdict.HELD: Outcome.DEFERRED,
-    WriteVerdict.WITHDRAWN: Outcome.RELEASED,
-}
 
 
 @dataclass(eq=False)
@@ -134,22 +119,18 @@ class Write:
     is_name_only: bool = False  # the item is to be created with its name alone
     intent: Intent = field(init=False, repr=False)  # of its last call
     # What came of it:
-    verdict: WriteVerdict = WriteVerdict.DONE
-    detail: str = ""  # why it was not done
+    ending: Ending = OPEN  # of the record's jobs, which stay open if it was carried out
+    verdict: WriteVerdict | None = None
     item: board_items.Item | None = None  # as the last answer shows it
     open_intent: Intent | None = None  # `intent`, if it is still open
     items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: Collection[str] = ()  # fields that were not sent after all
-    wait_seconds: float = 0  # how long it waits
-    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
 
     @property
-    def ending(self) -> Ending:
-        """How the record's jobs end; they stay open if it was carried out, and only a failure counts."""
-        is_unsent = self.verdict is WriteVerdict.STOPPED
-        outcome = _OUTCOMES[self.verdict]
-        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
+    def is_done(self) -> bool:
+        """Whether Monday has carried it out, without the values that it refused."""
+        return self.ending.outcome is Outcome.OPEN
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's value, if it was sent alone, else to the whole write."""
@@ -172,19 +153,30 @@ class Write:
         self.leave_out(rejected)
 
     def end(
-        self, verdict: WriteVerdict, detail: str = "", *, item: board_items.Item | None = None, is_open: bool = False
+        self,
+        ending: Ending,
+        verdict: WriteVerdict | None = None,
+        *,
+        item: board_items.Item | None = None,
+        is_open: bool = False,
     ) -> None:
         """Note what came of it; with `is_open` the intent of its last call isn't ended yet."""
+        self.ending = ending
         self.verdict = verdict
-        self.detail = detail
         self.item = item
         self.open_intent = self.intent if is_open else None
 
+    def fail(self, detail: str, verdict: WriteVerdict | None = None, *, is_open: bool = False) -> None:
+        """End it with a failure that is the record's own, and counts as an attempt."""
+        self.end(Ending(Outcome.FAILED, detail), verdict, is_open=is_open)
+
+    def stop(self, detail: str, *, is_open: bool = False) -> None:
+        """End it for no fault of the record, which is due again."""
+        self.end(Ending(Outcome.RELEASED, detail, is_unsent=True), is_open=is_open)
+
     def hold(self, detail: str, seconds: float, waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING) -> None:
         """Have it wait for so long, or until what it waits for comes sooner."""
-        self.end(WriteVerdict.HELD, detail)
-        self.wait_seconds = seconds
-        self.waits_for = waits_for
+        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for=waits_for))
 
 
 # Shared by all fields that a pass leaves as they are, which are nearly all.

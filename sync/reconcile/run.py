@@ -77,39 +77,38 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
 
 
 def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
-    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
-
-    If Monday refused the document, its records are read one by one, to find the one at fault.
-    """
+    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt."""
     error = facts.error
-    link = lease.link
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
-    ending = Ending(Outcome.RELEASED, of_error(error))
+    released = Ending(Outcome.RELEASED, of_error(error))
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        end_unread(facts, plan, ending)
-        return
-    if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        breaker.stop_board_or_account(link, error)
-        end_unread(facts, plan, ending_of_failed_read(error, record_count, was_isolated=lease.was_isolated), ending)
-        return
-    log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-    claim_count = record_count + len(facts.item_claims)
+        end_unread(facts, plan, released)
+    elif error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
+        log.warning("read refused", board=lease.link.entity_type, scope=str(error.scope), reason=error.sentence)
+        end_unread(facts, plan, _ending_of_refused_read(gatherer, facts, error, record_count + len(facts.item_claims)))
+    else:
+        log.warning("read failed", board=lease.link.entity_type, scope=str(error.scope), reason=error.sentence)
+        breaker.stop_board_or_account(lease.link, error)
+        ending = ending_of_failed_read(error, record_count, was_isolated=lease.was_isolated)
+        end_unread(facts, plan, ending, ending_of_items=released)
+
+
+def _ending_of_refused_read(gatherer: Gatherer, facts: PassFacts, error: MondayError, claim_count: int) -> Ending:
+    """Return the ending of so many claims whose document Monday refused; one that was read alone is at fault."""
+    link = facts.board.link
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        end_unread(facts, plan, ending)
-        return
+        return Ending(Outcome.RELEASED, of_error(error))
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
         breaker.stop_board(link, refusal)
-        ending = Ending(Outcome.RELEASED, of_error(refusal))
-    elif claim_count > 1:
-        ending = Ending(Outcome.RELEASED, of_error(error), at_most=1)
-    else:
-        ending = Ending(Outcome.FAILED, of_error(error))
-    end_unread(facts, plan, ending)
+        return Ending(Outcome.RELEASED, of_error(refusal))
+    if claim_count > 1:
+        # They are read one by one, to find the one at fault.
+        return Ending(Outcome.RELEASED, of_error(error), at_most=1)
+    return Ending(Outcome.FAILED, of_error(error))
 
 
 def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated: bool) -> Ending:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
+from sync.choices import ApprovalState, CallKind, WaitsFor
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
@@ -35,7 +35,7 @@ from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
-from sync.reconcile.pass_plan import Write, WriteVerdict
+from sync.reconcile.pass_plan import OPEN, Ending, Outcome, Write, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 from sync.words.message import Message, of_error, sentences
 
@@ -144,7 +144,7 @@ class Executor:
                 continue
             self._send_document(kind, document)
             repeated += document if is_repeat else []
-        written = [write for write in repeated if write.verdict is WriteVerdict.DONE]
+        written = [write for write in repeated if write.is_done]
         if written and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * len(written))
@@ -211,7 +211,7 @@ class Executor:
             # If it is its own, it may lack values, which the next pass sends.
             write.is_name_only = True
             if item is not None:
-                write.end(WriteVerdict.DONE, item=item)
+                write.end(OPEN, item=item)
             else:
                 write.hold(Message("new_item_unknown"), LOOKS[-2])
         return remaining
@@ -228,9 +228,9 @@ class Executor:
             items = None
         for write in writes:
             if items is None:
-                write.end(WriteVerdict.STOPPED, reason)
+                write.stop(reason)
             elif item := items.get(str(write.record_id)):
-                write.end(WriteVerdict.DONE, item=item)
+                write.end(OPEN, item=item)
         return [write for write in writes if items is not None and str(write.record_id) not in items]
 
     # --- one document -------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Executor:
             stop_reason = Message("monday_is_slow")
         if stop_reason:
             for write in writes:
-                write.end(WriteVerdict.STOPPED, stop_reason)
+                write.stop(stop_reason)
             return
         if not writes or self._hold_if_stopped(kind, writes):
             return
@@ -290,7 +290,7 @@ class Executor:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents(writes, IntentState.VOID)
             self.unjudged.append((error, writes))
-            writes[0].end(WriteVerdict.STOPPED, of_error(error))
+            writes[0].stop(of_error(error))
         else:
             self._end_rejected(kind, writes[0], error)
 
@@ -311,7 +311,7 @@ class Executor:
         else:
             self._stop_writing(error)
         for write in writes:
-            write.end(WriteVerdict.STOPPED, self.stop_reason, is_open=error.outcome_unknown)
+            write.stop(self.stop_reason, is_open=error.outcome_unknown)
 
     def _judge(self) -> None:
         """Complete the answers to failed documents."""
@@ -324,17 +324,20 @@ class Executor:
             detail = sentences(waits, of_error(error))
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
-            verdict = WriteVerdict.HELD
+            outcome = Outcome.DEFERRED
             if len(writes) > 1:
-                verdict = WriteVerdict.STOPPED
+                outcome = Outcome.RELEASED
             elif judgement.is_at_fault:
-                verdict = WriteVerdict.FAILED
+                outcome = Outcome.FAILED
                 detail = of_error(error)
             for write in writes:
-                write.verdict = verdict
-                write.detail = detail
-                write.wait_seconds = judgement.wait_seconds
-                write.waits_for = judgement.waits_for
+                write.ending = Ending(
+                    outcome,
+                    detail,
+                    judgement.wait_seconds,
+                    is_unsent=outcome is Outcome.RELEASED,
+                    waits_for=judgement.waits_for,
+                )
         self.judged += len(self.unjudged)
         self.unjudged = []
 
@@ -361,9 +364,9 @@ class Executor:
                 # The next attempt reads the item, and sends it again if this answer was right.
                 ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
                 Intent.objects.filter(pk=write.intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
-                write.end(WriteVerdict.FAILED, Message("call_swallowed"))
+                write.fail(Message("call_swallowed"))
             else:
-                write.end(WriteVerdict.DONE, item=outcome, is_open=True)
+                write.end(OPEN, item=outcome, is_open=True)
         if forbidden:
             _close_intents(forbidden, IntentState.REJECTED)
             self._end_forbidden(kind, forbidden)
@@ -389,7 +392,7 @@ class Executor:
         else:
             npd_id_item = result.by_alias.get(NPD_ID_ALIAS)
             item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
-            write.end(WriteVerdict.DONE, is_open=True)
+            write.end(OPEN, is_open=True)
         write.item = item
         write.items_by_field = by_field
         write.rejected = {**write.rejected, **rejected}
@@ -403,20 +406,20 @@ class Executor:
             is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
             is_forbidden = error.kind is errors.BOARD_FORBIDDEN
             if is_forbidden and kind is CallKind.CREATE and not is_name_only:
-                write.end(WriteVerdict.NAME_ONLY, of_error(error))
+                write.fail(of_error(error), WriteVerdict.NAME_ONLY)
             elif is_forbidden and kind is not CallKind.CREATE:
-                write.end(WriteVerdict.FAILED, of_error(error))
+                write.fail(of_error(error))
             else:
                 self._stop_kind(kind, {write: error})
         elif error.scope in (Scope.FIELD, Scope.COLUMN) and not write.is_divided:
             self._end_rejected_value(kind, write, error)
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            write.end(WriteVerdict.STOPPED, of_error(error), is_open=error.outcome_unknown)
+            write.stop(of_error(error), is_open=error.outcome_unknown)
         else:
             is_gone = error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE)
-            verdict = WriteVerdict.GONE if is_gone else WriteVerdict.FAILED
-            write.end(verdict, of_error(error), is_open=error.outcome_unknown)
+            verdict = WriteVerdict.GONE if is_gone else None
+            write.fail(of_error(error), verdict, is_open=error.outcome_unknown)
 
     def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
@@ -431,9 +434,9 @@ class Executor:
         write.refuse(rejected)
         if kind is CallKind.CREATE:
             is_last = is_name_rejected or write.is_name_only
-            write.end(WriteVerdict.FAILED if is_last else WriteVerdict.NAME_ONLY, of_error(error))
+            write.fail(of_error(error), None if is_last else WriteVerdict.NAME_ONLY)
         elif not (write.entries or rejected):
-            write.end(WriteVerdict.FAILED, of_error(error))
+            write.fail(of_error(error))
         else:
             write.is_divided = True
             self._send_rest(kind, [write])
@@ -441,70 +444,38 @@ class Executor:
     def _end_forbidden(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> None:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
-        1. A column that an error names is closed.
-        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
-           taken a write of this pass.
-        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
-           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
-           in sync, the second such item closes the board.
+        Each value of a record is sent alone, beside its NPD ID, which its item has already. If the item takes one, the
+        columns of the refused ones are closed, and the other records are sent without them. If it takes none, it is
+        closed; the board is, too, if the last other item refused its write, unless it has taken a write of this pass.
         """
-        named = {error.column_id for write, error in forbidden.items() if error.column_id in write.columns.values()}
-        if named:
-            self._send_without_columns(kind, forbidden, named)
-            return
-        if not (self.has_written or self._is_board_open(kind, forbidden)):
-            return
         writes = list(forbidden)
         for write, error in forbidden.items():
-            write.end(WriteVerdict.FAILED, of_error(error))
-        for number, write in enumerate(writes[:2]):  # not a call for each, because they could be many
-            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
+            write.fail(of_error(error))
+        for number, write in enumerate(writes[:2], start=1):  # not a call for each, because they could be many
             write.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
             write.is_divided = True
             self._send_document(kind, [write])
             closed = {column for key, column in write.columns.items() if key in write.rejected}
-            if closed and write.item is not None:
-                later = {other: forbidden[other] for other in writes[number + 1 :]}
-                self._send_without_columns(kind, later, closed)
+            if not (write.is_done and closed):
+                continue  # tells nothing about the others
+            if write.item is not None:
+                others = writes[number:]
+                for other in others:
+                    other.refuse({key: forbidden[other] for key, column in other.columns.items() if column in closed})
+                self._send_rest(kind, others)
                 return
-            if closed:
-                _close_intents([write], IntentState.REJECTED)
-                write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
-                if number > 0 and not self.has_written:
-                    self._stop_kind(kind, forbidden)
-
-    def _is_board_open(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> bool:
-        """Whether another record's item, if any, takes a write that changes nothing; else answer these writes."""
-        trial = unchanged_write(self.board, list(forbidden))
-        if trial is None:
-            return True
-        self._send_document(kind, [trial])
-        if trial.verdict is not WriteVerdict.DONE:
-            # Whether the board is closed isn't known: all is sent again when this answer allows it.
-            for write in forbidden:
-                write.end(trial.verdict, trial.detail)
-                write.wait_seconds = trial.wait_seconds
-                write.waits_for = trial.waits_for
-            return False
-        # The trial's record isn't in this pass, so nothing else ends this intent.
-        _close_intents([trial], IntentState.APPLIED if trial.item else IntentState.REJECTED)
-        if trial.item is None:
-            self._stop_kind(kind, forbidden)
-        return trial.item is not None
-
-    def _send_without_columns(
-        self, kind: CallKind, forbidden: Mapping[Write, MondayError], closed: Collection[str | None]
-    ) -> None:
-        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
-        for write, error in forbidden.items():
-            write.refuse({key: error for key, column in write.columns.items() if column in closed})
-        self._send_rest(kind, list(forbidden))
+            write.rejected = {}  # no value is at fault
+            _close_intents([write], IntentState.REJECTED)
+            write.fail(of_error(forbidden[write]))
+            if not self.has_written and is_last_write_refused(self.board, beside=writes[number - 1 :]):
+                self._stop_kind(kind, forbidden)
+                return
 
     def _send_rest(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Send what is left of these writes without their refused values."""
         for write in writes:
             if not write.values:
-                write.end(WriteVerdict.DONE)
+                write.end(OPEN)
         self._send_document(kind, [write for write in writes if write.values])
 
     # --- stops --------------------------------------------------------------------------------------------------------
@@ -617,7 +588,7 @@ def commit_intents(
         pause = locked_pause(board.link.entity_type)
         withdrawn = dict.fromkeys(writes, pause) if pause else outdated_writes(board, writes)
         for write, reason in withdrawn.items():
-            write.end(WriteVerdict.WITHDRAWN, reason)
+            write.end(Ending(Outcome.RELEASED, reason), WriteVerdict.WITHDRAWN)
         allowed = [write for write in writes if write not in withdrawn]
         if not allowed:
             return [], None
@@ -716,13 +687,8 @@ def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
-def unchanged_write(board: BoardContext, beside: Sequence[Write]) -> Write | None:
-    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = lookups.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
-    # Another one each time, because its item may be closed while the board is open.
-    record = in_sync.exclude(pk__in=[write.record_id for write in beside]).order_by("?").first()
-    if record is None:
-        return None
-    values = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    settings_now = settings_of(record)
-    return Write(record.pk, str(record.monday_id), values, settings=settings_now, is_divided=True)
+def is_last_write_refused(board: BoardContext, beside: Sequence[Write]) -> bool:
+    """Whether Monday refused the last write to an item of the board, without the items of these writes."""
+    intents = Intent.objects.filter(board_id=board.link.board_id).exclude(item_id="")
+    others = intents.exclude(item_id__in=[write.item_id for write in beside])
+    return others.order_by("-created_at").values_list("state", flat=True).first() == IntentState.REJECTED

@@ -331,8 +331,7 @@ TEMPLATES: Mapping[str, str] = {
     "npd_value_unsendable": "NPD's value can't be sent: {quote}. Correct it in NPD.",
     "npd_cannot_take": "NPD can't take Monday's value: {quote}. Correct it on the board.",
     "lists_not_merged": "The lists can't be merged: {quote}. Change that element on either side.",
-    "required_but_emptied": "It is empty on Monday, but it is required in NPD. Fill it in on either side.",
-    "required_but_empty": "The result is empty, but it is required in NPD. Fill it in on either side.",
+    "required_but_empty": "It would become empty, but NPD requires a value. Fill it in on either side.",
     "changed_on_monday_too": "It was changed on Monday too, so it was not sent. Turn sync on to resolve it.",
     "clear_waits": "It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
     "{filled}, and is emptied there when somebody approves it on Home. Or fill it in again.",

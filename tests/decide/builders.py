@@ -34,7 +34,17 @@ from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
 from sync.reconcile.missing.removed_items import removed_state
-from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan, Write, WriteVerdict
+from sync.reconcile.pass_plan import (
+    DeletedPlan,
+    Ending,
+    EntityPlan,
+    FieldPlan,
+    Outcome,
+    Plan,
+    RecordPlan,
+    Write,
+    WriteVerdict,
+)
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -363,9 +373,14 @@ def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
     return intent
 
 
-def answered_as(verdict: WriteVerdict, detail: str = "", **more: Any) -> Write:
+def answered_as(outcome: Outcome, detail: str = "", **more: Any) -> Write:
     """A write of which this came."""
-    return Write(ANN_ID, verdict=verdict, detail=detail, **more)
+    return Write(ANN_ID, ending=Ending(outcome, detail), **more)
+
+
+def gone(detail: str) -> Write:
+    """A write whose item left the board before it was sent."""
+    return answered_as(Outcome.FAILED, detail, verdict=WriteVerdict.GONE)
 
 
 def history(**differs: Any) -> RecordHistory:

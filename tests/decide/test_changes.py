@@ -13,7 +13,7 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write, WriteVerdict
+from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write
 from sync.reconcile.settle.record import answered_values, settle_record
 from tests.decide.builders import (
     ITEM,
@@ -78,7 +78,7 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     ],
 )
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
-    answer = answered_as(WriteVerdict.DONE, item=item(), open_intent=OPEN_INTENT)
+    answer = answered_as(Outcome.OPEN, item=item(), open_intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
     assert (changes.values, changes.outcome, changes.fields) == ({}, outcome, {}), row
     assert changes.write.open_intent is None, "what was sent is found out by the next pass"
@@ -86,7 +86,7 @@ def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any],
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
-    answer = answered_as(WriteVerdict.DONE, item=item(unknown=[ROLE]), open_intent=OPEN_INTENT)
+    answer = answered_as(Outcome.OPEN, item=item(unknown=[ROLE]), open_intent=OPEN_INTENT)
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item(role_title="Chair")))

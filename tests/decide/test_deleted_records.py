@@ -51,6 +51,7 @@ from tests.decide.builders import (
     decided,
     deletion,
     filtered,
+    gone,
     item,
     mapping,
     removing,
@@ -336,7 +337,7 @@ def test_a_removal_follows_its_request(state: str, removal: str, new_state: str 
 
 
 def answered(item: Item) -> Write:
-    return answered_as(WriteVerdict.DONE, item=item)
+    return answered_as(Outcome.OPEN, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
@@ -386,23 +387,21 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.GONE, "It is not there."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), gone("It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after(
-        take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.FAILED, "It can't be archived.")
-    )
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(Outcome.FAILED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, [])
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
-@pytest.mark.parametrize("verdict", [WriteVerdict.STOPPED, WriteVerdict.WITHDRAWN])
-def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict) -> None:
+@pytest.mark.parametrize("verdict", [None, WriteVerdict.WITHDRAWN])
+def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict | None) -> None:
     facts = deletion()
-    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(verdict, "Why."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(Outcome.RELEASED, "Why.", verdict=verdict))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
 

@@ -13,7 +13,7 @@ from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
 from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, Write, WriteVerdict
-from tests.decide.builders import NOW, TOKEN_USER, TOM, answered_as, board, contact, created, edit, facts, item
+from tests.decide.builders import NOW, TOKEN_USER, TOM, answered_as, board, contact, created, edit, facts, gone, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -71,9 +71,9 @@ def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        (answered_as(WriteVerdict.DONE, item=COPY), True),
-        (answered_as(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
-        (answered_as(WriteVerdict.GONE, "No such item."), False),
+        (answered_as(Outcome.OPEN, item=COPY), True),
+        (answered_as(Outcome.OPEN, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (gone("No such item."), False),
     ],
     ids=["as it was read", "edited since", "gone since"],
 )
@@ -82,10 +82,7 @@ def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Write, l
     assert is_to_archive(BOARD, copy_of_hers(), None)
 
 
-DONE, REMOVED = (
-    answered_as(WriteVerdict.DONE, item=COPY, open_intent=Intent()),
-    answered_as(WriteVerdict.GONE, "No such item."),
-)
+DONE, REMOVED = (answered_as(Outcome.OPEN, item=COPY, open_intent=Intent()), gone("No such item."))
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
@@ -109,16 +106,16 @@ def test_what_is_said_of_it(row: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome"),
+    "failed",
     [
-        (WriteVerdict.STOPPED, Outcome.RELEASED),
-        (WriteVerdict.WITHDRAWN, Outcome.RELEASED),
-        (WriteVerdict.HELD, Outcome.DEFERRED),
-        (WriteVerdict.FAILED, Outcome.FAILED),
+        answered_as(Outcome.RELEASED, "Why."),
+        answered_as(Outcome.RELEASED, "Why.", verdict=WriteVerdict.WITHDRAWN),
+        answered_as(Outcome.DEFERRED, "Why."),
+        answered_as(Outcome.FAILED, "Why."),
     ],
 )
-def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
-    for answers in ([answered_as(verdict, "Why.")], [DONE, answered_as(verdict, "Why.")]):
+def test_one_whose_call_failed_is_neither_asked_about_nor_logged(failed: Write) -> None:
+    for answers in ([failed], [DONE, failed]):
         result = copy(OWN)
         duplicates.take_answers(board(), result, answers)
-        assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)
+        assert (result.outcome, result.ending.detail, result.kind) == (failed.ending.outcome, "Why.", None)

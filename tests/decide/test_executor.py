@@ -56,6 +56,7 @@ class Monday:
     refused: dict[str, str] = field(default_factory=dict)
     judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
+    last_refused: str = ""  # the last unit whose item refused its write, also before the pass
     repeats: Repeats = Repeats(20, is_quiet=False)  # noqa: RUF009 - frozen
 
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
@@ -74,6 +75,11 @@ class Monday:
     def look_up(self, _: Any, ids: Sequence[str]) -> dict[str, Item] | None:
         self.looked_for += ids
         return self.existing
+
+    def is_last_write_refused(self, _: Any, beside: Sequence[Write]) -> bool:
+        tried = [call.split(":")[0] for call in self.sent if "npdid" in call]
+        refused = [self.last_refused, *tried]
+        return any(unit and unit not in map(unit_of, beside) for unit in refused)
 
     def read_created(self, *_: Any) -> CreatedItems | None:
         return self.created
@@ -132,7 +138,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(sending, "connector", lambda: monday)
     monkeypatch.setattr(sending.created_items, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(sending.created_items, "read_created_items", monday.read_created)
-    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: None)
+    monkeypatch.setattr(sending, "is_last_write_refused", monday.is_last_write_refused)
     return monday
 
 
@@ -168,8 +174,8 @@ def make(*writes: Write) -> dict[str, Write]:
     return {unit_of(write): write for write in writes}
 
 
-def verdicts(answers: Mapping[str, Write]) -> dict[str, WriteVerdict]:
-    return {unit: answer.verdict for unit, answer in answers.items()}
+def outcomes(answers: Mapping[str, Write]) -> dict[str, Outcome]:
+    return {unit: answer.ending.outcome for unit, answer in answers.items()}
 
 
 # --- documents --------------------------------------------------------------------------------------------------------
@@ -180,12 +186,7 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
     monday.judgement = Judgement(is_at_fault=True)
     answers = send(*map(change, "abcd"))
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
-    assert verdicts(answers) == {
-        "a": WriteVerdict.DONE,
-        "b": WriteVerdict.DONE,
-        "c": WriteVerdict.FAILED,
-        "d": WriteVerdict.DONE,
-    }
+    assert outcomes(answers) == {"a": Outcome.OPEN, "b": Outcome.OPEN, "c": Outcome.FAILED, "d": Outcome.OPEN}
     assert answers["a"].open_intent is not None
     assert answers["a"].open_intent.request_id == "r-1"
     assert answers["c"].open_intent is None
@@ -201,10 +202,10 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     act_now = executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
     answers = send(change("a"), change("b"), by=act_now)
-    assert set(verdicts(answers).values()) == {WriteVerdict.STOPPED}
+    assert set(outcomes(answers).values()) == {Outcome.RELEASED}
     assert {answer.open_intent is not None for answer in answers.values()} == {error.outcome_unknown}
     later = send(change("c"), by=act_now)
-    assert (later["c"].verdict, later["c"].detail) == (WriteVerdict.STOPPED, reason)
+    assert (later["c"].ending.outcome, later["c"].ending.detail) == (Outcome.RELEASED, reason)
     assert len(monday.sent) == act_now.calls == 1
 
 
@@ -228,12 +229,12 @@ def test_a_read_that_fails_alone_again_counts(
 def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
     several = send(*map(change, "abcdefgh"))["a"]
-    assert several.verdict is WriteVerdict.STOPPED
+    assert several.ending.outcome is Outcome.RELEASED
     alone = send(change("a"))["a"]
-    assert (alone.verdict, alone.wait_seconds) == (WriteVerdict.HELD, 60)
+    assert (alone.ending.outcome, alone.ending.wait_seconds) == (Outcome.DEFERRED, 60)
     monday.judgement = Judgement(is_at_fault=True)
     act_now = executor()
-    assert send(change("a"), by=act_now)["a"].verdict is WriteVerdict.FAILED
+    assert send(change("a"), by=act_now)["a"].ending.outcome is Outcome.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
 
@@ -246,9 +247,9 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
         write.record_id: Failures("many", 12, is_at_fault=False, is_at_fault_again=False) for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
-    answers = verdicts(send(*few, *many, change("z")))
+    answers = outcomes(send(*few, *many, change("z")))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
-    assert (answers["g"], answers["b"], answers["c"]) == (WriteVerdict.STOPPED, WriteVerdict.FAILED, WriteVerdict.DONE)
+    assert (answers["g"], answers["b"], answers["c"]) == (Outcome.RELEASED, Outcome.FAILED, Outcome.OPEN)
 
 
 @pytest.mark.parametrize(("is_quiet", "stopped"), [(False, []), (True, ["4 turns"])])
@@ -264,24 +265,22 @@ def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, s
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
-    assert send(change("a"), change("b"))["b"].verdict is WriteVerdict.STOPPED
+    assert send(change("a"), change("b"))["b"].ending.outcome is Outcome.RELEASED
     assert monday.failed == [2]
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "failed"),
+    ("error", "outcome", "failed"),
     [
-        (MondayError(ITEM_NOT_FOUND, "no item"), WriteVerdict.GONE, []),
-        (MondayError(RECORD_REJECTED, "no"), WriteVerdict.FAILED, []),
-        (MondayError(NOT_AUTHENTICATED, "no"), WriteVerdict.STOPPED, [0]),
+        (MondayError(ITEM_NOT_FOUND, "no item"), Outcome.FAILED, []),
+        (MondayError(RECORD_REJECTED, "no"), Outcome.FAILED, []),
+        (MondayError(NOT_AUTHENTICATED, "no"), Outcome.RELEASED, [0]),
     ],
 )
-def test_one_refusal_leaves_the_others(
-    monday: Monday, error: MondayError, verdict: WriteVerdict, failed: list[int]
-) -> None:
+def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, outcome: Outcome, failed: list[int]) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
     answers = send(change("a"), change("b"))
-    assert verdicts(answers) == {"a": WriteVerdict.DONE, "b": verdict}
+    assert outcomes(answers) == {"a": Outcome.OPEN, "b": outcome}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
 
@@ -293,8 +292,8 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     answer = send(change("a", npd_id=True))["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
-    expected = (WriteVerdict.DONE, OK, ["role_title"], ["notes"])
-    assert (answer.verdict, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
+    expected = (Outcome.OPEN, OK, ["role_title"], ["notes"])
+    assert (answer.ending.outcome, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
@@ -307,8 +306,8 @@ def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monda
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
     answer = send(change("a", ROLE))["a"]
-    expected = (["a: r0"], WriteVerdict.DONE, None, ["role_title"])
-    assert (monday.sent, answer.verdict, answer.item, list(answer.rejected)) == expected
+    expected = (["a: r0"], Outcome.OPEN, None, ["role_title"])
+    assert (monday.sent, answer.ending.outcome, answer.item, list(answer.rejected)) == expected
 
 
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
@@ -335,23 +334,51 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
     answers = send(change("a"), change("b"))
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
-    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.DONE, "b": WriteVerdict.DONE}, {})
+    assert (outcomes(answers), monday.refused) == ({"a": Outcome.OPEN, "b": Outcome.OPEN}, {})
 
 
-def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
-    trial = Write(UUID(int=ord("t")), "item t", {NPD_ID_COLUMN: "t"}, is_divided=True)
-    monkeypatch.setattr(sending, "unchanged_write", lambda board, beside: trial)
-    closed = MondayError(BOARD_FORBIDDEN, "no")
-    monday.of_alias = lambda units, alias: closed
-    monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
+@pytest.mark.parametrize(
+    ("item_before", "units", "outcomes_then", "is_stopped"),
+    [
+        ("open", "a", {"a": Outcome.FAILED}, False),
+        ("closed", "a", {"a": Outcome.DEFERRED}, True),
+        ("open", "abc", dict.fromkeys("abc", Outcome.DEFERRED), True),
+    ],
+    ids=["one after another was written", "one after another was refused", "several at once"],
+)
+def test_the_second_item_in_a_row_that_takes_nothing_closes_the_board(
+    monday: Monday, item_before: str, units: str, outcomes_then: dict[str, Outcome], is_stopped: bool
+) -> None:
+    monday.last_refused = "z" if item_before == "closed" else ""
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
+    answers = send(*map(change, units))
+    assert len(monday.sent) == 1 + min(2, len(units))
+    assert (outcomes(answers), CHANGE in monday.refused) == (outcomes_then, is_stopped)
+
+
+def test_an_item_that_takes_nothing_fails_alone_where_another_was_written(monday: Monday) -> None:
+    monday.last_refused = "z"
+    monday.of_alias = lambda units, alias: OK if alias == "r0" else MondayError(BOARD_FORBIDDEN, "no")
     answers = send(change("a"), change("b"))
-    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.STOPPED, "b": WriteVerdict.STOPPED}, {})
+    assert (outcomes(answers), monday.refused) == ({"a": Outcome.OPEN, "b": Outcome.FAILED}, {})
+
+
+def test_values_that_were_tried_without_an_outcome_close_nothing(monday: Monday) -> None:
+    """The item left the board meanwhile, or no answer came."""
+    monday.last_refused = "z"
+    answers: dict[str, Said] = {"v1": MondayError(ITEM_NOT_FOUND, "no item")}
+    monday.of_alias = lambda units, alias: answers.get(alias, MondayError(BOARD_FORBIDDEN, "no"))
+    assert send(change("a"))["a"].verdict is WriteVerdict.GONE
+    monday.of_document = lambda units: (
+        MondayError(TIMED_OUT, "no answer") if monday.sent[-1].startswith("b: v") else None
+    )
+    assert send(change("b"))["b"].ending.outcome is Outcome.DEFERRED
+    assert not monday.refused
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert send(change("a"), change("b"))["b"].verdict is WriteVerdict.HELD
+    assert send(change("a"), change("b"))["b"].ending.outcome is Outcome.DEFERRED
     assert len(monday.sent) == 1
 
 
@@ -368,8 +395,8 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     monday.of_alias = lambda units, alias: refusal if len(monday.sent) == 1 else OK
     answer = make(write)["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
-    assert (answer.verdict, answer.item, answer.is_name_only, list(answer.rejected)) == (
-        WriteVerdict.DONE,
+    assert (answer.ending.outcome, answer.item, answer.is_name_only, list(answer.rejected)) == (
+        Outcome.OPEN,
         OK,
         True,
         ["notes"],
@@ -378,32 +405,32 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
 
 
 @pytest.mark.parametrize(
-    ("is_readable", "verdict", "item"), [(True, WriteVerdict.DONE, OK), (False, WriteVerdict.STOPPED, None)]
+    ("is_readable", "outcome", "item"), [(True, Outcome.OPEN, OK), (False, Outcome.RELEASED, None)]
 )
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
-    monday: Monday, is_readable: bool, verdict: WriteVerdict, item: Item | None
+    monday: Monday, is_readable: bool, outcome: Outcome, item: Item | None
 ) -> None:
     """If the board's NPD IDs can't be read, nothing is made either."""
     write = create("a")
     monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     answer = make(write)["a"]
-    assert (len(monday.sent), answer.verdict, answer.item, answer.is_name_only) == (1, verdict, item, True)
+    assert (len(monday.sent), answer.ending.outcome, answer.item, answer.is_name_only) == (1, outcome, item, True)
 
 
 @pytest.mark.parametrize(
-    ("is_there", "has_unknown", "verdict"),
-    [(True, True, WriteVerdict.DONE), (False, True, WriteVerdict.HELD), (False, False, WriteVerdict.DONE)],
+    ("is_there", "has_unknown", "outcome"),
+    [(True, True, Outcome.OPEN), (False, True, Outcome.DEFERRED), (False, False, Outcome.OPEN)],
 )
 def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
-    monday: Monday, is_there: bool, has_unknown: bool, verdict: WriteVerdict
+    monday: Monday, is_there: bool, has_unknown: bool, outcome: Outcome
 ) -> None:
     """An item that isn't shown yet may be its own; a record that was never refused doesn't wait for it."""
     refused = create("a")
     refused.refused_at = NOW
     monday.created = CreatedItems({str(refused.record_id): OK} if is_there else {}, has_unknown)
     answers = make(refused, create("b"))
-    assert verdicts(answers) == {"a": verdict, "b": WriteVerdict.DONE}
+    assert outcomes(answers) == {"a": outcome, "b": Outcome.OPEN}
     assert monday.sent == (["b: r0"] if is_there or has_unknown else ["ab: r0 r1"])
     assert answers["a"].is_name_only is (is_there or has_unknown), "its values follow in the next pass"
 
@@ -411,5 +438,5 @@ def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
     answer = make(create("a"))["a"]
-    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], WriteVerdict.FAILED)
+    assert (len(monday.sent), monday.looked_for, answer.ending.outcome) == (1, [], Outcome.FAILED)
     assert (list(answer.rejected), answer.is_name_only) == (["name"], False)

@@ -62,6 +62,14 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
             assert not (p.blocked_code and any(planned))
 
 
+def no_required_field_is_emptied(_world: Drawn, _facts: PassFacts, plan: Plan) -> None:
+    """By no edit, rule, choice or restored value."""
+    for entry in plan.records.values():
+        for p in entry.fields.values():
+            is_written = p.mapping.required and p.write_raw is not None
+            assert not is_written or form(p.converter.canonical_local, p.write_raw) is not None
+
+
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
     answers = [reply for reply in plan.applied_answers if reply.record_id]
     merged = [reply.merged_id for reply in answers if reply.merged_id]
@@ -398,6 +406,7 @@ def the_order_of_records_does_not_matter(world: Drawn, _facts: PassFacts, plan: 
 
 LAWS = (
     nothing_is_planned_twice,
+    no_required_field_is_emptied,
     nothing_is_sent_or_written_where_that_may_not_be,
     no_persons_value_is_nowhere,
     a_plan_of_a_settled_world_is_empty,

@@ -58,39 +58,38 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome"),
+    ("outcome", "verdict"),
     [
-        (WriteVerdict.DONE, Outcome.OPEN),
-        (WriteVerdict.GONE, Outcome.FAILED),
-        (WriteVerdict.FAILED, Outcome.FAILED),
-        (WriteVerdict.STOPPED, Outcome.RELEASED),
-        (WriteVerdict.HELD, Outcome.DEFERRED),
-        (WriteVerdict.WITHDRAWN, Outcome.RELEASED),
+        (Outcome.OPEN, None),
+        (Outcome.FAILED, WriteVerdict.GONE),
+        (Outcome.FAILED, None),
+        (Outcome.RELEASED, None),
+        (Outcome.DEFERRED, None),
+        (Outcome.RELEASED, WriteVerdict.WITHDRAWN),
     ],
 )
-def test_what_is_not_the_records_fault_costs_no_attempt(verdict: WriteVerdict, outcome: Outcome) -> None:
-    assert answered_as(verdict).ending.outcome is outcome
-    plan = taken(take_answer, plan_of_ann(), answered_as(verdict, "Why."))
+def test_what_is_not_the_records_fault_costs_no_attempt(outcome: Outcome, verdict: WriteVerdict | None) -> None:
+    plan = taken(take_answer, plan_of_ann(), answered_as(outcome, "Why.", verdict=verdict))
     assert plan.outcome is outcome
-    assert plan.ending.detail == ("" if verdict is WriteVerdict.DONE else "Why.")
+    assert plan.ending.detail == ("" if outcome is Outcome.OPEN else "Why.")
     assert (plan.sync_state.remote_state == "inactive") is (verdict is WriteVerdict.GONE)
 
 
 ROWS: dict[str, tuple[Write, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        answered_as(WriteVerdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
+        answered_as(Outcome.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
-        answered_as(WriteVerdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
+        answered_as(Outcome.OPEN, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        answered_as(WriteVerdict.FAILED, "No.", is_name_only=True),
+        answered_as(Outcome.FAILED, "No.", is_name_only=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
-        answered_as(WriteVerdict.DONE, item=MADE, is_name_only=True),
+        answered_as(Outcome.OPEN, item=MADE, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }

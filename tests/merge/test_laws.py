@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from sync.choices import Rule, SyncDirection
 from sync.fields.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
-from sync.merge import BOTH_CHANGED, CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
-from sync.words.message import Message
+from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Values, values, values)
@@ -66,7 +65,7 @@ def mirrored(field: Field) -> Field:
 def test_a_merge_carried_out_has_nothing_more_to_do(field: Field) -> None:
     after = applied(field)
     again = decide_field(after)
-    assert again.action in (Action.NOTHING, Action.CONFLICT, Action.BLOCK)
+    assert again.action in (Action.NOTHING, Action.CONFLICT)
     assert applied(after) == after
 
 
@@ -117,20 +116,6 @@ def test_a_value_that_only_one_side_wrote_is_never_lost(field: Field) -> None:
 def test_a_merge_invents_no_value(field: Field) -> None:
     after = applied(field)
     assert {after.local, after.remote} <= {field.local, field.remote}
-
-
-@given(
-    fields | unions,
-    st.sampled_from(["", "npd", "monday", "custom", "base"]),
-    values,
-    st.sampled_from([None, BOTH_CHANGED]),
-)
-def test_a_required_field_is_emptied_by_no_edit_rule_choice_or_restored_value(
-    field: Field, choice: str, value: str | None, restored: Message | None
-) -> None:
-    assume(field.base is not None or choice != "base")
-    after = applied(replace(field, required=True, choice=choice, chosen_value=value, restore_reason=restored))
-    assert after.local is not None or field.local is None
 
 
 @given(values, values, values.map(lambda value: Values(value, value)), st.sampled_from(Rule))

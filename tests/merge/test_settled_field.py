@@ -10,7 +10,7 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteVerdict
+from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan
 from sync.reconcile.settle.record import settle_fields
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
 
@@ -29,7 +29,7 @@ def settled(action: Action, answer: Item | None = None, *, creates: bool = False
     field = FieldPlan(MAPPING, TEXT, SyncDirection.BIDIRECTIONAL, FieldDecision(action), {KEY: "Boss"}, **values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
     plan.ending = SETTLED
-    plan.write = answered_as(WriteVerdict.DONE, item=answer)
+    plan.write = answered_as(Outcome.OPEN, item=answer)
     settle_fields(plan, plan.record, NOW)
     return plan
 

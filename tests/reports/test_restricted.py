@@ -8,7 +8,9 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync import attention
+from sync.choices import CallKind, Cause
 from sync.limits import probes
+from tests.limits.test_promises import FIRST_HOUR
 from tests.support.world import World
 
 PHONE = "+442079460018"
@@ -58,6 +60,60 @@ def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> 
     assert world.status(bob) == "synced"
     assert world.block_of(ann, "phone")
     assert calls <= 8
+
+
+def test_a_closed_column_is_closed_for_all_and_opens_once_a_person_asks(world: World, people: Any) -> None:
+    ann, bob = people
+    close(world, columns=["phone"])
+    Contact.objects.update(phone=PHONE, role_title="New")
+    before = world.calls("mutation")
+    world.work(ann, bob)
+    assert world.calls("mutation") - before == 3, "both together, one value by value, the other without its phone"
+    for contact in people:
+        assert world.values(contact)["role_title"] == "New"
+        assert "User unauthorized" in world.block_of(contact, "phone")
+    world.sandbox.control("faults", "DELETE")
+    world.run_pass(ann, Cause.PERSON)
+    assert (world.block_of(ann, "phone"), world.status(ann)) == ("", "synced")
+
+
+def test_a_closed_item_fails_alone(world: World, people: Any) -> None:
+    ann, bob = people
+    close(world, items=[ann.monday_id])
+    world.save(ann, role_title="New")
+    assert "User unauthorized" in world.row(ann).error_message
+    assert not world.block_of(ann, "role_title"), "the item is at fault, and not the value"
+    world.save(bob, role_title="New")
+    assert (world.values(bob)["role_title"], world.status(bob)) == ("New", "synced")
+    assert calls_while(world, 30) <= 12
+    assert not world.link().stops
+    world.save(bob, role_title="Newer")
+    assert world.values(bob)["role_title"] == "Newer"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["saved together", "one after another"])
+def test_a_closed_board_stops_after_few_calls_and_opens_once_a_person_asks(world: World, together: bool) -> None:
+    """Saved one after another, no pass has two of them before the board is stopped."""
+    contacts = world.linked_together(12, role_title="Old")
+    close(world, items=[contact.monday_id for contact in contacts])
+    if together:
+        Contact.objects.update(notes="New")
+        calls = calls_while(world, 60)
+    else:
+        calls = 0
+        for contact in contacts:
+            before = world.calls()
+            world.save(contact, notes="New")
+            calls += world.calls() - before + calls_while(world, 5)
+    assert calls <= FIRST_HOUR
+    assert CallKind.CHANGE in world.link().stops
+    assert edits_come_in(world, contacts[0], "Theirs")
+    assert {world.status(contact) for contact in contacts} == {"pending"}
+    world.sandbox.control("faults", "DELETE")
+    assert probes.try_again() == probes.TRIED
+    world.work(*contacts)
+    world.calls_while(65)
+    assert {world.values(contact)["notes"] for contact in contacts} == {"New"}
 
 
 def a_full_board(world: World, ann: Contact) -> None:

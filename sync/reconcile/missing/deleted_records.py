@@ -345,10 +345,10 @@ def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: pa
     plan.approval = None
     plan.write = write
     if write.verdict is pass_plan.WriteVerdict.GONE:
-        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.detail)
+        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.ending.detail)
     elif write.item is None:
-        if write.verdict is pass_plan.WriteVerdict.FAILED:
-            plan.reason = Message("item_not_removed", why=write.detail)
+        if write.ending.outcome is pass_plan.Outcome.FAILED:
+            plan.reason = Message("item_not_removed", why=write.ending.detail)
         plan.ending = write.ending
     elif plan.act in _REMOVED_BY:
         _end_after_our_removal(facts, plan, _REMOVED_BY[plan.act], write.item)

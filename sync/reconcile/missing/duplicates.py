@@ -141,7 +141,7 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
     if duplicate.act == acts.ARCHIVE_COPY:
         return True
-    if not duplicate.is_ours or cleared is None or cleared.verdict is not WriteVerdict.DONE:
+    if not duplicate.is_ours or cleared is None or not cleared.is_done:
         return False
     duplicate.answered_item = cleared.item
     return bool(_creates_that_sent_its_values(board, duplicate))
@@ -153,10 +153,8 @@ def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, writes: Seq
     If it was removed meanwhile, nothing is left to do. Questions show the item as an answer has it.
     """
     duplicate.answered_item = next((write.item for write in writes if write.item), None)
-    duplicate.intents = tuple(
-        write.open_intent for write in writes if write.verdict is WriteVerdict.DONE and write.open_intent
-    )
-    failed = next((write for write in writes if write.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
+    duplicate.intents = tuple(write.open_intent for write in writes if write.is_done and write.open_intent)
+    failed = next((write for write in writes if not write.is_done and write.verdict is not WriteVerdict.GONE), None)
     if failed is not None:
         duplicate.ending = failed.ending
         return
