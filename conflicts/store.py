@@ -1,6 +1,6 @@
 """Reads the conflicts of a pass's records, stores its reports about them, and rejects resolutions of people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -149,6 +149,21 @@ def close_identity_conflicts(
         ]
     )
     return record_ids
+
+
+def end_fields(entity_type: str, keys: Collection[str], reason: str) -> None:
+    """End the conflicts about these fields, with the choices that no pass has applied; their other fields stay."""
+    rows = SyncConflict.objects.filter(
+        entity_type=entity_type, kind=ConflictKind.FIELDS, resolved_at=None, conflict_fields__overlap=list(keys)
+    )
+    reports = []
+    for row in rows.order_by("id"):
+        staying = [key for key in row.conflict_fields if key not in keys]
+        report = ConflictReport(
+            entity_type, row.entity_id, row.monday_item_id, row.kind, undecided=staying, closing_reason=reason
+        )
+        reports.append(report)
+    save_reports(reports)
 
 
 class _ReportBatch:

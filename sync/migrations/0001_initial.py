@@ -824,10 +824,6 @@ class Migration(migrations.Migration):
                 ),
                 ("by", models.CharField(blank=True, db_default="", max_length=200, verbose_name="who rewrites it")),
                 ("throttled_until", models.DateTimeField(blank=True, null=True)),
-                (
-                    "throttle_count",
-                    models.SmallIntegerField(db_default=0, verbose_name="how often it was throttled in succession"),
-                ),
             ],
             options={"db_table": "sync_write_loops"},
         ),

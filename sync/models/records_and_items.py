@@ -302,7 +302,6 @@ class WriteLoop(models.Model):
     times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=EMPTY_LIST)
     by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
     throttled_until = models.DateTimeField(null=True, blank=True)
-    throttle_count = models.SmallIntegerField("how often it was throttled in succession", db_default=0)
 
     class Meta:
         db_table = "sync_write_loops"

@@ -104,8 +104,6 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
         return None
     if not plan.is_synced:
         closing_reason = plan.off_reason
-    elif replaced_values(plan):
-        closing_reason = Message("column_replaced")
     else:
         # It is about fields whose conflict ended without a person.
         ended_keys = [key for key in open_keys if key not in applied] or open_keys
@@ -114,6 +112,8 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
         unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
         resolved = Message("resolved_by_rule", rules=list(dict.fromkeys(synced))) if synced else ""
         left = [Message("left_by_rule", rule=reason) for reason in dict.fromkeys(unsynced)]
+        if any(key not in plan.fields for key in ended_keys):
+            left.append(Message("field_unmapped"))
         closing_reason = sentences(resolved, *left) or Message("both_the_same")
     return plan.conflict_report(
         ConflictKind.FIELDS,
@@ -206,7 +206,6 @@ def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflic
             npd = line.values["after"] or None
             monday = line.values["before"] or None
             values.append(reports.FieldConflict(line.key, npd, None, monday, line.sentence))
-    values += replaced_values(plan)
     for key, field_plan in plan.fields.items():
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
         rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN, "")
@@ -217,35 +216,6 @@ def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflic
     keys = {value.key for value in values}
     again = [*_reopened_fields(plan, ConflictKind.OVERWRITTEN), *_overruled_values(plan)]
     return values + [value for value in again if value.key not in keys]
-
-
-def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
-    """Return Monday's values of open conflicts that were lost with a replaced column.
-
-    A person is asked about such a value once, if neither side has it any more.
-    """
-    facts = plan.facts
-    replaced: list[reports.FieldConflict] = []
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == ConflictKind.FIELDS]
-    if not conflicts or not plan.is_settled or _closing_reason(plan):
-        return replaced
-    waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
-    for conflict in conflicts:
-        for key in conflict.fields:
-            field_plan = plan.fields.get(key)
-            lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.choice or key in waiting:
-                continue
-            if not resolutions.is_column_replaced(plan, field_plan):
-                continue
-            if not _is_agreed(field_plan) and field_plan.conflict is None:
-                continue
-            monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (_npd_value_after(field_plan), monday):
-                reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
-                npd = _npd_value_after(field_plan)
-                replaced.append(reports.FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
-    return replaced
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:

@@ -25,7 +25,7 @@ from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.lost_updates import overridden_line
+from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.registry import target_of
 from sync.words.message import Message, sentences

@@ -25,7 +25,7 @@ from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.lost_updates import overridden_line
+from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, code_of, sentences
 

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import merge
-from sync.choices import BlockedCode, SyncDirection
+from sync.choices import SyncDirection
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
@@ -183,10 +183,8 @@ def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, 
         field_plan.rejected[conflict.kind] = reason_of(rejection)
         field_plan.resolved_conflict = None
         return
-    is_gone = _is_value_gone(plan, field_plan, field)
     field.choice = conflict.resolutions[key].choose
     field.chosen_value = value
-    field.restore_reason = Message("person_chose_lost_value") if is_gone else None
 
 
 def _restores_overwritten(
@@ -218,7 +216,7 @@ def _restores_overwritten(
 
 
 def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """Return the value that a person typed, or that is to be restored; None if a side or the base was chosen.
+    """Return the value that a person typed; None if a side or the base was chosen.
 
     Raises ResolutionRejected if the person saw other values than the current ones; also ValueError, RelatedNotFound.
     """
@@ -228,31 +226,15 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     if choose != source_choice:
         raise ResolutionRejected("choice_one_way", label=field_plan.mapping.label, side=source)
     current = as_conflict(field_plan)
-    is_gone = _is_value_gone(plan, field_plan, field)
     # Our own call may have written Monday's value already.
-    is_comparable = field_plan.confirmed_entry is None and not is_gone
-    monday_changed = is_comparable and current.monday != (resolution.monday or None)
+    monday_changed = field_plan.confirmed_entry is None and current.monday != (resolution.monday or None)
     if monday_changed or current.npd != (resolution.npd or None):
         raise ResolutionRejected(STALE_RESOLUTION)
     if choose == "base" and field.base is None:
         raise ResolutionRejected("choice_without_base")
-    if is_gone and choose == "npd":
-        return field.local
-    is_typed = choose == "custom" or is_gone
-    return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan)) if is_typed else None
-
-
-def is_column_replaced(plan: RecordPlan, field_plan: FieldPlan) -> bool:
-    """Whether the field is mapped to another column since its last sync."""
-    key = field_plan.key
-    base = plan.sync_state.base.get(key)
-    blocked = plan.sync_state.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
-    return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
-
-
-def _is_value_gone(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> bool:
-    """Whether Monday's value was lost with the former column; its text is still in the person's choice."""
-    return field.remote is None and is_column_replaced(plan, field_plan)
+    if choose != "custom":
+        return None
+    return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan))
 
 
 def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:

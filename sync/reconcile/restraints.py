@@ -2,8 +2,8 @@
 
 Implements two rows of docs/reference/merge:
 
-- W29 in after-a-write.md: nothing is sent to a field in an update loop for an hour, and for twice as long after each
-  further rewrite
+- W29 in after-a-write.md: nothing is sent to a field in an update loop for a day, and for another after each further
+  rewrite
 - D26 in removed-and-deleted.md, of fields that would be emptied: those over the limit wait for approval. Which may go
   is `ApprovalFacts.verdicts` in sync/records/approvals.py. Deletes are held where they are decided (missing/).
 """
@@ -16,10 +16,10 @@ from uuid import UUID
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases
-from sync.fields.field_values import BoardContext, PassSettings, local_values
+from sync.fields.field_values import PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
-from sync.monday.conversion import ListConverter, UnknownValue
+from sync.monday.conversion import UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
@@ -28,11 +28,8 @@ from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
 
-# The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
-MAX_THROTTLE = timedelta(days=1)
-
-# After so many blocks the next one is longer than MAX_THROTTLE in any case, so they aren't counted any further.
-MAX_THROTTLE_COUNT = 10
+# How long a rewritten field is blocked: once a day it is tried again, because the automation may be gone.
+THROTTLE_TIME = timedelta(days=1)
 
 
 def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -89,13 +86,10 @@ def _loop_after_pass(
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
         by=_rewriter(plan, field_plan, settings) or (stored.by if stored else ""),
-        throttle_count=stored.throttle_count if stored else 0,
         throttled_until=stored.throttled_until if stored else None,
     )
-    if settings.loop_times > 0 and (loop.throttle_count or len(loop.times) >= settings.loop_times):
-        # Each block is twice as long as the one before.
-        loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
-        loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
+    if settings.loop_times > 0 and (loop.throttled_until or len(loop.times) >= settings.loop_times):
+        loop.throttled_until = now + THROTTLE_TIME
     return loop
 
 
@@ -329,16 +323,3 @@ def ended_requests(
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
         yield request, state
-
-
-def may_empty(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
-    for mapping in board.mapped:
-        if plan.item is None or plan.is_field_resting(board, mapping):
-            continue
-        converter = board.converter(mapping, plan.record)
-        cell = field_bases.cell_of(converter, mapping, plan.item)
-        sides = field_bases.sides_of(converter, None, local=local_values(plan.record, mapping), remote=cell)
-        if isinstance(converter, ListConverter) or (sides.local is None) is not (sides.remote is None):
-            return True
-    return False

@@ -17,7 +17,7 @@ _SILENT = (
     "internet, and search the log of web for refused deliveries."
 )
 _THROTTLED = (
-    "So nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. "
+    "So nothing is sent to it for a day. Stop the automation that rewrites it, or change the field's direction. "
     "Then press “Sync now”."
 )
 
@@ -79,7 +79,6 @@ TEMPLATES: Mapping[str, str] = {
     "person_chose_npd": "a person chose NPD's value",
     "person_chose_monday": "a person chose Monday's value",
     "person_chose_base": "a person chose the last synced value",
-    "person_chose_lost_value": "a person chose it; Monday's value was lost with the former column",
     "person_typed": "a person typed a value",
     "person_restored_overwritten": "a person restored an overwritten value",
     "person_kept_it_filled": "a person decided that it is not emptied",
@@ -388,8 +387,7 @@ TEMPLATES: Mapping[str, str] = {
     "overruled_npd": "The choice that overruled NPD's value could not be undone any more.",
     "overruled_monday": "The choice that overruled Monday's value could not be undone any more.",
     "npd_value_was": "NPD's value was then: {value}.",
-    "value_was_replaced": "{label} “{value}” was in the column that was replaced.",
-    "column_replaced": "The column was replaced. What it had on Monday is asked about as an overwritten edit.",
+    "column_replaced": "The field was mapped to another column, and is compared with that one.",
     "resolved_by_rule": "It was resolved: {rules:; }.",
     "left_by_rule": "{rule:capital}.",
     "both_the_same": "Both sides say the same now.",

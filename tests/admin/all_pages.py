@@ -88,7 +88,7 @@ def crowd(world: dict[str, Any]) -> None:
     models.FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
     for key in ("phone", "notes"):
         models.WriteLoop.objects.create(
-            entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
+            entity_type="contact", entity_id=synced.pk, key=key, by="an automation",
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
     states.approval(synced, "records", label=LONG)

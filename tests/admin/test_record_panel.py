@@ -157,7 +157,7 @@ def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: di
     record = world["synced"]
     states.approval(record, "records")
     WriteLoop.objects.create(
-        entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
+        entity_type="contact", entity_id=record.pk, key="phone", by="Tidy",
         times=[{"at": "2026-07-01T10:00:00Z", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),
     )  # fmt: skip
     html = browser.get(change_page(record)).content.decode()

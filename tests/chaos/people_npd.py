@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from psycopg import sql
 
 from conflicts.models import SyncConflict
+from conflicts.store import end_fields
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.operations.activity_undo import undo_lines
@@ -189,6 +190,7 @@ def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -
     mappings = FieldMapping.objects.filter(link__entity_type=entity, key=key)
     if name == "version":
         value = mappings.get().version + 1
+        end_fields(entity, [key], "It was mapped anew.")
     mappings.update(**{name: value})
     stage.journal.settings.append(Setting(stage.at, f"{entity}.{key}", name, value))
 

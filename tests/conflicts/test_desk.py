@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from conflicts.pages.case import conflict_progress, state_of
 from conflicts.pages.resolution import resolve, undo
 from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
-from conflicts.store import open_conflicts, reject_resolutions
+from conflicts.store import end_fields, open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ActivityLine
@@ -58,6 +58,36 @@ def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: 
     assert (conflict.conflict_fields, conflict.npd_data) == (["phone"], {"phone": PHONE.npd})
     assert conflict.resolved_by is None
     assert "Sync was switched off." in ActivityLine.objects.get(kind="conflict_over").sentence
+
+
+def test_a_field_that_is_mapped_anew_leaves_its_conflict_with_its_values_and_the_choice(
+    contact: Contact, ada: User
+) -> None:
+    record(finding(contact, PHONE, ROLE))
+    choose(contact, ada, PHONE, ROLE, phone={"choose": "monday"}, role_title={"choose": "npd"})
+    end_fields("contact", ["phone"], "It was mapped anew.")
+
+    conflict = conflict_of(contact)
+    assert (conflict.conflict_fields, list(conflict.stored_resolution.fields)) == (["role_title"], ["role_title"])
+    phone = conflict.merge_selections["phone"]
+    assert [phone[side] for side in ("choose", "npd", "monday")] == ["auto", PHONE.npd, PHONE.monday]
+    lines = {line.kind: line for line in ActivityLine.objects.filter(key="phone")}
+    assert lines["conflict_over"].values["monday"] == PHONE.monday
+    assert lines["conflict_returned"].values["choose"] == "monday"
+    assert all("It was mapped anew." in lines[kind].sentence for kind in ("conflict_over", "conflict_returned"))
+
+    end_fields("contact", ["role_title", "notes"], "It was mapped anew.")
+    conflict = conflict_of(contact)
+    assert (state_of(conflict), sorted(conflict.conflict_fields)) == ("settled", ["phone", "role_title"])
+    assert conflict.monday_data == {"phone": PHONE.monday, "role_title": ROLE.monday}
+
+
+@pytest.mark.parametrize("other", ["organization", "contact"])
+def test_only_conflicts_about_the_mapped_fields_of_the_type_end(contact: Contact, other: str) -> None:
+    record(finding(contact, PHONE))
+    record(ConflictReport("contact", contact.pk, "71", "overwritten", [PHONE]))
+    end_fields(other, ["phone" if other == "organization" else "notes"], "It was mapped anew.")
+    assert [conflict.fields for conflict in open_conflicts("contact", [contact.pk])[contact.pk]] == [("phone",)] * 2
 
 
 def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:

@@ -367,7 +367,7 @@ def second_run(key: UUID) -> Intent:
 def any_loops(draw: Draw) -> dict[str, WriteLoop]:
     rewrites = [{"at": at(-900).isoformat(), "write": str(UUID(int=1))}] * draw.randrange(5)
     until = draw.choice([None, at(600), at(-4000)])
-    loop = plain(WriteLoop, key="role_title", times=rewrites, throttle_count=1 if until else 0, throttled_until=until)
+    loop = plain(WriteLoop, key="role_title", times=rewrites, throttled_until=until)
     return {"role_title": loop} if draw.maybe(25) else {}
 
 

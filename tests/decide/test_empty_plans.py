@@ -140,6 +140,6 @@ def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -
 def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:
     times = [{"at": (NOW - timedelta(hours=3)).isoformat(), "write": ""}]
     for hours, expected in ((1, False), (-2, True)):
-        row = WriteLoop(key=ROLE, times=times, throttle_count=1, throttled_until=NOW + timedelta(hours=hours))
+        row = WriteLoop(key=ROLE, times=times, throttled_until=NOW + timedelta(hours=hours))
         looping = with_history(record(), loops={ROLE: row})
         assert changed(looping, item()) is expected

@@ -7,9 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import ConflictKind, ConflictReport, FieldConflict, FieldSelection, OpenConflict
+from conflicts.reports import ConflictKind, ConflictReport, FieldSelection, OpenConflict
 from npd.models import Contact
-from sync.choices import BlockedCode
 from sync.fields.field_bases import AS_SENT
 from sync.fields.field_values import PassSettings
 from sync.merge import Action
@@ -379,64 +378,6 @@ def test_what_is_reported_about_a_lost_value(record_facts: RecordFacts, differs:
     report = report_of_overwritten(ended(record_facts, **differs))
     reported = report and {"opens": report.fields, "applied": report.applied, "closes": report.closing_reason}
     assert [name for name, content in (reported or {}).items() if content] == ([said] if said else [])
-
-
-IN_CONFLICT = OpenConflict(
-    contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"}
-)
-ASKED = {"conflicts": (IN_CONFLICT,)}
-OTHER_COLUMN = {"sync_state": {"base": {"role_title": base("Old", version=0)}}}
-BLOCKED = {"sync_state": {"blocked_fields": {"role_title": {"code": BlockedCode.COLUMN}}}}
-
-
-def in_new_column(record: Contact, read: str | None, action: Action, **differs: Any) -> dict[str, FieldPlan]:
-    return {"role_title": field_plan(record, read, action, **{"base": None} | differs)}
-
-
-def in_conflict(monday: str | None) -> dict[str, Any]:
-    return {"conflict": FieldConflict("role_title", "Boss", None, monday)}
-
-
-@pytest.mark.parametrize(
-    ("before", "npd", "read", "action", "stands"),
-    [
-        pytest.param(OTHER_COLUMN, "Boss", None, Action.PUSH, "Boss", id="NPD's value goes into the new column"),
-        pytest.param(BLOCKED, "Boss", None, Action.PUSH, "Boss", id="it was never in sync with the old one"),
-        pytest.param(OTHER_COLUMN, "", None, Action.AGREED, None, id="NPD's is empty, as the new column is"),
-        pytest.param(OTHER_COLUMN, "", "Newer", Action.PULL, "Newer", id="the new column has a value of its own"),
-        pytest.param(OTHER_COLUMN, "Boss", "Newer", Action.CONFLICT, "Boss", id="it is in conflict with the new one's"),
-    ],
-)
-def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, action: Action, stands: str | None) -> None:
-    record = contact(role_title=npd)
-    more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
-    report = report_of(ended(facts(record, **ASKED, **before), fields=in_new_column(record, read, action, **more)))
-    assert report
-    assert [(field.key, field.npd, field.monday) for field in report.fields] == [("role_title", stands, "Theirs")]
-
-
-ASKED_ALREADY = {**OTHER_COLUMN, "conflicts": (IN_CONFLICT, open_conflict("role_title"))}
-NO_COLUMN = {"blocked_code": BlockedCode.COLUMN, "blocked_reason": "The column is gone."}
-TAKEN_OVER = {"write_raw": {"role_title": "Theirs"}}
-
-
-@pytest.mark.parametrize(
-    ("before", "npd", "read", "action", "more"),
-    [
-        pytest.param(OTHER_COLUMN, "Boss", "Theirs", Action.CONFLICT, in_conflict("Theirs"), id="in the same conflict"),
-        pytest.param(ASKED_ALREADY, "Boss", "Newer", Action.CONFLICT, in_conflict("Newer"), id="asked about already"),
-        pytest.param({}, "Boss", None, Action.PUSH, {"base": base("Old")}, id="the same column"),
-        pytest.param(OTHER_COLUMN, "Theirs", None, Action.PUSH, {}, id="NPD has that value by now"),
-        pytest.param(OTHER_COLUMN, "", "Theirs", Action.PULL, TAKEN_OVER, id="the new column has it"),
-        pytest.param(BLOCKED, "Boss", None, Action.PUSH, NO_COLUMN, id="the column isn't replaced yet"),
-    ],
-)
-def test_nothing_is_asked_where_it_is_not_lost(
-    before: Any, npd: str, read: str | None, action: Action, more: dict[str, Any]
-) -> None:
-    record = contact(role_title=npd)
-    plans = in_new_column(record, read, action, **more)
-    assert report_of(ended(facts(record, **ASKED | before), fields=plans)) is None
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:

@@ -187,7 +187,7 @@ TESTS = {
     "engine/lost_updates.a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_once": "W25",
     "inbox/storing.a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time": "W27",
     "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing": "W28",
-    "write_loops.a_loop_is_throttled_for_longer_each_time": "W29",
+    "write_loops.a_loop_is_throttled_for_a_day": "W29",
     # limits and stops
     "limits/promises.an_hour_of_failures_costs_few_calls_and_all_is_synced_after_it": "M1 M3 M4 M15 M16 M17 M18 M19",
     "reports/writes_down.an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwhile": "M2",
@@ -213,7 +213,8 @@ TESTS = {
     "lost_updates.what_is_reported_about_a_lost_value": "C3 O12",
     "fields.a_choice_on_a_lost_value_is_outdated_when_a_side_moves": "C3",
     "conflicts/desk.values_are_brought_up_to_date_and_fields_join_and_leave": "C4",
-    "lost_updates.a_replaced_column_asks_on": "C5 C6",
+    "conflicts/desk.a_field_that_is_mapped_anew_leaves_its_conflict_with_its_values_and_the_choice": "C5",
+    "wizard/plan.a_field_mapped_to_another_column_ends_its_conflict_and_is_compared_with_that_column": "C5 C6",
     "conflicts/desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept": "C7",
     "lifecycle/duplicates.a_copy_that_is_edited_after_it_was_shown_is_asked_about_again": "C8 C9",
     "lifecycle/duplicates.an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question": "C10",

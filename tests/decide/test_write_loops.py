@@ -13,7 +13,7 @@ from sync.fields.field_values import PassSettings
 from sync.models import Intent, WebhookEvent, WriteLoop
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.pass_plan import RecordPlan
-from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
+from sync.reconcile.restraints import THROTTLE_TIME, throttle_write_loops
 from tests.decide import builders
 from tests.decide.builders import NOW, TOM, after, at, contact, edit, facts, field_plan, history, item, plain, wrote
 
@@ -27,7 +27,7 @@ def rewritten(*seconds: float) -> list[dict[str, str]]:
 
 def loop(*seconds: float, **differs: Any) -> WriteLoop:
     """A field that was rewritten at these times."""
-    values = {"times": rewritten(*seconds), "by": "Tom", "throttle_count": 0} | differs
+    values = {"times": rewritten(*seconds), "by": "Tom"} | differs
     return plain(WriteLoop, entity_type="contact", key="role_title", **values)
 
 
@@ -85,26 +85,24 @@ def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
     ("stored", "limit", "waits"),
     [
         pytest.param(loop(-600), LIMIT, None, id="too seldom"),
-        pytest.param(loop(-600, -300), LIMIT, timedelta(hours=1), id="the third time within an hour: an hour"),
+        pytest.param(loop(-600, -300), LIMIT, THROTTLE_TIME, id="the third time within an hour: a day"),
         pytest.param(loop(-600, -300), 0, None, id="switched off"),
-        pytest.param(loop(throttle_count=1), LIMIT, timedelta(hours=2), id="once more after its pause: twice as long"),
-        pytest.param(loop(throttle_count=9), LIMIT, MAX_THROTTLE, id="but once a day it is tried"),
+        pytest.param(loop(throttled_until=at(-60)), LIMIT, THROTTLE_TIME, id="once more after that: another day"),
     ],
 )
-def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int, waits: timedelta | None) -> None:
+def test_a_loop_is_throttled_for_a_day(stored: WriteLoop, limit: int, waits: timedelta | None) -> None:
     plan = throttled(before(stored), limit=limit)
     counted = plan.fields["role_title"].loop
     assert counted.throttled_until == (None if waits is None else NOW + waits)
-    assert counted.throttle_count == stored.throttle_count + (waits is not None)
     assert is_blocked(plan) is bool(words(plan)) is (waits is not None)
 
 
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
-    waits = loop(-600, throttled_until=at(60), throttle_count=1)
+    waits = loop(-600, throttled_until=at(60))
     waiting = throttled(before(waits, write=None))
     assert (waiting.fields["role_title"].loop is waits, words(waiting), is_blocked(waiting)) == (True, [], True)
     assert planned(before(waits, write=None), send_raw=None) is None, "nothing would be sent"
-    over = loop(-600, throttled_until=at(-60), throttle_count=1)
+    over = loop(-600, throttled_until=at(-60))
     assert planned(before(over, write=None)) is None, "its pause is over"
 
 
@@ -114,9 +112,9 @@ RESOLVED = {"resolved_conflict": builders.chosen("role_title", FieldSelection("n
 @pytest.mark.parametrize(
     ("record_facts", "read", "differs"),
     [
-        pytest.param(before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTO", {}, id="a person asked"),
-        pytest.param(before(loop(-60, throttle_count=1)), "AUTO", RESOLVED, id="a person resolved a conflict"),
-        pytest.param(before(loop(-3_700, throttle_count=1)), "Boss", {}, id="it was quiet for an hour"),
+        pytest.param(before(loop(-60), cause=Cause.PERSON), "AUTO", {}, id="a person asked"),
+        pytest.param(before(loop(-60)), "AUTO", RESOLVED, id="a person resolved a conflict"),
+        pytest.param(before(loop(-3_700)), "Boss", {}, id="it was quiet for an hour"),
     ],
 )
 def test_it_ends(record_facts: RecordFacts, read: str, differs: dict[str, Any]) -> None:

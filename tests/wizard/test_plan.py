@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from conflicts.models import StoredResolution, SyncConflict
+from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sync import attention
-from sync.models import BoardLink, UnmatchedItem
+from sync.models import ActivityLine, BoardLink, UnmatchedItem
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, started
 
@@ -98,6 +100,50 @@ def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_confli
     assert "Ann : Chief → Boss" in page
     wizard.apply()
     assert Contact.objects.get().sync_status == "synced"
+
+
+def test_a_field_mapped_to_another_column_ends_its_conflict_and_is_compared_with_that_column(wizard: Wizard) -> None:
+    columns = [*PEOPLE, ("task", "Task", "text")]
+    rows = {
+        "Ann": {"job": "Chief"},  # the other column is empty
+        "Bea": {"job": "Chief", "task": "Buyer"},
+        "Cem": {"job": "Chief", "task": "Boss"},
+        "Dot": {"job": "Boss", "task": "Buyer"},  # in no conflict yet
+    }
+    items = [{"name": name, "mail": mail(f"{name}@x.org"), **cells} for name, cells in rows.items()]
+    for name in rows:
+        Contact.objects.create(name=name, email=f"{name}@x.org", role_title="Boss")
+    wizard.planned(a_board(wizard.monday, "CRM", *columns, items=items))
+    wizard.apply()
+    ann, bea, cem, dot = Contact.objects.order_by("name")
+    assert [record.sync_status for record in (ann, bea, cem, dot)] == ["conflict"] * 3 + ["synced"]
+    selection = FieldSelection("monday", npd="Boss", monday="Chief")
+    answer = StoredResolution(resolution_type="merge", by="Ada", fields={"role_title": selection})
+    SyncConflict.objects.filter(entity_id=bea.pk).update(resolution=answer.to_json())
+
+    plan = wizard.change(column_role_title="task")
+    ended = [change for change in plan.changes if change.kind == "ended"]
+    assert sorted(change.name for change in ended) == ["Ann", "Bea", "Cem"]
+    wizard.apply()
+
+    closed = SyncConflict.objects.exclude(resolved_at=None)
+    assert [conflict.monday_data for conflict in closed] == [{"role_title": "Chief"}] * 3
+    over = ActivityLine.objects.filter(kind="conflict_over")
+    assert [line.values["monday"] for line in over] == ["Chief"] * 3
+    assert [line.values["choose"] for line in ActivityLine.objects.filter(kind="conflict_returned")] == ["monday"]
+    asked = SyncConflict.objects.filter(resolved_at=None).order_by("entity_id")
+    assert {conflict.entity_id: conflict.monday_data["role_title"] for conflict in asked} == {
+        bea.pk: "Buyer",
+        dot.pk: "Buyer",
+    }
+    assert set(Contact.objects.values_list("name", "role_title", "sync_status")) == {
+        ("Ann", "Boss", "synced"),
+        ("Bea", "Boss", "conflict"),
+        ("Cem", "Boss", "synced"),
+        ("Dot", "Boss", "conflict"),
+    }
+    sent = {item["name"]: item["values"]["task"] for item in wizard.monday.items()}
+    assert sent == {"Ann": "Boss", "Bea": "Buyer", "Cem": "Boss", "Dot": "Buyer"}
 
 
 def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:

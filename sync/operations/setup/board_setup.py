@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
+from conflicts.store import end_fields
 from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
@@ -473,6 +474,12 @@ def mappings_after(
     return mappings
 
 
+def remapped_keys(link: BoardLink, mappings: Iterable[FieldMapping]) -> set[str]:
+    """Return the fields whose stored bases and conflicts are about another column than these mappings."""
+    versions = dict(FieldMapping.objects.filter(link=link).values_list("key", "version")) if link.pk else {}
+    return {mapping.key for mapping in mappings if mapping.version != versions.get(mapping.key, mapping.version)}
+
+
 def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup: BoardSetup, *, is_first: bool) -> bool:
     """Store the mappings as chosen, and what changes by them; return whether every record with an item needs a pass.
 
@@ -485,7 +492,9 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
             lost = {"board": chosen.spec.board_title, "label": mapping.label, "column": mapping.column_id}
             outcome.problems.append(Message("field_lost_its_column", **lost))
     needs_pass = False
-    for mapping in mappings_after(chosen, outcome.link, setup.columns):
+    mappings = mappings_after(chosen, outcome.link, setup.columns)
+    end_fields(chosen.spec.entity_type, remapped_keys(outcome.link, mappings), Message("column_replaced"))
+    for mapping in mappings:
         mapping.save()
         before = stored.get(mapping.key)
         column = setup.columns.get(mapping.key)

@@ -244,7 +244,7 @@ def plan_board(
     if listing.left_board:
         _note_left_questions(plan)
     else:
-        _note_closed_conflicts(plan, record_plans)
+        _note_closed_conflicts(plan, record_plans, board_setup.remapped_keys(board.link, board.mappings))
     records = _note_outcome(plan, listing, planned_passes)
     _note_missing(plan, listing, record_plans)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
@@ -463,10 +463,15 @@ def _note_left_questions(plan: SetupBoardPlan) -> None:
         _note(plan, ChangeKind.ENDED, name, conflict.entity_id, reason=Message("answer_not_applied"))
 
 
-def _note_closed_conflicts(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
-    """Note the conflicts that the chosen directions and rules decide."""
+def _note_closed_conflicts(
+    plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan], remapped: set[str]
+) -> None:
+    """Note the conflicts that the chosen columns, directions and rules end."""
     for record_plan in record_plans:
-        open_keys = record_plan.facts.open_fields(ConflictKind.FIELDS)
+        open_keys = set(record_plan.facts.open_fields(ConflictKind.FIELDS))
+        if open_keys & remapped:
+            _note(plan, ChangeKind.ENDED, str(record_plan.record), record_plan.id, reason=Message("column_replaced"))
+        open_keys -= remapped
         for report in conflict_reports(record_plan):
             if report.kind == ConflictKind.FIELDS:
                 still_open = {*report.undecided, *report.applied, *(conflict.key for conflict in report.fields)}

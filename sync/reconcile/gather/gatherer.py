@@ -27,8 +27,8 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.outbox.claim import Claim
-from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.emptied_cells import EmptiedRelation, emptied_fields, emptied_relations
+from sync.reconcile import pass_plan
+from sync.reconcile.emptied_cells import EmptiedRelation, emptied_relations
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import add_npd_edits, add_related, edited_by_time, read_facts, with_originals
@@ -242,21 +242,18 @@ class Gatherer:
         removed = _plans_with_removed_items(facts, plan.open_records)
         deleted = [deleted.compared_with(facts.items.by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
         compared = [*changed, *removed, *deleted]
-        emptied = [entity_plan for entity_plan in compared if any(emptied_fields(board, entity_plan))]
-        edited = edited_by_time(board, changed)
-        created = [record_plan for record_plan in changed if _may_be_created(board, record_plan)]
-        facts.events = _events_of_items(facts, [*emptied, *edited, *created, *removed, *deleted])
+        facts.events = _events_of_items(facts, compared)
         if removed:
             item_facts.add_removals(facts, removed)
         if deleted:
             item_facts.add_named_records(board, deleted)
-        add_npd_edits(board, edited)
+        add_npd_edits(board, edited_by_time(board, changed))
         item_facts.add_identities(facts, plan.open_records, with_items)
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
-        if emptied:
+        if compared:
             facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
-        facts.approvals = item_facts.approval_facts(facts, changed, [*removed, *deleted], self.planned_requests)
+        facts.approvals = item_facts.approval_facts(facts, compared, self.planned_requests)
         if board.relations:
             # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
             # record's item may have to pass, ignores it.
@@ -352,11 +349,6 @@ def _plans_with_removed_items(
     linked = [plan for plan in plans if plan.record.monday_id]
     compared = [plan.compared_with(facts.items.by_id.get(str(plan.record.monday_id))) for plan in linked]
     return {plan: state for plan in compared if (state := removed_items.removed_state(facts.board, plan))}
-
-
-def _may_be_created(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether a create of ours may have made its item, of which no base tells."""
-    return our_writes.lacks_base(board, plan) and our_writes.item_may_be_ours(board, plan)
 
 
 def _events_of_items(facts: PassFacts, plans: Iterable[pass_plan.EntityPlan]) -> dict[str, list[WebhookEvent]]:

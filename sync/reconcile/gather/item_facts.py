@@ -45,7 +45,6 @@ from sync.monday.text_forms import key_spellings, match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing import deleted_records
-from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record
@@ -171,19 +170,11 @@ def _count_by_kind(records: list[models.Model]) -> str:
 
 
 def approval_facts(
-    facts: PassFacts,
-    changed: Sequence[pass_plan.RecordPlan],
-    removing: Iterable[pass_plan.EntityPlan],
-    planned_requests: Sequence[ApprovalRequest],
+    facts: PassFacts, compared: Iterable[pass_plan.EntityPlan], planned_requests: Sequence[ApprovalRequest]
 ) -> ApprovalFacts:
-    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits.
-
-    `removing` are those of which the record or its item may be removed.
-    """
-    emptied = [plan.id for plan in changed if may_empty(facts.board, plan)]
+    """Return earlier requests to approve deletes and clears of these records, and the counts for limits."""
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    ids = {*emptied, *duplicated, *(plan.id for plan in removing)}
-    ids |= {plan.id for plan in changed if plan.sync_state.blocked_fields}
+    ids = {*duplicated, *(plan.id for plan in compared)}
     if not ids:
         return ApprovalFacts()
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)

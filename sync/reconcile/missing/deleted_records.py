@@ -28,7 +28,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
 from sync.reconcile.facts import DeletedFacts, PassFacts
-from sync.reconcile.lost_updates import edits_removed_with_item
+from sync.reconcile.lost_values import edits_removed_with_item
 from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts

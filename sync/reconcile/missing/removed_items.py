@@ -30,7 +30,8 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
-from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
+from sync.reconcile.lost_updates import will_ask
+from sync.reconcile.lost_values import edits_removed_with_item
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR

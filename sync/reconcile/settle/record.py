@@ -13,7 +13,7 @@ from copy import copy
 from datetime import datetime
 from typing import Any
 
-from sync.choices import ActivityKind
+from sync.choices import ActivityKind, BlockedCode
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.acts import DELETE_RECORD
@@ -26,7 +26,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import our_writes, pass_plan, resolutions
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
@@ -378,9 +378,10 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     reason = ""
     actor = ""
     # A column that was only missing for a time, or had another type, is no new one.
-    entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
+    blocked = plan.sync_state.blocked_fields.get(key, {})
+    entry = plan.sync_state.base.get(key) or (blocked if blocked.get("code") == BlockedCode.COLUMN else {})
     is_new_column = entry.get("column", "") not in ("", field_plan.mapping.column_id)
-    if not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
+    if not before and is_new_column and field_plan.base is None:
         reason = Message("its_column_was_replaced")
         former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
         if former == field_plan.local_raw:

@@ -276,7 +276,7 @@ def _store_write_loops(run: pass_run.PassRun, facts: PassFacts, plans: Iterable[
         [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
         update_conflicts=True,
         unique_fields=["entity_type", "entity_id", "key"],
-        update_fields=["times", "by", "throttle_count", "throttled_until"],
+        update_fields=["times", "by", "throttled_until"],
     )
     throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
     for until in sorted({until for until, _ in throttled}):
