@@ -543,6 +543,12 @@ def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
         ("030 901820 (ext. 5)", "+49 30 901820 ext. 5", ""), ("4930901820.0", "+49 30 901820", ""),
         ("030 901820 [5]", "", "“030 901820 [5]” is not a phone number"),
         ("030 901820 / 0171 1234567", "+49 30 901820", "only the first one counts, so “0171 1234567” isn't imported"),
+        ("2026-11-20", "", "“2026-11-20” is not a phone number"), ("20.11.2026", "", "is not a phone number"),
+        ("20.11.26", "", "is not a phone number"), ("2026-11-20 10:00:00", "", "is not a phone number"),
+        ("seit 20.11.2026", "", "is not a phone number"), ("20. 11. 2026", "", "is not a phone number"),
+        ("2026/11/20", "", "is not a phone number"), ("20-11-2026", "", "is not a phone number"),
+        ("20.11.2026: 030 901820", "+49 30 901820", "“20.11.2026” isn't imported"),
+        ("030/90.18.20", "+49 30 901820", ""), ("0201-12-20-26", "+49 201 122026", ""),
         ("0171 1234567\n030 901820", "+49 171 1234567", "only the first one counts, so “030 901820” isn't imported"),
     ],
 )  # fmt: skip
