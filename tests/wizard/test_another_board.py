@@ -406,6 +406,31 @@ def test_namesakes_are_asked_about_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
+    ("answer", "shown", "made"),
+    [
+        ("leave", {"ask": 1, "unplanned": 1}, (2, 3)),
+        ("link", {"link": 1, "unplanned": 1}, (2, 3)),
+        ("apart", {"create": 1, "new record": 2}, (4, 4)),
+    ],
+)
+def test_namesakes_are_asked_about_on_a_board_that_is_set_up_already(
+    wizard: Wizard, answer: str, shown: dict[str, int], made: tuple[int, int]
+) -> None:
+    board = first_board(wizard, "Ann")
+    Contact.objects.create(name="Bob", email="bob@x.org")
+    for name in ("Ann", "Bob"):
+        an_item(wizard.monday, board, name, mail=mail("other-" + name.lower() + "@x.org"))
+    wizard.change(creates_records="on", first_match="npd_wins")
+    assert {pair.name: pair.choice for pair in wizard.board_plan().namesakes} == {"Ann": "apart", "Bob": ""}
+    wizard.post("plan/", namesakes=f"contact {answer}")
+    wizard.plan()
+    assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
+    wizard.apply()
+    wizard.settle()
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+
+
+@pytest.mark.parametrize(
     ("records", "items", "answer", "shown", "made"),
     [
         (["ann"], ["ann", "other"], None, {"link": 1, "new record": 1}, (2, 2)),

@@ -182,10 +182,11 @@ class SetupListing(preview.Listing):
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
         """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
+        if facts.item_id in self.undecided_items:
+            return True
         if not self.is_other_board:
             return facts.is_unplanned and self._keeps_unplanned
-        is_keyless = facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
-        return is_keyless or facts.item_id in self.undecided_items
+        return facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
 
     def _earlier_records(self, reference: field_values.Reference) -> Sequence[SyncedModel]:
         """Return the records of earlier boards that a reference will name."""

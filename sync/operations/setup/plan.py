@@ -290,8 +290,7 @@ def _with_namesakes(
     records = [Claim(record_id, None, []) for record_id in ids]
     items = [Claim(None, item_id, []) for item_id in item_ids]
     planned_passes = preview.plan_board(listing, records, items)
-    # On a board that is set up already, passes ask by themselves.
-    plan.namesakes = _namesakes(plan, listing, planned_passes) if listing.is_other_board else []
+    plan.namesakes = _namesakes(plan, listing, planned_passes)
     # The namesake of a linked pair is made anew in any case, unless it is left.
     deciding = [pair for pair in plan.namesakes if not (pair.linked and pair.choice == selection.APART)]
     if not deciding:
@@ -348,7 +347,7 @@ def _namesakes(
 ) -> list[Namesake]:
     """Return the pairs of a record and an item of its name that aren't linked, and of which one would be made anew.
 
-    Or of which the record is asked about, or gets no item for now.
+    On another board also those of which the record is asked about, or gets no item for now.
     """
     board = listing.board
     record_plans = _record_plans(planned_passes)
@@ -374,6 +373,8 @@ def _namesakes(
         for item in listing.by_name.get(name, ()):
             if record_plan.item_id:
                 pairs += [(item, "record")] if item.id in made else []
+            elif not (listing.is_other_board or is_made or item.id in made):
+                continue  # On a board that is set up already, its pass asks by itself.
             elif item.id in free | asked:
                 pairs.append((item, ""))
             elif is_made and item.id in linked:
@@ -426,6 +427,9 @@ def _note_outcome(
         # The set-up's own listing may be complete, and nothing new is held then.
         unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()
         plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
+    else:
+        plan.unplanned_records = sorted(map(str, listing.undecided_records))
+        plan.unplanned_items = {key: listing.items[key].name[:200] for key in sorted(listing.undecided_items)}
     owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
