@@ -405,6 +405,35 @@ def test_namesakes_are_asked_about_before_anything_is_made(
         assert item["values"]["mail"] == "ann@x.org"
 
 
+@pytest.mark.parametrize("creates", ["on", "off"])
+@pytest.mark.parametrize("is_just_removed", [True, False])
+@pytest.mark.parametrize(("edit", "kind", "left"), [(None, "archive item", {"Bob"}), ("Duke", "ask", {"Ann", "Bob"})])
+def test_the_plan_says_what_becomes_of_the_item_of_a_record_that_was_deleted_on_another_board(
+    wizard: Wizard, edit: str | None, kind: str, left: set[str], creates: str, is_just_removed: bool
+) -> None:
+    first = first_board(wizard, "Ann", "Bob")
+    wizard.planned(duplicated(wizard, first), creates_records=creates)
+    wizard.apply()
+    wizard.settle()
+    ann = Contact.objects.get(name="Ann")
+    key = ann.pk
+    ann.delete()
+    enqueue("contact", [key], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    if is_just_removed:
+        wizard.drain()
+    else:
+        wizard.settle()
+    if edit:
+        [item] = [item for item, values in items_of(wizard, first).items() if values["name"] == "Ann"]
+        wizard.monday.act("edit", item_id=item, column_id="job", value=edit)
+    wizard.planned(first, creates_records=creates)
+    assert wizard.board_plan().ids(kind) == {str(key)}
+    assert wizard.plan_shown() == {kind: 1, "link": 1}
+    wizard.apply()
+    wizard.settle()
+    assert {item["name"] for item in items_of(wizard, first).values()} == left
+
+
 @pytest.mark.parametrize(
     ("answer", "shown", "made"),
     [
@@ -730,8 +759,10 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     linked = {key for key, item in got.items() if item in listed and before["linked"].get(key, item) != item}
     assert plan.ids("link") == linked
     assert plan.ids("new record") == {after["linked"][key] for key in records.keys() - before["records"].keys()}
-    assert len(items) == len(listed) + len(plan.ids("create"))
-    changed = {item for item in listed if values_of(items[item]) != values_of(listed[item])}
+    assert len(items) == len(listed) + len(plan.ids("create")) - len(plan.ids("archive item"))
+    gone = Tombstone.objects.filter(monday_id__in=listed.keys() - items.keys())
+    assert plan.ids("archive item") == set(map(str, gone.values_list("entity_id", flat=True)))
+    changed = {item for item in listed.keys() & items.keys() if values_of(items[item]) != values_of(listed[item])}
     assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
     pulled = {key for key, values in before["records"].items() if values != records[key]}
     assert plan.ids("pull") & before["records"].keys() == pulled

@@ -98,6 +98,9 @@ class SetupListing(preview.Listing):
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
+        self.deleted = dict[
+            UUID, Tombstone
+        ]()  # the deleted records that the plan decides, as their items' passes leave them
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """List the items of a board that is there. Raises MondayError."""
@@ -118,6 +121,9 @@ class SetupListing(preview.Listing):
     ) -> PassFacts:
         facts = super().read_claims(board, claims, planned)
         facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
+        facts.deleted = [
+            replace(self._after_set_up(deleted), tombstone=self.deleted[deleted.id]) for deleted in facts.deleted
+        ]
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in [record_facts.record for record_facts in facts.records]:
             for _, relation in self.board.relations:
@@ -173,12 +179,14 @@ class SetupListing(preview.Listing):
         ]
 
     def _as_decided(self, tombstone: Tombstone) -> Tombstone:
-        """Return a deleted record as its pass leaves it: its item is on the board that is left, and stays there."""
-        if not self.left_board or tombstone.state not in OPEN_TOMBSTONE_STATES or tombstone.monday_id in self.items:
+        """Return a deleted record as its pass leaves it, if its item isn't on the chosen board."""
+        if tombstone.monday_id in self.items:
             return tombstone
-        kept = copy(tombstone)
-        kept.state = TombstoneState.KEPT
-        return kept
+        decided = copy(tombstone)
+        decided.settled_at = None  # that Monday may still show that item says nothing about the item on this board
+        if self.left_board and tombstone.state in OPEN_TOMBSTONE_STATES:
+            decided.state = TombstoneState.KEPT  # its item stays on the board that is left
+        return decided
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
         """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
