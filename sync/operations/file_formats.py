@@ -43,9 +43,14 @@ SURPLUS = "cells without a title"
 WIDE = 4
 # What a row of sums begins with, as `fold_title` makes it.
 SUMS = {
-    "total", "totals", "subtotal", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "somme",
-    "suma", "count", "anzahl",
+    "total", "totals", "subtotal", "subtotals", "grandtotal", "sum", "summe", "summen", "zwischensumme", "teilsumme",
+    "teilergebnis", "endsumme", "gesamt", "gesamtsumme", "gesamtergebnis", "zwischenergebnis", "somme", "soustotal",
+    "totalgeneral", "suma", "totale", "subtotale", "totaal", "subtotaal", "eindtotaal", "count", "anzahl",
 }  # fmt: skip
+# A company may be called so.
+NAMES_TOO = {"total", "sum", "count"}
+# A phone number beside a name is no sum.
+_DIALLED = re.compile(r"[+(]|0\d")
 # What reports and prints write between and below their rows, alone in a row.
 _ROWS = "(records?|rows?|entr(y|ies)|contacts?|datens(a|ä)tze?|einträge?|zeilen?|kontakte?)"
 _REPORT_LINE = re.compile(
@@ -280,13 +285,15 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     around: list[Any] = [number for number, _ in above]
     table = filled[first : first + 1]
     titles = [fold_title(cell) for _, cells in table for cell in cells]
+    keys = {place for _, cells in table for place, cell in enumerate(cells) if count_known([cell])}
     for number, cells in filled[first + 1 :]:
-        if not _repeats_titles(cells, titles):
+        if not _repeats_titles(cells, titles, keys):
             table.append((number, cells))
             continue
         headings = takewhile(_is_repeated, zip(reversed(table[1:]), reversed(above), strict=False))
         start = len(table) - len(list(headings))
         around += [number for number, _ in table[start:]]
+        around.append(number)
         del table[start:]
     # In a list of names each row stands alone, and a company may be called “33 Records”.
     if len(list(filter(None, titles))) > 1:
@@ -298,7 +305,7 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
         del table[end:]
     numbers = ", ".join(map(str, sorted(around)[:NUMBERED]))
     more = f" and {len(around) - NUMBERED:,} more" if len(around) > NUMBERED else ""
-    return table, [f"Rows around the table, not imported: {numbers}{more}."] if around else []
+    return table, [f"Rows without a record (titles, sums, headings), not imported: {numbers}{more}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -320,16 +327,23 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
     return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
 
 
-def _repeats_titles(cells: Sequence[str], titles: Sequence[str]) -> bool:
-    """Whether a row is the titles again, maybe without some of them, or with merged cells over others."""
-    filled = [(cell, title) for cell, title in zip(cells, titles, strict=False) if cell]
+def _repeats_titles(cells: Sequence[str], titles: Sequence[str], keys: set[int]) -> bool:
+    """Whether a row is the titles again, maybe without some of them, or with merged cells over others.
+
+    A person's own cells may read “Newsletter” below that title, but not those in the columns of the `keys`.
+    """
+    places = [place for place, cell in enumerate(cells) if cell and place < len(titles)]
     # Folding each cell of a file would take half of a preview.
-    alike = [(cell, title) for cell, title in filled if title[:1] == cell[0].casefold() or not cell[0].isalnum()]
-    if 2 * len(alike) < len(filled):
+    alike = [
+        place for place in places if titles[place][:1] == cells[place][0].casefold() or not cells[place][0].isalnum()
+    ]
+    if 2 * len(alike) < len(places):
         return False
-    repeated = sum(fold_title(cell) == title for cell, title in alike)
-    is_whole = repeated == len(filled) == len(list(filter(None, titles)))
-    return is_whole or (repeated > 1 and 2 * repeated >= len(filled))
+    repeated = {place for place in alike if fold_title(cells[place]) == titles[place]}
+    if len(repeated) == len(places):
+        return len(repeated) > 1 or len(list(filter(None, titles))) == 1
+    filled_keys = keys & set(places)
+    return len(repeated) > 1 and 2 * len(repeated) >= len(places) and bool(filled_keys) and filled_keys <= repeated
 
 
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
@@ -343,7 +357,8 @@ def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
         # As Excel writes them.
         is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis") and not any(map(_has_letter, texts[1:]))
         group = texts[0]
-        if is_among_subitems or is_subtotal or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
+        is_sum = _is_sum(texts) and (len(texts) > 1 or fold_title(group) not in NAMES_TOO)
+        if is_among_subitems or is_subtotal or is_sum or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
             yield number
 
 
@@ -357,9 +372,14 @@ def _end_of(table: Sequence[Row]) -> int:
             if int(table[place][0]) > int(table[place - 1][0]) + 1:
                 end = place
     if end > 1:
-        first, *others = filter(None, table[end - 1][1])
-        end -= fold_title(first).rstrip("0123456789") in SUMS and not any(map(_has_letter, others))
+        end -= _is_sum(list(filter(None, table[end - 1][1])))
     return end
+
+
+def _is_sum(texts: Sequence[str]) -> bool:
+    """Whether a row's filled cells are a sum of those above: “Subtotal: 5”, or such a word beside amounts."""
+    word = fold_title(texts[0]).rstrip("0123456789")
+    return word in SUMS and not any(_has_letter(text) or _DIALLED.match(text) for text in texts[1:])
 
 
 def _has_letter(text: str) -> bool:

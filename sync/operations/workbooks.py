@@ -453,10 +453,11 @@ def _shown_digits(number: float, section: list[Token]) -> str:
     value = Decimal(repr(abs(number))).scaleb(2 * section.count(("sign", "%")) - 3 * thousands)
     rounded = value.quantize(Decimal(1).scaleb(-len(decimals)), ROUND_HALF_UP)
     digits, _, fraction = f"{rounded:f}".partition(".")
-    digits = digits.lstrip("0").rjust("".join(masks).count("0"), "0")
+    # From the first 0 on, each place shows a digit, and up to the last one behind the point: “0###” is as “0000”.
+    digits = digits.lstrip("0").rjust(len("".join(masks).replace(",", "").lstrip("#?")), "0")
     if any("," in mask for mask in masks):
         digits = f"{int(digits or 0):,}"
-    while len(fraction) > decimals.count("0") and fraction.endswith("0"):
+    while len(fraction) > len(decimals.rstrip("#?")) and fraction.endswith("0"):
         fraction = fraction[:-1]
     # The digits go into their places from the right; the first place takes all that are left.
     for place, mask in reversed(list(zip(whole, masks, strict=True))):

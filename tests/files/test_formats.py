@@ -72,7 +72,7 @@ KNOWN = {"Name", "Email"}
         ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,2,2,4\n", ["Ann", "Bob"], "4"),
         ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
         ("Person,,\nName,Email,Role\nAnn,a,Name\n", ["Ann"], "1"),
-        ("Name,Email\nAnn,a\n\ufeffName,Email\nBob,b\n1 contact,\nTotal records: 2,\n", ["Ann", "Bob"], "5, 6"),
+        ("Name,Email\nAnn,a\n\ufeffName,Email\nBob,b\n1 contact,\nTotal records: 2,\n", ["Ann", "Bob"], "3, 5, 6"),
         ("Name,A\nAnn,1\nAnn Total,1\nBob Total,2\nGrand Total,3\n", ["Ann", "Bob Total"], "3, 5"),
         ("Name,\n33 Records,\nPage 1\nTotal,\n", ["33 Records", "Page 1", "Total"], ""),
         ("Name,Email\nPage 1 Books\nCopyright Agency\n", ["Page 1 Books", "Copyright Agency"], ""),
@@ -83,21 +83,39 @@ KNOWN = {"Name", "Email"}
         ),
         ("Name,Email,A,B\nAnn,a,1,2\nTotal,t@x.org,1,2\n", ["Ann", "Total"], ""),
         ("Name,Email,A,B\nAnn,a,1,2\nBob,,,\n", ["Ann", "Bob"], ""),
-        ("People\nNew\nName,Email\nAnn,a\n\nOld\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 6"),
-        ("Name,Email\nAnn,a\nBob,\n\nNAME,Email\nCid,c\n", ["Ann", "Bob", "Cid"], ""),
-        ("List,Page 1\nName,Email\nAnn,a\nBob,b\nList,Page 2\nName,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "1, 5"),
-        ("List\n29 May,Kim\nName,Email\nAnn,a\nList\n30 May,Kim\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 5, 6"),
-        ("List,Page 1\nName,Email\nAnn,a\nName,Email\nCid,c\n", ["Ann", "Cid"], "1"),
-        ("Name,Email,A\nAnn,a,1\nName,Email,\nBob,b,\n,Email,A\nCid,c\n", ["Ann", "Bob", "Cid"], ""),
-        ("T,Name,Email\nX,Ann,a\nX,Name,Email\nX,Bob,b\n", ["Ann", "Bob"], ""),
+        ("People\nNew\nName,Email\nAnn,a\n\nOld\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 6, 7"),
+        ("Name,Email\nAnn,a\nBob,\n\nNAME,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "5"),
+        ("List,Page 1\nName,Email\nAnn,a\nBob,b\nList,Page 2\nName,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "1, 5, 6"),
+        ("List\n29 May,Kim\nName,Email\nAnn,a\nList\n30 May,Kim\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 5, 6, 7"),
+        ("List,Page 1\nName,Email\nAnn,a\nName,Email\nCid,c\n", ["Ann", "Cid"], "1, 4"),
+        ("Name,Email,A\nAnn,a,1\nName,Email,\nBob,b,\n,Email,A\nCid,c\n", ["Ann", "Bob", "Cid"], "3, 5"),
+        ("T,Name,Email\nX,Ann,a\nX,Name,Email\nX,Bob,b\n", ["Ann", "Bob"], "3"),
         ("Name,Email,A\nName,a,1\nBob,Email,2\n", ["Name", "Bob"], ""),
         ("Name,Email,A\nAnn,a,1\nAnn Total,t,2\n", ["Ann", "Ann Total"], ""),
+        ("Name,Email,News,Events\nAnn,a,News,Events\nBob,b,,Events\n", ["Ann", "Bob"], ""),
+        ("Name,Email,News,Events\nAnn,,News,Events\n,b,News,Events\n", ["Ann", ""], ""),
+        ("Name,Email,News,Events\nName,a,News,Events\nBob,b,,\n", ["Name", "Bob"], ""),
+        ("Name,Email,A,B\nAnn,a,1,2\nName,Email,1,2\nBob,b,1,2\n", ["Ann", "Bob"], "3"),
+        ("Name,Email,A,B\nAnn,a,1,2\n,,A,B\nBob,b,1,2\n", ["Ann", "Bob"], "3"),
+        (
+            "Name,Email,A\nAnn,a,1\nSumme,,1\nBob,b,2\nZwischensumme:,,3\nCid,c,1\nSum,,4\n",
+            ["Ann", "Bob", "Cid"],
+            "3, 5, 7",
+        ),
+        ("Name,Email,A\nAnn,a,1\nSubtotal: 1\nBob,b,2\nZwischensumme\nCid,c,1\n", ["Ann", "Bob", "Cid"], "3, 5"),
+        ("Name,Email,A\nAnn,a,1\n,Gesamt,1.000 %\nBob,b,1\n", ["Ann", "Bob"], "3"),
+        (
+            "Name,Email,A\nTotal,,+33 1 47 44 45 46\nTotal,,01 47 44 45 46\nTotal\nBob,b,1\n",
+            ["Total"] * 3 + ["Bob"],
+            "",
+        ),
+        ("Name,Email,A\nSumme,s@x.org,1\nSummer,,1\nBob,b,1\n", ["Summe", "Summer", "Bob"], ""),
     ],
 )
 def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names: list[str], around: str) -> None:
     rows, notes, _ = read_file(text.encode(), count_known=lambda titles: len(KNOWN & set(titles)))
     assert [row["Name"] for row in rows.dict] == names
-    assert notes == ([f"Rows around the table, not imported: {around}."] if around else [])
+    assert notes == ([f"Rows without a record (titles, sums, headings), not imported: {around}."] if around else [])
 
 
 @pytest.mark.parametrize(
@@ -332,6 +350,8 @@ def test_a_workbook_is_read_whatever_its_program_wrote_beside_the_cells(change: 
         (46346.5, "yyyy-mm-dd hh:mm", "2026-11-20 12:00"), (46346, "[$-407]d. mmmm yyyy", "2026-11-20"),
         (1.5, "[h]:mm", "36:00"), (5e6, '0.0,,"M"', "5.0M"), (True, "General", "TRUE"),
         (2.5, "0.##", "2.5"), (2, "0.##", "2"), (1234.5, '#,##0.00\\ "€"', "1,234.50 €"),
+        (123456789, "0#\\ ##\\ ##\\ ##\\ ##", "01 23 45 67 89"), (1067, "0####", "01067"), (1067, "0#####", "001067"),
+        (123456789, "0#-##-##-##-##", "01-23-45-67-89"), (7, "##0#", "07"), (1.5, "0.#0", "1.50"), (0, "#0", "0"),
     ],
 )  # fmt: skip
 def test_a_number_is_what_its_cell_shows(number: Any, number_format: str, shown: str) -> None:

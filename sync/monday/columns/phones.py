@@ -116,6 +116,13 @@ _EXTENSION = re.compile(
 _ONE_NUMBER = re.compile(
     r"(?!.*[(\[]\d{1,3}[)\]]$)(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?: ext\. \d{1,10})?", re.IGNORECASE
 )
+# A day, as 2026-11-20, 20.11.2026 or 11/20/26: dialled in some countries, its digits would be a valid number.
+_DAY_OR_MONTH = r"(?:0?[1-9]|[12]\d|3[01])"
+_DATE = re.compile(
+    rf"(?<![\d+.\-/])(?<!\d )(?:(?:19|20)\d\d([-./]){_DAY_OR_MONTH}\1{_DAY_OR_MONTH}"
+    rf"|{_DAY_OR_MONTH}([-./]) ?{_DAY_OR_MONTH}\2 ?(?:19|20)?\d\d)"
+    r"(?:[T ]?\d\d:\d\d(?::\d\d)?)?(?![\d\-/]|\.\d)"
+)
 # Programs that calculate write “4930901820.0”.
 _DECIMAL = re.compile(r"(\d{5,})\.0")
 _ROUNDED = re.compile(r"(\d)[.,](\d+)E\+(\d{1,2})", re.IGNORECASE)
@@ -266,7 +273,8 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
     is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)
-    matches = phonenumbers.PhoneNumberMatcher(plain, region, max_tries=MAX_TRIES)
+    without_dates = _DATE.sub(lambda date: "_" * len(date[0]), plain)
+    matches = phonenumbers.PhoneNumberMatcher(without_dates, region, max_tries=MAX_TRIES)
     match = None if is_one else next(iter(matches), None)
     if match is None:
         return text, ""
@@ -326,7 +334,7 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     one it is read as dialled in the region, and must be valid.
     """
     plain = _EXTENSION.sub(r" ext. \1", text)
-    if not _ONE_NUMBER.fullmatch(plain):
+    if not _ONE_NUMBER.fullmatch(plain) or _DATE.fullmatch(plain):
         return None
     # 00 means the plus in most countries; in one that the library knows, its own prefixes are tried first.
     if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
