@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sync import registry
@@ -63,6 +63,9 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
         for mapping in mappings:
             mapping.version += 1
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
+
+
+Facts = TypeVar("Facts", bound=RecordFacts)
 
 
 class SetupListing(preview.Listing):
@@ -121,9 +124,10 @@ class SetupListing(preview.Listing):
     ) -> PassFacts:
         facts = super().read_claims(board, claims, planned)
         facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
-        facts.deleted = [
-            replace(self._after_set_up(deleted), tombstone=self.deleted[deleted.id]) for deleted in facts.deleted
-        ]
+        facts.deleted = tuple(
+            replace(self._after_set_up(deleted), tombstone=self.deleted.get(deleted.id, deleted.tombstone))
+            for deleted in facts.deleted
+        )
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in [record_facts.record for record_facts in facts.records]:
             for _, relation in self.board.relations:
@@ -134,7 +138,7 @@ class SetupListing(preview.Listing):
         facts.related_boards = self._related_boards
         return facts
 
-    def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
+    def _after_set_up(self, facts: Facts) -> Facts:
         """Return the facts about a record as the set-up leaves them."""
         record = self.as_planned(facts.record)
         sync_state = copy(facts.sync_state)
