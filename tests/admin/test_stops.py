@@ -59,7 +59,7 @@ def test_a_stop_says_when_the_outcome_of_an_unanswered_call_is_looked_for(
     breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=600))
     states.intent(world["synced"], deadline=sync_now() + timedelta(seconds=90))
     assert "looked for" not in words_of(stop_of(html_of(browser))), "the next attempt is later"
-    MondayAccount.objects.update(stopped_until=sync_now())  # as “Try again now” leaves it
+    MondayAccount.objects.update(stopped_until=sync_now(), needs_probe=True)  # a call is tried
     assert "The outcome of a call to Monday is not known; it is looked for" in words_of(stop_of(html_of(browser)))
     Intent.objects.update(deadline=sync_now())
     assert "looked for" not in words_of(stop_of(html_of(browser)))

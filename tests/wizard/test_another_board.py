@@ -812,6 +812,16 @@ def django_settings(settings: Any) -> Any:
     ],
 )
 @example(
+    # A record was deleted while another board was chosen, and its first item is still on the first one.
+    records=[("Ann", "a@x.org", "Boss", 1), ("Bob", "b@x.org", "", 1)],
+    boards=[[]],
+    steps=[
+        ("another", [], True, {}, "leave"),
+        ("duplicate", [], True, {"creates_records": "on"}, "leave"),
+        ("first", [("delete record", 0)], True, {}, "leave"),
+    ],
+)
+@example(
     # What waits for a person about the board that is left: a conflict, a rejected value, a removed item, an approval.
     records=[(name, f"{name.lower()}@x.org", "Boss", 1) for name in ("Ann", "Bob", "Cleo", "Dan", "Eve")],
     boards=[[], []],
