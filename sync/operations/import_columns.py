@@ -38,7 +38,8 @@ SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
 # Words that say in a title, or in the label beside a value, which one of several it is, as `fold_title` makes them,
 # the ones that count first first.
 KIND_WORDS = (
-    "mobile mobil mobiel cell cellular movil celular cellulare iphone handy portable",
+    """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy portable sms
+    whatsapp 携帯電話 手机""",
     """work business office company main direct corporate professional voice arbeit geschaft geschafts geschaftl
     geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro professionnel
     professionale societe trabajo empresa oficina lavoro ufficio azienda werk kantoor hoofd zakelijk zakelijke w g""",
@@ -48,7 +49,7 @@ KIND_WORDS = (
 )
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # German and Dutch write them before another word: “Geschäftstelefon”.
-_COMPOUND = re.compile("(mobil|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
+_COMPOUND = re.compile("(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
 # Words that say nothing about a column's field.
 IDLE_WORDS = {
     "primary", "preferred", "pref", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert",
@@ -64,6 +65,9 @@ BESIDE = {
 
 # What the title of a column ends with that says of which kind another's value is: “Phone 1 - Label”.
 LABELS = {"label", "type", "libelle", "etiqueta", "etichetta", "typ"}
+
+# Titles that mean something else beside another column of their field: Outlook's “Account” beside “Company”.
+WEAK_TITLES = {"account", "accounts"}
 
 _KIND_PARAMETER = re.compile(";type=", re.IGNORECASE)  # of a vCard's line
 _PARAMETERS = re.compile(r";\w+=.*")
@@ -174,6 +178,15 @@ def title_words(title: str) -> list[str]:
     return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
 
 
+@lru_cache(maxsize=1_000)
+def kind_order(text: str, without_kind: int = 1) -> int:
+    """Return which place the kind that a text names has among others: mobile, none, business, home, other."""
+    kinds = [KINDS[word] for word in title_words(text) if word in KINDS]
+    if not kinds:
+        return without_kind
+    return 0 if 0 in kinds else 1 + max(kinds)
+
+
 class KnownTitles:
     """The titles by which a model's fields are recognized, and the parts of a person's name."""
 
@@ -181,6 +194,7 @@ class KnownTitles:
         spec = registry.entity(model.entity_type())
         # The fields of which people have several columns: in each row the first filled one counts.
         self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in BESIDE}
+        self._by_kind = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
         # And those of which one counts: a row's street and city shouldn't be of two addresses.
         addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
         self._of_kinds = self._several | addresses
@@ -210,12 +224,13 @@ class KnownTitles:
                 del ranks[place]
         for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
             # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
-            best = min(places, key=lambda place: ranks[place][1])
-            for place in places if name in self._several else [best]:
+            strong = [place for place in places if fold_title(titles[place]) not in WEAK_TITLES] or places
+            best = min(strong, key=lambda place: ranks[place][1])
+            for place in strong if name in self._several else [best]:
                 columns[place] = name
         parts = NAME_PARTS.keys() & columns
         for part, plain in PLAIN_NAMES.items():
-            places = [place for place, title in enumerate(titles) if fold_title(title) in plain]
+            places = [place for place in ranks if fold_title(titles[place]) in plain]
             if places and parts == NAME_PARTS.keys() - {part}:
                 columns[places[0]] = part
         return columns
@@ -228,7 +243,7 @@ class KnownTitles:
     def order(self, title: str, name: str) -> Any:
         """Return by what the columns of a field are sorted; a title that isn't the field's own comes last."""
         field, rank = self.rank(title) or ("", ())
-        return (field != name, rank)
+        return (field != name, kind_order(title) if name in self._by_kind else 0, rank)
 
     @lru_cache(maxsize=1_000)  # noqa: B019  # one for each model; labels beside values repeat in each row
     def rank(self, title: str) -> Any:
@@ -246,11 +261,11 @@ class KnownTitles:
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
         words = title_words(title)
-        if known := self._ranks.get("".join(words)):
-            return known[0], (1, known[1], 0)
         numbers = [int(word) for word in words if word.isdecimal()]
-        kinds = [KINDS[word] for word in words if word in KINDS]
         texts = [word for word in words if not word.isdecimal()]
+        if known := self._ranks.get("".join(words)) or self._ranks.get("".join(texts)):
+            return known[0], (1, known[1], sum(numbers))
+        kinds = [KINDS[word] for word in words if word in KINDS]
         plain = "".join(word for word in texts if word not in KINDS)
         plain_or_mobile = "".join(word for word in texts if not KINDS.get(word))  # of “Mobile (work)”
         name, rank = self._ranks.get(plain) or self._ranks.get(plain_or_mobile) or ("", 0)
@@ -278,9 +293,6 @@ def joined_names(first_names: Sequence[str], last_names: Sequence[str]) -> Itera
 def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
     """Return the known titles of each field, the best ones first."""
     entity_type = spec.entity_type
-    other_types = tuple(
-        fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type
-    )
     titles: dict[str, list[str]] = {"id": [NPD_ID]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
@@ -296,8 +308,6 @@ def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
             # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
             names[2:2] = [*type_titles, *with_word_beside(type_titles, "relation")]
-            # “Contact name” in a file of organizations isn't theirs.
-            names = [title for title in names if not fold_title(title).startswith(other_types)]
         titles[name] = names
     return titles
 

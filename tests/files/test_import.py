@@ -21,7 +21,7 @@ from sync.kernel.db import fetch_rows
 from sync.models import ActivityLine, ApiQuota, BoardLink, CacheEntry
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
-from sync.operations.import_columns import suggest_columns
+from sync.operations.import_columns import places_of_fields, suggest_columns
 from sync.operations.record_files import lock_imports, resource_of
 from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
@@ -260,6 +260,10 @@ ADDRESS_BOOKS = {
         "Title,First Name,Last Name,Company,Job Title,Business Phone,Home Phone,Mobile Phone,E-mail 2 Address",
         "Dr.,Ann,Ace,Nova,Chair,+49 30 901820,+49 30 1,,ann@x.org",
     ),
+    "Outlook with an account": (
+        "First Name,Last Name,Company,Job Title,Account,Primary Phone,Home Phone,Mobile Phone,E-mail Address",
+        "Ann,Ace,Nova,Chair,ann,+49 30 1111111,+49 30 2222222,+49 30 901820,ann@x.org",
+    ),
     "Outlook in German": (
         "Anrede,Vorname,Nachname,Firma,Position,Telefon geschäftlich,Telefon (privat),Mobiltelefon,E-Mail-Adresse",
         "Frau,Ann,Ace,Nova,Chair,+49 30 1,+49 30 2,+49 30 901820,ann@x.org",
@@ -403,6 +407,36 @@ def test_what_address_books_export_is_read_whole(browser: Client, program: str) 
         "Role": "Chair",
     }
     assert {name: new for name, _, new in diff} == expected
+
+
+@pytest.mark.parametrize(
+    ("titles", "first"),
+    [
+        ("Phone,Mobile", "Mobile"), ("Telefon,Handynummer", "Handynummer"), ("Primary Phone,SMS", "SMS"),
+        ("Phone Number,Mobile Phone (work)", "Mobile Phone (work)"), ("電話,携帯電話", "携帯電話"),
+        ("Telefone,Telemóvel", "Telemóvel"), ("Telefoon,Mobiele telefoon", "Mobiele telefoon"),
+        ("Home number,Work phone", "Work phone"), ("Business Phone,Phone", "Phone"), ("Phone 2,Phone", "Phone"),
+    ],
+)  # fmt: skip
+def test_mobile_numbers_count_before_those_of_no_kind_and_of_offices_and_homes(titles: str, first: str) -> None:
+    columns = titles.split(",")
+    places = places_of_fields(Contact, columns, suggest_columns(Contact, columns))["phone"]
+    assert (columns[places[0]], len(places)) == (first, 2)
+
+
+@pytest.mark.parametrize(
+    ("titles", "fields"),
+    [
+        ("Kunde;Ort;Ansprechpartner", ["", "address_city", ""]),
+        ("Firma 1;Straße;Ort;Ansprechpartner", ["name", "address_street", "address_city", ""]),
+        ("Company;Full name", ["name", ""]), ("Kunde;Vor- und Nachname", ["", ""]),
+        ("Firma;Contact name", ["name", ""]),
+        ("Kunde;Name Ansprechpartner;Kontaktperson", ["", "", ""]), ("Firma;Ansprechpartner 1", ["name", ""]),
+        ("Account;Company", ["", "name"]), ("Account;City", ["name", "address_city"]),
+    ],
+)  # fmt: skip
+def test_no_organization_is_named_after_a_person(titles: str, fields: list[str]) -> None:
+    assert suggest_columns(Organization, titles.split(";")) == fields
 
 
 @pytest.mark.parametrize(
