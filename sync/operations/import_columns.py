@@ -47,6 +47,7 @@ KIND_WORDS = (
     prive vast h p""",
     "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro altro",
 )
+LAST_KIND = len(KIND_WORDS) + 1  # of a label that names another kind
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # German and Dutch write them before another word: “Geschäftstelefon”.
 _COMPOUND = re.compile("(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
@@ -75,6 +76,15 @@ _WORD = re.compile(r"iPhone|\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneW
 _PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$|(?<=[er])n$")
 
 MAX_TITLE = 100  # longer texts are no titles
+MAX_WORDS = 12  # of a title that are looked at
+MAX_ALTERNATIVES = 3  # as “Phone/Fax”
+MAX_LABELS = 1_000  # different texts beside values
+
+# Labels of numbers at which nobody answers: such columns aren't known, either.
+FAX_WORDS = {
+    "fax", "telefax", "faxnummer", "faxnr", "faxnumber", "telecopie", "telecopieur", "telex", "pager", "beeper",
+    "pieper", "piepser", "bip", "cercapersone", "buscapersona", "localizador", "semafoon",
+}  # fmt: skip
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -171,8 +181,8 @@ def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequen
 
 def title_words(title: str) -> list[str]:
     """Return the words of a title that say something, as `fold_title` makes them, without most plurals."""
-    text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title))
-    folded = list(map(fold_title, _WORD.findall(text)))
+    text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title[:MAX_TITLE]))
+    folded = list(map(fold_title, _WORD.findall(text)[:MAX_WORDS]))
     parts = [[word] if word in KINDS else _COMPOUND.sub(r"\1 ", word).split() for word in folded]
     words = [word for word in chain.from_iterable(parts) if word not in IDLE_WORDS]
     return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
@@ -185,6 +195,12 @@ def kind_order(text: str, without_kind: int = 1) -> int:
     if not kinds:
         return without_kind
     return 0 if 0 in kinds else 1 + max(kinds)
+
+
+@lru_cache(maxsize=MAX_LABELS)
+def is_fax(label: str) -> bool:
+    """Whether a label says of a number that nobody answers there: “Work Fax”, “Pager”."""
+    return not FAX_WORDS.isdisjoint(title_words(label))
 
 
 class KnownTitles:
@@ -245,13 +261,15 @@ class KnownTitles:
         field, rank = self.rank(title) or ("", ())
         return (field != name, kind_order(title) if name in self._by_kind else 0, rank)
 
-    @lru_cache(maxsize=1_000)  # noqa: B019  # one for each model; labels beside values repeat in each row
+    @lru_cache(maxsize=10_000)  # noqa: B019  # one for each model; a file's first rows are asked for several times
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
         if not title or len(title) > MAX_TITLE or "@" in title:  # an address, where titles are looked for
             return None
-        rank = self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
-        if rank or "/" not in title:
+        rank = self._rank(title)
+        if not rank and (bare := self._prefix.sub("", title, count=1)) != title:
+            rank = self._rank(bare)
+        if rank or not 0 < title.count("/") < MAX_ALTERNATIVES:
             return rank
         ranks = [self._rank(part) or ("", ()) for part in title.split("/")]
         return ranks[0] if ranks[0][0] and len({name for name, _ in ranks}) == 1 else None

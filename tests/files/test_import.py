@@ -425,6 +425,35 @@ def test_mobile_numbers_count_before_those_of_no_kind_and_of_offices_and_homes(t
 
 
 @pytest.mark.parametrize(
+    ("labels", "phone", "note"),
+    [
+        ("Work Fax,", "", "1 row has more values"), ("Pager,", "", "1 row has more values"),
+        ("Home Fax,Pager", "", "1 row has more values"), ("WorkFax,Work", "2", "1 row has more values"),
+        ("* Home Fax,Other", "2", "1 row has more values"), ("Telefax,Home", "2", "1 row has more values"),
+        ("Home,Work", "2", "1 row has more values"), ("Desk,", "1", ""), (",Mobile", "2", "1 row has more values"),
+        ("Desk,Work", "2", "1 row has more values"), (",Work", "1", "1 row has more values"),
+    ],
+)  # fmt: skip
+def test_the_number_of_a_fax_or_a_pager_is_no_phone_but_said(
+    browser: Client, labels: str, phone: str, note: str
+) -> None:
+    first, second = labels.split(",")
+    other = "+49 30 2222222" if second else ""
+    titles = "Name,Phone 1 - Label,Phone 1 - Value,Phone 2 - Label,Phone 2 - Value"
+    page = preview(browser, f"{titles}\nAnn,{first},+49 30 1111111,{second},{other}\n")
+    [diff] = changes(page).values()
+    expected = [] if not phone else [f"+49 30 {phone * 7}"]
+    assert [new for name, _, new in diff if name == "Phone"] == expected
+    assert (f"Phone: {note}" in page.content.decode()) == bool(note)
+
+
+def test_texts_beside_values_that_are_all_different_are_no_labels(browser: Client) -> None:
+    rows = "".join(f"P{number},L{number},+49 30 {1_000_000 + number}\n" for number in range(1_001))
+    page = preview(browser, f"Name,Phone 1 - Label,Phone 1 - Value\n{rows}")
+    assert "“Phone 1 - Label” have more than 1,000 different texts" in str(page.context["form"].errors)
+
+
+@pytest.mark.parametrize(
     ("titles", "fields"),
     [
         ("Kunde;Ort;Ansprechpartner", ["", "address_city", ""]),
