@@ -35,9 +35,9 @@ from sync.models import ActivityLine, BoardLink
 from sync.monday.columns.phones import phone_regions
 from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
-    KnownTitles,
     field_choices,
     identifies_records,
+    known_titles,
     missing_key_note,
     order_notes,
     remember_columns,
@@ -246,7 +246,7 @@ class RecordFilesMixin(ImportExportMixin):
 
     def _read(self, data: dict[str, Any], encoding: str) -> Any:
         content = Uploads(name=data["import_file_name"]).read()
-        return file_formats.read_file(content, encoding, data["sheet"], KnownTitles(self.model).count)
+        return file_formats.read_file(content, encoding, data["sheet"], known_titles(self.model).count)
 
     def _import_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ImportForm:
         return ImportForm(*args, creatable=self._creatable(request), **kwargs)
