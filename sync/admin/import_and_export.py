@@ -42,6 +42,7 @@ from sync.operations.import_columns import (
     order_notes,
     remember_columns,
     suggest_columns,
+    titles_digest,
 )
 from sync.operations.record_files import REFUSE, is_creatable, resource_of
 from sync.operations.workbooks import FileError
@@ -55,9 +56,6 @@ PAGE_ROWS = 200
 SAMPLES = 3
 # What a person may choose about the reading of a file, and the button that reads it so.
 READING = {"sheet": "Show the columns of this sheet", "encoding": "Show the text in this encoding"}
-# The buttons that lead to the second step: with the columns as they were chosen, or read anew.
-READ_AGAIN = "read"
-COLUMN_STEPS = ("columns", READ_AGAIN)
 
 REFUSED_SECONDS = 7 * 86_400
 
@@ -65,6 +63,7 @@ ENCODINGS = [("", "As it seems"), *file_formats.ENCODINGS.items()]
 MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 FILE_GONE = "The file is gone: it is kept for an hour, until it is imported or a person is erased. Choose it again."
+OTHER_TITLES = "The titles are other ones now. Look where each column goes."
 IMPORTED_ALREADY = "The file was imported already (see Activity). To import it once more, choose it again."
 
 
@@ -94,6 +93,8 @@ class ImportForm(forms.Form):
     original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
     # What each column goes to, one after the other.
     columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
+    # Of the titles for which they were chosen: another sheet, or encoding, may have other ones.
+    titles_digest = forms.CharField(required=False, widget=forms.HiddenInput)
     sheet = forms.CharField(required=False)
     encoding = forms.ChoiceField(choices=ENCODINGS, required=False, widget=UnfoldAdminSelectWidget)
     region = forms.ChoiceField(
@@ -196,12 +197,18 @@ class RecordFilesMixin(ImportExportMixin):
         if not form.is_valid():
             return self._import_page(request, {"form": form})
         try:
-            columns = form.cleaned_data["columns"]
-            # Columns that were chosen and tell no record are shown again, with a note that says so.
-            is_preview = not columns or identifies_records(self.model, columns)
-            if is_preview and request.POST.get("step") not in COLUMN_STEPS:
-                return self._preview_page(request, form.cleaned_data)
-            return self._columns_page(request, form.cleaned_data)
+            data = form.cleaned_data
+            reading = self._read(data)
+            digest = titles_digest(reading[0].headers[:-2])
+            is_for_these_titles = digest == data["titles_digest"]
+            # Columns that were chosen for other titles, or tell no record, are shown again.
+            is_preview = not data["columns"] or (
+                is_for_these_titles and identifies_records(self.model, data["columns"])
+            )
+            data |= {"columns": data["columns"] if is_for_these_titles else [], "titles_digest": digest}
+            if is_preview and "step" not in request.POST:
+                return self._preview_page(request, data, reading)
+            return self._columns_page(request, data, reading)
         except FileError as error:
             form.add_error("import_file", str(error))
             return self._import_page(request, {"form": form})
@@ -222,7 +229,8 @@ class RecordFilesMixin(ImportExportMixin):
                 if not cache.add(f"imported-{name}", True, Uploads.CACHE_LIFETIME):
                     messages.warning(request, IMPORTED_ALREADY)
                     return redirect("admin:{}_{}_import".format(*self.get_model_info()))
-                result = self._run(request, form.cleaned_data, dry_run=False)
+                reading = self._read(form.cleaned_data)
+                result = self._run(request, form.cleaned_data, reading, dry_run=False)
                 result.refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
                 Uploads(name=name).remove()
         except FileError as error:
@@ -230,9 +238,9 @@ class RecordFilesMixin(ImportExportMixin):
             return self.import_action(request)
         return self.process_result(result, request)
 
-    def _run(self, request: HttpRequest, data: dict[str, Any], *, dry_run: bool) -> Any:
+    def _run(self, request: HttpRequest, data: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
         """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
-        rows, notes, _ = self._read(data, data["encoding"])
+        rows, notes, _ = reading
         # The kinds of records that this person may create.
         options = {**data, "create_missing": data.get("create_missing") and self._creatable(request)}
         resource = resource_of(self.model)(options=options)
@@ -244,9 +252,12 @@ class RecordFilesMixin(ImportExportMixin):
         result.notes[:0] = notes
         return result
 
-    def _read(self, data: dict[str, Any], encoding: str) -> Any:
+    def _read(self, data: dict[str, Any]) -> Any:
+        """Return what `read_file` does, and note the encoding in which the file was read."""
         content = Uploads(name=data["import_file_name"]).read()
-        return file_formats.read_file(content, encoding, data["sheet"], known_titles(self.model).count)
+        reading = file_formats.read_file(content, data["encoding"], data["sheet"], known_titles(self.model).count)
+        data["encoding"] = data["encoding"] or file_formats.likely_encoding(content)
+        return reading
 
     def _import_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ImportForm:
         return ImportForm(*args, creatable=self._creatable(request), **kwargs)
@@ -262,15 +273,14 @@ class RecordFilesMixin(ImportExportMixin):
         }
         return TemplateResponse(request, [self.import_template_name], page | context)
 
-    def _columns_page(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
-        content = Uploads(name=data["import_file_name"]).read()
-        encoding = data["encoding"] or file_formats.likely_encoding(content)
-        rows, notes, sheets = self._read(data, encoding)
+    def _columns_page(self, request: HttpRequest, data: dict[str, Any], reading: Any) -> HttpResponse:
+        rows, notes, sheets = reading
         titles = rows.headers[:-2]
-        columns = data["columns"] or []
-        if request.POST.get("step") == READ_AGAIN or len(columns) != len(titles):
-            columns = suggest_columns(self.model, titles)
-        form = self._import_form(request, initial={**data, "encoding": encoding})
+        columns = data["columns"] or suggest_columns(self.model, titles)
+        encoding = data["encoding"]
+        if "columns" in request.POST and not data["columns"]:
+            notes = [OTHER_TITLES, *notes]
+        form = self._import_form(request, initial=data)
         form.fields["sheet"].widget = UnfoldAdminSelectWidget(
             choices=[("", "All with the same columns"), *((name, name) for name in sheets)]
         )
@@ -291,9 +301,9 @@ class RecordFilesMixin(ImportExportMixin):
         }
         return self._import_page(request, context)
 
-    def _preview_page(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+    def _preview_page(self, request: HttpRequest, data: dict[str, Any], reading: Any) -> HttpResponse:
         """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
-        result = self._run(request, data, dry_run=True)
+        result = self._run(request, data, reading, dry_run=True)
         name = data["import_file_name"]
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
         cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)

@@ -29,6 +29,8 @@ NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 LAST_FIRST = "last_first"  # a whole name, as “Ace, Ann”
 NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
 
+REASON = "Reason"  # the last column of a file of refused rows
+
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
 PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
 
@@ -107,7 +109,9 @@ def has_name_parts(model: type[SyncedModel]) -> bool:
 def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str]:
     """Return each column's field, as it was chosen for these titles before, else as its title says."""
     remembered: list[str] | None = cache.get(_memory_key(model, titles))
-    return known_titles(model).columns(titles) if remembered is None else remembered
+    if remembered is None:
+        return known_titles(model).columns(titles)
+    return [*remembered, ""][: len(titles)]  # a file of refused rows has one column more
 
 
 def key_names(model: type[SyncedModel]) -> list[str]:
@@ -138,8 +142,13 @@ def remember_columns(model: type[SyncedModel], titles: Sequence[str], columns: S
 
 
 def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
-    digest = sha256("\0".join(titles).encode()).hexdigest()
-    return f"import-columns-{model.entity_type()}-{digest}"
+    own_titles = titles[:-1] if titles[-1] == REASON else titles
+    return f"import-columns-{model.entity_type()}-{titles_digest(own_titles)}"
+
+
+def titles_digest(titles: Sequence[str]) -> str:
+    """Return what is equal for the titles of one layout, such as “Email” and “E-mail” on two sheets."""
+    return sha256("\0".join(map(fold_title, titles)).encode()).hexdigest()
 
 
 def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> dict[str, list[int]]:

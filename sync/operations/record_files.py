@@ -45,6 +45,7 @@ from sync.operations.import_columns import (
     NAME_CHOICES,
     NAME_PARTS,
     NPD_ID,
+    REASON,
     field_label,
     identifies_records,
     is_fax,
@@ -71,7 +72,6 @@ _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
-REASON = "Reason"
 # No phone number has fewer; of several columns one with so many counts.
 PHONE_DIGITS = 5
 # So many made records are named in a sentence.

@@ -723,6 +723,51 @@ def test_sheets_of_one_layout_are_taken_together_and_a_summary_is_said_to_be_ski
     assert list(changes(go_on(browser, choose(browser, file), sheet="N-Z"))) == [2]
 
 
+def two_sheets(book: Any) -> None:
+    book.active.append(["Name", "Email", "Role"])
+    book.active.append(["Ann", "a@x.org", "Chair"])
+    book.create_sheet("S2").append(["Role", "Name", "Email"])
+    book["S2"].append(["Cook", "Bob", "b@x.org"])
+
+
+@pytest.mark.parametrize(
+    ("file", "reading", "suggested"),
+    [
+        (workbook(two_sheets), {"sheet": "S2"}, ["role_title", "name", "email"]),
+        ("Größe,Name,Email,Straße\n1,Ann,a@x.org,A\n".encode("mac_roman"), {"encoding": "cp1252"}, None),
+    ],
+)
+@pytest.mark.parametrize("button", [{}, {"step": "read"}])
+def test_columns_are_those_of_their_titles_whatever_button_reads_other_ones(
+    browser: Client, file: bytes, reading: dict[str, str], suggested: list[str] | None, button: dict[str, str]
+) -> None:
+    page = go_on(browser, choose(browser, file), **reading, **button)
+    assert "result" not in page.context
+    assert "The titles are other ones now." in page.content.decode()
+    titles, _, columns = zip(*page.context["columns"], strict=True)
+    assert list(columns) == (suggested or suggest_columns(Contact, titles))
+    page = go_on(browser, page, **reading)
+    assert next(new for _, _, new in next(iter(changes(page).values()))) in ("Ann", "Bob")
+
+
+def test_columns_stay_as_chosen_where_another_encoding_has_the_same_titles(browser: Client) -> None:
+    page = choose(browser, "Name,Email,Colour\nJürgen,j@x.org,red\n".encode("mac_roman"))
+    columns = ["name", "email", "notes"]
+    page = go_on(browser, page, step="read", encoding="cp1252", columns=columns)
+    assert [name for _, _, name in page.context["columns"]] == columns
+
+
+def test_the_choice_for_a_file_is_that_for_its_refused_rows(browser: Client) -> None:
+    page = go_on(browser, choose(browser, "Name;Email;Firma (alt)\nAnn;none;N\n"), columns=["name", "email", "notes"])
+    refused_rows = browser.get(page.context["refused_url"]).content
+    confirm(browser, page)
+    chosen = [name for _, _, name in choose(browser, refused_rows).context["columns"]]
+    assert chosen == ["name", "email", "notes", ""]
+    confirm(browser, preview(browser, refused_rows.replace(b"none", b"a@x.org")))
+    page = choose(browser, "Name;Email;Firma (alt)\nAnn;none;N\n")
+    assert [name for _, _, name in page.context["columns"]] == chosen[:-1]
+
+
 def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows(browser: Client, person: User) -> None:
     rows = "Ann,ann@x.org,call her,red\nBob,bob@x.org,ask,blue\nCid,cid@x.org,,red\n,dan@x.org,,red\n"
     file = f"Name,E-Mail,Phone,Colour\n{rows}"
