@@ -72,16 +72,6 @@ def sheets_of_texts(sheets: int, rows: int, columns: int, length: int = 99) -> b
     return out.getvalue()
 
 
-def rows_of_labels(rows: int, pairs: int) -> bytes:
-    """Return a file of contacts with so many numbers, each beside a label of its own."""
-    titles = [f"Phone {number} - Label,Phone {number} - Value" for number in range(pairs)]
-    lines = [",".join(["Name", *titles])]
-    for row in range(rows):
-        cells = [f"a/{row}/{number}/b,+49 30 1" for number in range(pairs)]
-        lines.append(",".join([f"Person {row}", *cells]))
-    return "\n".join(lines).encode()
-
-
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "a number format of a million signs": lambda: in_styles(
         b"<fonts", b'<numFmts><numFmt numFmtId="9" formatCode="' + b"[" * 1_000_000 + b'"/></numFmts>'
@@ -115,7 +105,6 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "10 sheets of long texts above the titles": lambda: sheets_of_texts(10, 20, 200),
     "200 sheets of short titles": lambda: sheets_of_texts(200, 2, 190, length=4),
     "25 titles of 131,000 ligatures": lambda: b",".join(["ﷺ".encode() * 131_000] * 25) + b"\nx",
-    "1,950 rows of 99 labels": lambda: rows_of_labels(1_950, 99),
 }
 
 
