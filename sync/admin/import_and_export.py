@@ -29,10 +29,11 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 
 from sync import addresses, permissions, registry
 from sync.admin.activity import act_undo_url
+from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.limits import api_quota
 from sync.models import ActivityLine, BoardLink
-from sync.monday.columns.phones import phone_regions
+from sync.monday.columns.phones import country_name, phone_regions
 from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
     field_choices,
@@ -98,7 +99,10 @@ class ImportForm(forms.Form):
     sheet = forms.CharField(required=False)
     encoding = forms.ChoiceField(choices=ENCODINGS, required=False, widget=UnfoldAdminSelectWidget)
     region = forms.ChoiceField(
-        choices=lambda: [("", "As in the settings"), *phone_regions()],
+        choices=lambda: [
+            ("", f"As in the organization, else in the settings ({country_name(phone_region())})"),
+            *phone_regions(),
+        ],
         required=False,
         label="Country of phone numbers without one",
         widget=UnfoldAdminSelectWidget,
@@ -319,7 +323,13 @@ class RecordFilesMixin(ImportExportMixin):
                 f"To create them, press “Change columns and choices” and tick “{form.fields['create_missing'].label}”."
             )
             missing = f"{' and '.join(self._creatable(request)).capitalize()} that aren't in NPD"
-            result.notes.append(f"{missing}: {result.unknown_names:,}. Their rows are imported without them. {tick}")
+            rows = "not imported" if data["bad_values"] == REFUSE else "imported without them"
+            result.notes.append(f"{missing}: {result.unknown_names:,}. Their rows are {rows}. {tick}")
+        if result.national_numbers:
+            numbers = f"Phone numbers that aren't valid in the country of their row: {result.national_numbers:,}."
+            label = form.fields["region"].label
+            choice = f"To take another country, press “Change columns and choices” and choose it under “{label}”."
+            result.notes.append(f"{numbers} {choice}")
         links = BoardLink.objects.filter(entity_type=self.model.entity_type()).exclude(board_id="")
         if cost := api_quota.cost_sentence({link.pk: len(result.written) for link in links}):
             result.notes.append(cost)
@@ -369,11 +379,20 @@ class RecordFilesMixin(ImportExportMixin):
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
+            if request.user.has_perm("sync.view_activityline"):
+                url = reverse("admin:sync_activityline_changelist", query={"fold_id": str(result.batch_id)})
+                parts.append(format_html('<a class="npd-link" href="{}">Show each</a>', url))
         parts += result.unused
         incomplete = sum(bool(row.left_out) for row in result.valid_rows())
+        partly = sum(bool(row.further_values) for row in result.valid_rows())
         counts = (
             (len(result.invalid_rows), "row was not imported.", "rows were not imported."),
             (incomplete, "row was imported without a value.", "rows were imported without a value."),
+            (
+                partly,
+                "row was imported with the first of its values.",
+                "rows were imported with the first of their values.",
+            ),
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
@@ -425,9 +444,11 @@ def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     """Return the lists of a preview that aren't empty."""
     plain = [row for row in result.written if not row.doubt]
     incomplete = [row for row in result.valid_rows() if row.left_out]
+    partly = [row for row in result.valid_rows() if row.further_values]
     lists: list[PreviewList] = [
-        ("Not imported", len(result.invalid_rows), grouped_problems(result.invalid_rows)),
-        ("Imported without a value", len(incomplete), grouped_problems(incomplete)),
+        ("Not imported", len(result.invalid_rows), grouped_problems(result.invalid_rows, "reasons")),
+        ("Imported without a value", len(incomplete), grouped_problems(incomplete, "left_out")),
+        ("Imported with the first of several values", len(partly), grouped_problems(partly, "further_values")),
         (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
     ]
     rows_by_title = {
@@ -446,11 +467,11 @@ def _heading(row: Any) -> str:
     return f"Row {row.number}, {row.object_repr}" if row.object_repr else f"Row {row.number}"
 
 
-def grouped_problems(rows: Iterable[Any]) -> list[tuple[str, list[Line]]]:
+def grouped_problems(rows: Iterable[Any], kind: str) -> list[tuple[str, list[Line]]]:
     """Group rows by what is wrong, whatever the value; the largest group first."""
     groups: dict[str, list[Line]] = {}
     for row in rows:
-        for text in row.reasons or row.left_out:
+        for text in getattr(row, kind):
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
             general = general.replace("….", "…")
             groups.setdefault(general, []).append((_heading(row), text, ()))

@@ -170,10 +170,10 @@ def _is_email_address(text: str) -> bool:
 
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
-    def export_data(self, dataset: Any, **kwargs: Any) -> str:
+    def export_data(self, dataset: Any, separator: str = ",", **kwargs: Any) -> str:
         titles, *rows = ([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))
         # Quoted, because German Excel separates by semicolons, so one in a name would begin a cell.
-        text = super().export_data(tablib.Dataset(*rows, headers=titles), quoting=csv.QUOTE_ALL)
+        text = super().export_data(tablib.Dataset(*rows, headers=titles), quoting=csv.QUOTE_ALL, delimiter=separator)
         return str(text)
 
 
@@ -225,7 +225,12 @@ def read_file(
             raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
-        rows, notes = _table(_csv_rows(_decode(content, encoding), count_known), count_known)
+        text = _decode(content, encoding)
+        # Excel's own first line names the separator.
+        hint = re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text, re.IGNORECASE)
+        text = text[hint.end() :] if hint else text
+        separator = hint[1] if hint else _separator(text, count_known)
+        rows, notes = _table(_csv_rows(text, separator), count_known)
         if encoding not in CERTAIN:
             notes.append(f"Read as {ENCODINGS[encoding]}.")
         if encoding in LIKELY and (letter := _LONE_UTF8_LETTER.search(content)):
@@ -233,7 +238,10 @@ def read_file(
             notes.append(
                 f"Line {line:,} is written in UTF-8, unlike others: correct its letters in NPD or in the file."
             )
-        return _dataset(rows), notes, []
+        dataset = _dataset(rows)
+        # For the file of refused rows: German Excel knows semicolons alone.
+        dataset.separator = separator if separator in SEPARATORS else SEPARATORS[0]
+        return dataset, notes, []
     read = read_workbook(content)
     count_known = _with_limit(count_known)
     tables = {name: _table(rows, count_known) for name, (rows, problem, _) in read.items() if not problem}
@@ -427,16 +435,12 @@ def _dataset(rows: Sequence[Row]) -> Any:
     dataset = tablib.Dataset(headers=[*titles[:width], ROW_NUMBER, SURPLUS])
     for number, cells in rows[1:]:
         padding = [""] * (width - len(cells))
-        dataset.append([*cells[:width], *padding, number, "".join(cells[width:])])
+        surplus = cells[width:] if any(cells[width:]) else []
+        dataset.append([*cells[:width], *padding, number, surplus])
     return dataset
 
 
-def _csv_rows(text: str, count_known: Callable[[Sequence[str]], int]) -> Iterator[Row]:
-    separator = ""
-    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text, re.IGNORECASE):  # Excel's own first line
-        separator = hint[1]
-        text = text[hint.end() :]
-    separator = separator or _separator(text, count_known)
+def _csv_rows(text: str, separator: str) -> Iterator[Row]:
     if text.count(separator) > MAX_CELLS:
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
     # MySQL and others write a backslash before a quotation mark within a cell.

@@ -192,7 +192,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = {*self.fields, *NAME_CHOICES}
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
+        self.further_values: list[str] = []  # of cells of that row whose first one is imported
         self.empty_cells = 0  # of that row, whose fields keep a value
+        self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.unknown_names: set[str] = set()  # of related records that this import could make
         self.first_rows: dict[object, int] = {}  # the number of the row that is imported about each record
 
@@ -241,10 +243,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
         """Import a row; its result has what the preview and the file of refused rows say of it."""
         self.left_out = []
+        self.further_values = []
         self.empty_cells = 0
         result = super().import_row(row, instance_loader, **kwargs)
         result.number = row[ROW_NUMBER]
         result.left_out = self.left_out
+        result.further_values = self.further_values
         result.empty_cells = self.empty_cells
         result.reasons = result.validation_error.messages if result.is_invalid() else []
         result.doubt = self._doubt(row, result)
@@ -295,8 +299,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
-        elif target := self._related(field.attribute, text):
-            setattr(instance, field.attribute, target)
+        else:
+            setattr(instance, field.attribute, self._related(field.attribute, text))
 
     def get_import_fields(self) -> list[Any]:
         return self.fields_to_import
@@ -330,6 +334,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for name, problems in errors.items():
             text = " ".join(chain.from_iterable(problem.messages for problem in problems))
             value = getattr(instance, name, None)
+            self.national_numbers += self.converters.get(name) == "phone" and is_national_number(value or "")
             if value and isinstance(value, str) and value not in text:
                 text = f"{text} It reads {humanize.quote(value)}."
             if name not in self.own_names:
@@ -338,7 +343,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 refusals.append(f"{self._label(name)}: {text}")
             else:
                 setattr(instance, name, getattr(self.original, name))
-                self._leave_out(name, text)
+                self.left_out.append(f"{self._label(name)}: {text}")
         if refusals:
             raise ValidationError(refusals)
 
@@ -373,6 +378,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.unused = self._unused_values_notes(result)
         result.notes = [*missing_key_note(self.model, self.columns), *result.unused]
         result.unknown_names = len(self.unknown_names)
+        result.national_numbers = self.national_numbers
         result.batch_id = self.batch_id
         shown = [
             (row.number, row.import_type, row.diff, row.left_out, row.reasons, row.doubt, self._ids_in_npd(row))
@@ -446,15 +452,21 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
         # Such a file may be imported again as it is.
-        width = len(self.titles) - (self.titles[-1] == REASON)
-        dataset = tablib.Dataset(headers=[*self.titles[:width], REASON])
+        width = len(self.titles) - (self.titles[-1] == REASON and not self.columns[-1])
+        rows = []
         for row, cells in zip(result.rows, self.file_rows, strict=True):
-            reasons = row.reasons or [f"Imported without {text}" for text in row.left_out]
+            reasons = row.reasons or [*(f"Imported without {text}" for text in row.left_out), *row.further_values]
             if self._is_left_out(row):
                 reasons = [*row.left_out, row.doubt]
             if reasons:
-                dataset.append([*cells[:width], " ".join(reasons)])
-        return str(CSV().export_data(dataset)).encode("utf-8-sig") if dataset else b""
+                rows.append([*cells[:width], " ".join(reasons), *cells[-1]])
+        if not rows:
+            return b""
+        # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
+        most_cells = max(map(len, rows))
+        dataset = tablib.Dataset(*(row + [""] * (most_cells - len(row)) for row in rows))
+        dataset.headers = [*self.titles[:width], REASON] + [""] * (most_cells - width - 1)
+        return str(CSV().export_data(dataset, self.separator)).encode("utf-8-sig")
 
     # --- columns ---
 
@@ -469,6 +481,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _read(self, dataset: Any) -> None:
         """Replace the file's columns by the fields: of several columns for one, the first filled one."""
+        self.separator = getattr(dataset, "separator", ",")  # a workbook has none
         self.titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)
@@ -576,8 +589,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         canonical = canonical_value(self.spec.entity_type, field.attribute, text, region)
         return bool(canonical == canonical_value(self.spec.entity_type, field.attribute, value, region))
 
-    def _related(self, name: str, text: str) -> SyncedModel | None:
-        """Return the record that a cell names; if there is none, leave the field as it is."""
+    def _related(self, name: str, text: str) -> SyncedModel:
+        """Return the record that a cell names; raises ValueError, an error of the field, if there isn't one."""
         lookup = self.related[name]
         records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
         if len(records) == 1:
@@ -588,17 +601,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             self.unknown_names.add(match_key(text))
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
-        self._leave_out(name, f"{subject} called {humanize.quote(text)}.")
-        return None
+        raise ValueError(f"{subject} called {humanize.quote(text)}.")
 
     def _region_of(self, record: SyncedModel) -> str:
         return self.chosen_region or record.sync_region() or self.region
 
-    def _leave_out(self, name: str, problem: str) -> None:
-        self.left_out.append(f"{self._label(name)}: {problem}")
-
     def _first_in(self, instance: SyncedModel, name: str, text: str) -> str:
-        """Return the first address or number in a cell, and say which others are left out; any other text as it is."""
+        """Return the first address or number in a cell, and note which others aren't; any other text as it is."""
         converter = self.converters.get(name)
         others = ""
         if converter == "email" and (addresses := email_addresses(text)):
@@ -607,10 +616,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         elif converter == "phone":
             text, rest = first_phone(text, self._region_of(instance))
             others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
-        if others:
-            self._leave_out(name, f"only the first one counts, so {humanize.quote(others)} isn't imported.")
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
+        if others:
+            problem = f"only the first one counts, so {humanize.quote(others)} isn't imported."
+            self.further_values.append(f"{self._label(name)}: {problem}")
         return text
 
     def _doubt(self, row: Mapping[str, Any], result: Any) -> str:
@@ -750,6 +760,10 @@ def reversed_name(text: str) -> list[str]:
     """Return the parts of a name, of “Ace, Ann” the first name first."""
     parts = text.split(",")
     return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
+
+
+def is_national_number(text: str) -> bool:
+    return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text)) >= PHONE_DIGITS
 
 
 def has_value(cell: str) -> bool:

@@ -210,28 +210,31 @@ def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: 
     return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
 
 
-def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Keep in the history what somebody wrote into a cell that the item lost on another board before it was read.
+def note_dropped_edits(facts: PassFacts, plan: pass_plan.EntityPlan) -> None:
+    """Keep in the history what somebody wrote into a cell that was lost before it was read.
 
-    What neither side has, and no write of ours sent; but not what is still to be read again. A rule for a record.
+    The item lost it on another board, or isn't shown any more. What neither side has, and no write of ours sent; but
+    not what is still to be read again. A rule for a record; deleted ones have it too.
     """
-    item = plan.item
-    if item is None or not plan.history.unchecked_events:
+    if not plan.history.unchecked_events:
         return
     board = facts.board
-    is_elsewhere = item.board_id not in (None, board.link.board_id)
+    item = plan.item
+    is_elsewhere = item is not None and item.board_id not in (None, board.link.board_id)
     changes = {change.key: change for change in reported_changes(board, plan.record, plan.history.events)}
     for key, change in changes.items():
         if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
             continue
         mapping = board.mapping_by_key[key]
         converter = board.converter(mapping, plan.record)
-        cell = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
+        cell: merge.Side = None
+        if item is not None:
+            cell = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
         # Another board has other columns.
         is_lost = cell is None or (is_elsewhere and isinstance(cell, merge.Unknown))
         sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
         ours = [local_values(plan.record, mapping), *sent]
         if is_lost and change.value not in [field_bases.side_of(converter.canonical_local, raw) for raw in ours]:
-            line = overridden_line(board, plan, mapping, change, "edit_dropped")
+            line = overridden_line(board, plan, mapping, change, "edit_dropped" if item else "edit_not_shown")
             line.sentence = sentences(line.sentence, Message("can_restore"))
             plan.add_lines(line)

@@ -176,6 +176,7 @@ TEMPLATES: Mapping[str, str] = {
     "edit_overwritten": "{editor} {edit} on Monday while {sent} was being sent, which overwrote it.",
     "edit_unshown": "{editor} {edit} on Monday and its answers never showed it. {sent} was sent over it.",
     "edit_dropped": "{editor} {edit} on Monday and its item lost it.",
+    "edit_not_shown": "{editor} {edit} on Monday, which doesn't show the item any more.",
     "edit_removed": "{editor} {edit} on Monday, and {why}",
     "edit_wrote": "wrote “{value}” into {label}",
     "edit_emptied": "emptied {label}",
@@ -409,7 +410,7 @@ TEMPLATES: Mapping[str, str] = {
     "removed_too_often": "It was created several times within a day, and removed each time: look for an automation on "
     "the board that archives or deletes it.",
     "edited_since_sync": "Edited since the last sync: {fields}.",
-    "nothing_edited": "Nothing was edited since the last sync.",
+    "nothing_edited": "NPD and the item show no edit since the last sync.",
     "fields_unreadable": "These fields can't be read on Monday and may have edits: {fields}.",
     "nothing_sent": "Nothing was sent.",
     "nothing_changed_or_sent": "Nothing was changed in NPD, and nothing is sent.",

@@ -71,7 +71,7 @@ TESTS = {
     "engine/emptied_cells.what_people_empty_arrives_with_every_webhook_lost": "E6",
     "engine/emptied_cells.beyond_the_guards_number_they_wait_as_one_approval": "E9 E10",
     "engine/emptied_cells.an_item_that_was_on_another_board_gets_its_values_again": "E11",
-    "engine/emptied_cells.an_edit_that_an_item_lost_on_another_board_is_in_the_history": "E13",
+    "engine/emptied_cells.an_edit_that_an_item_lost_unread_is_in_the_history": "E13",
     "engine/emptied_cells.a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_record": "E12",
     # reads that lag
     "read_lag.mondays_own_order_counts_where_its_clock_is_minutes_off": "L1 L2",

@@ -76,21 +76,48 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
     assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
 
 
-@pytest.mark.parametrize("role", ["Boss", ""])
-@pytest.mark.parametrize("is_back", [True, False])
-def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: World, role: str, is_back: bool) -> None:
+def move_away(world: World, person: Contact) -> None:
+    other = world.sandbox.add_board("Elsewhere")
+    world.sandbox.act("move_to_board", item_id=person.monday_id, board_id=other, group_id="topics")
+
+
+def move_back_and_archive(world: World, person: Contact) -> None:
+    move_away_and_back(world, person)
+    world.sandbox.act("archive", item_id=person.monday_id)
+
+
+def have_hidden(world: World, person: Contact) -> None:
+    """Have no read return the item."""
+
+    def hide(query: str, data: Any) -> None:
+        for node in objects_in(data):
+            for key, value in node.items():
+                if isinstance(value, list):
+                    node[key] = [part for part in value if not is_item(part)]
+
+    def is_item(part: Any) -> bool:
+        return isinstance(part, dict) and part.get("id") == person.monday_id
+
+    changing_answers(world, hide)
+
+
+@pytest.mark.parametrize(("role", "is_deleted"), [("", False), ("Boss", True)])
+@pytest.mark.parametrize("act", [move_away_and_back, move_away, move_back_and_archive, have_hidden])
+def test_an_edit_that_an_item_lost_unread_is_in_the_history(
+    world: World, role: str, act: Callable[[World, Contact], None], is_deleted: bool
+) -> None:
     ann = world.linked("Ann", role_title=role)
     hours_go_by(world, steps=4)
     world.edit(ann, "role_title", "Theirs")
-    if is_back:
-        move_away_and_back(world, ann)
-    else:
-        other = world.sandbox.add_board("Elsewhere")
-        world.sandbox.act("move_to_board", item_id=ann.monday_id, board_id=other, group_id="topics")
-    hours_go_by(world, ann)
-    assert ann.role_title == role
-    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
+    act(world, ann)
+    pk = ann.pk
+    if is_deleted:
+        ann.delete()
+    hours_go_by(world, steps=16)
+    line = ActivityLine.objects.get(entity_id=pk, kind="overridden")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
+    for question in SyncConflict.objects.filter(entity_id=pk):
+        assert "Nothing was edited since" not in question.question
 
 
 def test_beyond_the_guards_number_they_wait_as_one_approval(world: World, settings: Any) -> None:

@@ -62,7 +62,10 @@ def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
 def warnings(page: Any) -> dict[int, str]:
     """Why rows may be unintended, by row number."""
     rows = page.context["result"].written
-    reasons = {row.number: [*(f"{text} It is left out." for text in row.left_out), row.doubt] for row in rows}
+    reasons = {
+        row.number: [*(f"{text} It is left out." for text in row.left_out), *row.further_values, row.doubt]
+        for row in rows
+    }
     return {number: text for number, texts in reasons.items() if (text := " ".join(filter(None, texts)))}
 
 

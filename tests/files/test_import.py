@@ -1,5 +1,6 @@
 """The import of contacts and organizations: previewed, confirmed, reported, undone."""
 
+import csv
 import re
 from contextlib import suppress
 from datetime import timedelta
@@ -9,6 +10,7 @@ import pghistory.models
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
@@ -129,7 +131,11 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
 
 def test_of_a_row_that_is_refused_no_warning_says_that_it_is_imported(browser: Client) -> None:
     file = "Name,Email,Company\nBob,not an address,Unknown\nEve,eve@x.org,Unknown\n"
-    assert set(warnings(preview(browser, file, bad_values="refuse"))) == {3}
+    page = preview(browser, file, bad_values="refuse")
+    assert (set(refused(page)), warnings(page)) == ({2, 3}, {})
+    assert refused(page)[3] == "Organization: No organization is called “Unknown”."
+    assert "Their rows are not imported. To create them" in words_of(page.content.decode())
+    assert set(refused(preview(browser, file, bad_values="refuse", create_missing="on"))) == {2}
 
 
 def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_out(browser: Client) -> None:
@@ -580,7 +586,7 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
         ("a@x.org;", "a@x.org", ""), ("a@x.org (work)", "a@x.org", ""), ("'a@x.org'", "a@x.org", ""),
         ("«a@x.org»", "a@x.org", ""), ("'a@x.org", "a@x.org", ""), ("\u202aa@x.org\u202c", "a@x.org", ""),
         ("nil; o'n@x.org.", "o'n@x.org", ""), ("a@x.org, A@x.org", "a@x.org", ""), ("a@ x.org", "", "valid email"),
-        ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” isn't imported. It is left out."),
+        ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” isn't imported."),
     ],
 )  # fmt: skip
 def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
@@ -623,6 +629,53 @@ def test_of_a_cell_with_a_phone_number_in_it_the_first_number_counts(
     assert [new for name, _, new in changes(page)[2] if name == "Phone"] == [phone] * bool(phone)
     said = warnings(page).get(2, "")
     assert (others in said, bool(said)) == (True, bool(others))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_refused_rows_keep_all_their_cells_and_the_separator(browser: Client, separator: str) -> None:
+    rows = ["Name,Email,Company,Role", "Ann,a@x.org,Nova, Inc,Boss,,x", "Bob,none,,", "Cid,c@x.org,,"]
+    page = preview(browser, "\n".join(rows).replace(",", separator))
+    file = browser.get(page.context["refused_url"]).content
+    lines = list(csv.reader(file.decode("utf-8-sig").splitlines(), delimiter=separator))
+    assert lines[0] == ["Name", "Email", "Company", "Role", "Reason", "", "", ""]
+    assert (lines[1][:4], lines[1][5:]) == (["Ann", "a@x.org", "Nova", "Inc"], ["Boss", "", "x"])
+    assert [line[0] for line in lines[1:]] == ["Ann", "Bob"]
+    again = preview(browser, file)
+    assert set(refused(again)) == {2}
+    assert browser.get(again.context["refused_url"]).content == file
+
+
+def test_a_column_of_reasons_that_is_imported_stays_in_the_file_of_refused_rows(browser: Client) -> None:
+    page = go_on(browser, choose(browser, "Name,Email,Reason\nAnn,none,hers\n"), columns=["name", "email", "notes"])
+    lines = browser.get(page.context["refused_url"]).content.decode("utf-8-sig").splitlines()
+    assert lines[0] == '"Name","Email","Reason","Reason"'
+    assert '"hers"' in lines[1]
+
+
+def test_a_row_with_several_values_is_said_to_be_imported_with_the_first(browser: Client) -> None:
+    file = "Name;Email;Phone\nAnn;a@x.org, b@x.org;+49 30 901820 oder +49 171 1234567\n"
+    page = preview(browser, file)
+    text = words_of(page.content.decode())
+    assert "Imported with the first of several values: 1" in text
+    assert "without a value" not in text
+    refused_rows = browser.get(page.context["refused_url"]).content.decode()
+    assert "Imported without" not in refused_rows
+    assert "Email: only the first one counts, so “b@x.org” isn't imported." in refused_rows
+    said = messages(confirm(browser, page))
+    assert ("1 row was imported with the first of its values." in said, "without a value" in said) == (True, False)
+
+
+def test_numbers_of_another_country_lead_to_the_choice_of_the_country(browser: Client) -> None:
+    Organization.objects.create(name="Nova", address_country="United States")
+    file = "Name;Phone;Company\nAnn;030 901820;Nova\nBob;0171 1234567;Nova\nCid;+49 1;Nova\nDan;ask;Nova\n"
+    page = preview(browser, file)
+    hint = "Phone numbers that aren't valid in the country of their row: 2."
+    assert hint in words_of(page.content.decode())
+    assert "press “Change columns and choices” and choose it" in words_of(page.content.decode())
+    assert "country of their row" not in preview(browser, file, region="DE").content.decode()
+    assert re.search(
+        r"As in the organization, else in the settings \([A-Z][a-z]+", choose(browser, file).content.decode()
+    )
 
 
 def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None:
@@ -830,6 +883,19 @@ def test_new_organizations_and_namesakes_are_named_before_and_after(browser: Cli
     lists = {title: [heading for heading, _, _ in groups[0][2]] for title, _, groups, _ in page.context["lists"]}
     assert lists == {"New organizations": ["Nova", "Orbit"], "Namesakes": ["Row 2, ann"], "New": ["Row 3, Bob"]}
     assert "Made 2 organizations: Nova, Orbit." in messages(confirm(browser, page))
+
+
+def test_more_organizations_than_are_named_can_be_opened_from_the_message_and_the_activity(browser: Client) -> None:
+    made = [f"Firm {number}" for number in range(8)]
+    page = preview(browser, "Name,Company\n" + "".join(f"P {name},{name}\n" for name in made), create_missing="on")
+    answer = confirm(browser, page)
+    batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
+    address = f"{ACTIVITY}?fold_id={batch_id}"
+    [message] = map(str, get_messages(answer.wsgi_request))
+    assert f'Firm 4, 3 more. <a class="npd-link" href="{address}">Show each</a>' in message
+    assert f'href="?fold_id={batch_id}"' in browser.get(ACTIVITY).content.decode()
+    listed = browser.get(address).content.decode()
+    assert [name for name in made if f">{name}<" not in listed] == []
 
 
 def test_in_a_file_of_companies_their_name_is_theirs(browser: Client) -> None:

@@ -49,7 +49,7 @@ def messy_rows() -> bytes:
 
 
 def refused_reasons(file: str) -> dict[tuple[str, ...], str]:
-    titles, *rows = csv.reader(io.StringIO(file))
+    titles, *rows = csv.reader(io.StringIO(file), delimiter=";")
     assert titles[-1] == "Reason"
     # What a spreadsheet would calculate, such as “+49 …”, has an apostrophe before it.
     return {tuple(cell.removeprefix("'") for cell in cells): reason for *cells, reason in rows}

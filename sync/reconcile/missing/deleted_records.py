@@ -26,7 +26,7 @@ from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_values import edits_removed_with_item
 from sync.reconcile.missing import questions, removed_items
@@ -100,6 +100,9 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for deleted in planned:
         deleted.doubts.lost_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
+        # A restored record's own next pass does.
+        if deleted.outcome is not pass_plan.Outcome.DEFERRED and not deleted.restores:
+            note_dropped_edits(facts, deleted)
     approve_item_removals(planned, facts.approvals)
 
 
