@@ -210,7 +210,7 @@ class RecordFilesMixin(ImportExportMixin):
                 is_for_these_titles and identifies_records(self.model, data["columns"])
             )
             data |= {"columns": data["columns"] if is_for_these_titles else [], "titles_digest": digest}
-            if is_preview and "step" not in request.POST:
+            if is_preview and not request.POST.get("step"):
                 return self._preview_page(request, data, reading)
             return self._columns_page(request, data, reading)
         except FileError as error:
