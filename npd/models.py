@@ -141,12 +141,9 @@ ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zi
 # a name in files; “contact” is a person.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
-        "full name", "display name", "complete name", "contact name", "contact", "organization name", "company name",
-        "account name", "formatted name", "fn", "Vollständiger Name", "Anzeigename", "Ansprechpartner", "Nom",
-        "Nom complet", "Nombre", "Nombre completo", "Naam", "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
-        "Name (Adressattyp Unternehmen)", "Имя и фамилия", "ФИО", "姓名", "Ad Soyad", "business name",
-        "Firmenbezeichnung", "Unternehmensname", "Organisationsname", "Kontaktname", "Vor- und Nachname",
-        "Vor- und Zuname", "Zu- und Vorname",
+        "display name", "organization name", "company name", "account name", "formatted name", "fn", "Anzeigename",
+        "Nom", "Nombre", "Naam", "Nome", "名前", "Name (Adressattyp Unternehmen)", "business name",
+        "Firmenbezeichnung", "Unternehmensname", "Organisationsname",
     ),
     "first_name": (
         "given name", "forename", "first", "name first", "name first name", "Vorname", "Prénom", "Voornaam", "Imię",
@@ -159,7 +156,12 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Efternamn", "Etternavn", "Efternavn", "Sukunimi", "Příjmení", "Vezetéknév",
         "Name (Adressattyp natürl. Person)", "Фамилия", "Soyad",
     ),
-    "contact": ("person", "Kontakt", "Kontaktperson"),
+    "contact": (
+        "full name", "complete name", "person", "Kontakt", "Kontaktperson", "Kontaktname", "Ansprechpartner",
+        "Ansprechpartnerin", "Ansprechperson", "Vollständiger Name", "Vor- und Nachname", "Vor- und Zuname",
+        "Zu- und Vorname", "Nom complet", "Nombre completo", "Volledige naam", "Nome completo", "氏名",
+        "Имя и фамилия", "ФИО", "姓名", "Ad Soyad",
+    ),
     "id": ("id",),
     "email": (
         "email address", "primary email", "mail", "emails", "smtp address", "E-Mail-Adresse", "Primäre E-Mail-Adresse",

@@ -92,9 +92,9 @@ def _mark_of_minute(minute: datetime) -> datetime:
 
 
 def _state_line(
-    request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
+    request: HttpRequest, boards: Sequence[BoardLine], things: int, others: str, overview: availability.Overview
 ) -> StateLine:
-    """Return the state; `things` is the number of groups that need this person."""
+    """Return the state; `things` is the number of groups that need this person, `others` says what needs others."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_setup_running(link) for link in overview.links.values()):
@@ -125,9 +125,9 @@ def _state_line(
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; {paused or overview.retries or 'everything else syncs as usual'}"
+        words = f"{need} attention; {paused or overview.retries or others or 'everything else syncs as usual'}"
         return StateLine("warn", "notifications", words, detail)
-    if others := _others_sentence(request):
+    if others:
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
@@ -511,8 +511,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     is_paused = all(board.is_paused for board in overview.displayed_boards)
     pause_button = None if is_paused else queue_pages.pause_button(request, back=reverse("admin:index"))
     sees_state = bool(boards or shown.kinds or pause_button)
+    others = _others_sentence(request)
+    state = _state_line(request, boards, things, others, overview) if sees_state else None
     home = {
-        "home_state": _state_line(request, boards, things, overview) if sees_state else None,
+        "home_state": state,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "boxes": boxes,
@@ -520,8 +522,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
         "unlisted": things - listed if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only,
-        # With nothing to do, the state line says it.
-        "others": _others_sentence(request) if things else "",
+        # Mostly, the state line says it.
+        "others": others if things and state and others not in state.words else "",
         "calls": api_quota.usage_sentence(overview.quota) if shows_calls else "",
         "pause_button": pause_button,
         "now": overview.now,

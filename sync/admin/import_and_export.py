@@ -36,9 +36,9 @@ from sync.models import ActivityLine, BoardLink
 from sync.monday.columns.phones import country_name, phone_regions
 from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
-    KnownTitles,
     field_choices,
     identifies_records,
+    known_titles,
     missing_key_note,
     order_notes,
     remember_columns,
@@ -210,7 +210,7 @@ class RecordFilesMixin(ImportExportMixin):
                 is_for_these_titles and identifies_records(self.model, data["columns"])
             )
             data |= {"columns": data["columns"] if is_for_these_titles else [], "titles_digest": digest}
-            if is_preview and "step" not in request.POST:
+            if is_preview and not request.POST.get("step"):
                 return self._preview_page(request, data, reading)
             return self._columns_page(request, data, reading)
         except FileError as error:
@@ -259,7 +259,7 @@ class RecordFilesMixin(ImportExportMixin):
     def _read(self, data: dict[str, Any]) -> Any:
         """Return what `read_file` does, and note the encoding in which the file was read."""
         content = Uploads(name=data["import_file_name"]).read()
-        reading = file_formats.read_file(content, data["encoding"], data["sheet"], KnownTitles(self.model).count)
+        reading = file_formats.read_file(content, data["encoding"], data["sheet"], known_titles(self.model).count)
         data["encoding"] = data["encoding"] or file_formats.likely_encoding(content)
         return reading
 

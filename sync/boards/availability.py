@@ -139,9 +139,20 @@ def stop_entries() -> list[Entry]:
     for row, entry in zip(rows, attention.as_entries(rows, Wording({})), strict=True):
         next_attempt = datetime.fromisoformat(row.values["next"]) if row.values["next"] else row.now
         at = humanize.due_time(next_attempt, row.now)
-        attempt = Message("next_attempt_at", at=at) if next_attempt > row.now else ""
+        attempt = (
+            Message("next_attempt_at", at=at) if next_attempt > row.now else _outcome_sentence(row.entity_type, row.now)
+        )
         entries.append(replace(entry, detail=sentences(entry.detail, attempt)))
     return entries
+
+
+def _outcome_sentence(entity_type: str, now: datetime) -> str:
+    """Return when the outcome of the first unanswered call is looked for: its record isn't tried before."""
+    calls = Intent.objects.filter(state=IntentState.OPEN, deadline__gt=now)
+    if entity_type:
+        calls = calls.filter(entity_type=entity_type)
+    until = calls.aggregate(models.Min("deadline"))["deadline__min"]
+    return Message("outcome_searched_at", at=humanize.due_time(until, now)) if until else ""
 
 
 def stop_headline(boards: Iterable[str], cause: str) -> str:

@@ -281,7 +281,11 @@ def _plain_letter(letter: str) -> str:
     return unicodedata.normalize("NFKC", letter) if is_same else letter
 
 
+# Longer titles are compared by their beginnings. Decomposed, one sign may be eighteen.
+MAX_FOLDED = 200
+
+
 def fold_title(title: str) -> str:
     """Return a title without case, accents, spaces and signs: “E-Mail” equals “email”."""
-    decomposed = unicodedata.normalize("NFKD", title.casefold())
-    return "".join(filter(str.isalnum, decomposed))
+    decomposed = unicodedata.normalize("NFKD", title[:MAX_FOLDED].casefold())
+    return "".join(filter(str.isalnum, decomposed[: 2 * MAX_FOLDED]))

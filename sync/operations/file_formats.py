@@ -35,6 +35,11 @@ MAX_BYTES = 10_000_000
 # Spreadsheets write empty cells up to the last one that was ever used.
 MAX_ROW_CELLS = 1_000
 
+MAX_TITLE = 1_000
+# What all sheets' cells that may be titles may take: each its length and a fixed part.
+MAX_TITLE_SEARCH = 1_000_000
+TITLE_SEARCH_OF_CELL = 20
+
 # Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
@@ -238,6 +243,7 @@ def read_file(
         dataset.separator = separator if separator in SEPARATORS else SEPARATORS[0]
         return dataset, notes, []
     read = read_workbook(content)
+    count_known = _with_limit(count_known)
     tables = {name: _table(rows, count_known) for name, (rows, problem, _) in read.items() if not problem}
     for rows, problem, _ in read.values():
         # One with other titles, such as a log, isn't what the person wants to import.
@@ -257,6 +263,23 @@ def read_file(
         all_rows += [(f"{number} of “{name}”", cells) for number, cells in table[1:]] if all_rows else table
         notes += [*notes_of_table, *read[name][2]]
     return _dataset(all_rows), notes, list(tables)
+
+
+def _with_limit(count_known: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str]], int]:
+    """Return this function, which raises FileError once looking for titles in all sheets would take seconds."""
+    taken = 0
+
+    def count(cells: Sequence[str]) -> int:
+        nonlocal taken
+        taken += sum(min(len(cell), MAX_TITLE) + TITLE_SEARCH_OF_CELL for cell in cells if cell)
+        if taken > MAX_TITLE_SEARCH:
+            raise FileError(
+                "The workbook has too many sheets with long texts where titles may stand. Copy the sheet with the "
+                "records into a new file."
+            )
+        return count_known(cells)
+
+    return count
 
 
 def is_workbook(content: bytes) -> bool:
@@ -341,17 +364,20 @@ def _repeats_titles(cells: Sequence[str], titles: Sequence[str], keys: set[int])
     A person's own cells may read “Newsletter” below that title, but not those in the columns of the `keys`.
     """
     places = [place for place, cell in enumerate(cells) if cell and place < len(titles)]
-    # Folding each cell of a file would take half of a preview.
-    alike = [
-        place for place in places if titles[place][:1] == cells[place][0].casefold() or not cells[place][0].isalnum()
-    ]
-    if 2 * len(alike) < len(places):
-        return False
-    repeated = {place for place in alike if fold_title(cells[place]) == titles[place]}
-    if len(repeated) == len(places):
-        return len(repeated) > 1 or len(list(filter(None, titles))) == 1
     filled_keys = keys & set(places)
-    return len(repeated) > 1 and 2 * len(repeated) >= len(places) and bool(filled_keys) and filled_keys <= repeated
+
+    def is_repeated(place: int) -> bool:
+        cell = cells[place]
+        # Folding each cell of a file would take half of a preview.
+        is_alike = titles[place][:1] == cell[0].casefold() or not cell[0].isalnum()
+        return is_alike and fold_title(cell) == titles[place]
+
+    if not all(map(is_repeated, filled_keys or places)):
+        return False
+    repeated = sum(map(is_repeated, places))
+    if repeated == len(places):
+        return repeated > 1 or len(list(filter(None, titles))) == 1
+    return repeated > 1 and 2 * repeated >= len(places)
 
 
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
@@ -404,6 +430,8 @@ def _dataset(rows: Sequence[Row]) -> Any:
     width = max(place for place, title in enumerate(titles, start=1) if title)
     if width > MAX_COLUMNS:
         raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
+    if max(map(len, titles)) > MAX_TITLE:
+        raise FileError(f"A title has more than {MAX_TITLE:,} characters. Are the titles in another row?")
     dataset = tablib.Dataset(headers=[*titles[:width], ROW_NUMBER, SURPLUS])
     for number, cells in rows[1:]:
         padding = [""] * (width - len(cells))

@@ -40,7 +40,8 @@ SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
 # Words that say in a title, or in the label beside a value, which one of several it is, as `fold_title` makes them,
 # the ones that count first first.
 KIND_WORDS = (
-    "mobile mobil mobiel cell cellular movil celular cellulare iphone handy portable",
+    """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy portable sms
+    whatsapp 携帯電話 手机""",
     """work business office company main direct corporate professional voice arbeit geschaft geschafts geschaftl
     geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro professionnel
     professionale societe trabajo empresa oficina lavoro ufficio azienda werk kantoor hoofd zakelijk zakelijke w g""",
@@ -48,9 +49,10 @@ KIND_WORDS = (
     prive vast h p""",
     "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro altro",
 )
+LAST_KIND = len(KIND_WORDS) + 1  # of a label that names another kind
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # German and Dutch write them before another word: “Geschäftstelefon”.
-_COMPOUND = re.compile("(mobil|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
+_COMPOUND = re.compile("(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
 # Words that say nothing about a column's field.
 IDLE_WORDS = {
     "primary", "preferred", "pref", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert",
@@ -67,12 +69,24 @@ BESIDE = {
 # What the title of a column ends with that says of which kind another's value is: “Phone 1 - Label”.
 LABELS = {"label", "type", "libelle", "etiqueta", "etichetta", "typ"}
 
+# Titles that mean something else beside another column of their field: Outlook's “Account” beside “Company”.
+WEAK_TITLES = {"account", "accounts"}
+
 _KIND_PARAMETER = re.compile(";type=", re.IGNORECASE)  # of a vCard's line
 _PARAMETERS = re.compile(r";\w+=.*")
 _WORD = re.compile(r"iPhone|\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
 _PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$|(?<=[er])n$")
 
 MAX_TITLE = 100  # longer texts are no titles
+MAX_WORDS = 12  # of a title that are looked at
+MAX_ALTERNATIVES = 3  # as “Phone/Fax”
+MAX_LABELS = 1_000  # different texts beside values
+
+# Labels of numbers at which nobody answers: such columns aren't known, either.
+FAX_WORDS = {
+    "fax", "telefax", "faxnummer", "faxnr", "faxnumber", "telecopie", "telecopieur", "telex", "pager", "beeper",
+    "pieper", "piepser", "bip", "cercapersone", "buscapersona", "localizador", "semafoon",
+}  # fmt: skip
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -176,11 +190,26 @@ def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequen
 
 def title_words(title: str) -> list[str]:
     """Return the words of a title that say something, as `fold_title` makes them, without most plurals."""
-    text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title))
-    folded = list(map(fold_title, _WORD.findall(text)))
+    text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title[:MAX_TITLE]))
+    folded = list(map(fold_title, _WORD.findall(text)[:MAX_WORDS]))
     parts = [[word] if word in KINDS else _COMPOUND.sub(r"\1 ", word).split() for word in folded]
     words = [word for word in chain.from_iterable(parts) if word not in IDLE_WORDS]
     return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
+
+
+@lru_cache(maxsize=1_000)
+def kind_order(text: str, without_kind: int = 1) -> int:
+    """Return which place the kind that a text names has among others: mobile, none, business, home, other."""
+    kinds = [KINDS[word] for word in title_words(text) if word in KINDS]
+    if not kinds:
+        return without_kind
+    return 0 if 0 in kinds else 1 + max(kinds)
+
+
+@lru_cache(maxsize=MAX_LABELS)
+def is_fax(label: str) -> bool:
+    """Whether a label says of a number that nobody answers there: “Work Fax”, “Pager”."""
+    return not FAX_WORDS.isdisjoint(title_words(label))
 
 
 class KnownTitles:
@@ -190,6 +219,7 @@ class KnownTitles:
         spec = registry.entity(model.entity_type())
         # The fields of which people have several columns: in each row the first filled one counts.
         self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in BESIDE}
+        self._by_kind = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
         # And those of which one counts: a row's street and city shouldn't be of two addresses.
         addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
         self._of_kinds = self._several | addresses
@@ -219,12 +249,13 @@ class KnownTitles:
                 del ranks[place]
         for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
             # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
-            best = min(places, key=lambda place: ranks[place][1])
-            for place in places if name in self._several else [best]:
+            strong = [place for place in places if fold_title(titles[place]) not in WEAK_TITLES] or places
+            best = min(strong, key=lambda place: ranks[place][1])
+            for place in strong if name in self._several else [best]:
                 columns[place] = name
         parts = NAME_PARTS.keys() & columns
         for part, plain in PLAIN_NAMES.items():
-            places = [place for place, title in enumerate(titles) if fold_title(title) in plain]
+            places = [place for place in ranks if fold_title(titles[place]) in plain]
             if places and parts == NAME_PARTS.keys() - {part}:
                 columns[places[0]] = part
         return columns
@@ -237,15 +268,17 @@ class KnownTitles:
     def order(self, title: str, name: str) -> Any:
         """Return by what the columns of a field are sorted; a title that isn't the field's own comes last."""
         field, rank = self.rank(title) or ("", ())
-        return (field != name, rank)
+        return (field != name, kind_order(title) if name in self._by_kind else 0, rank)
 
-    @lru_cache(maxsize=1_000)  # noqa: B019  # one for each model; labels beside values repeat in each row
+    @lru_cache(maxsize=10_000)  # noqa: B019  # one for each model; a file's first rows are asked for several times
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
         if not title or len(title) > MAX_TITLE or "@" in title:  # an address, where titles are looked for
             return None
-        rank = self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
-        if rank or "/" not in title:
+        rank = self._rank(title)
+        if not rank and (bare := self._prefix.sub("", title, count=1)) != title:
+            rank = self._rank(bare)
+        if rank or not 0 < title.count("/") < MAX_ALTERNATIVES:
             return rank
         ranks = [self._rank(part) or ("", ()) for part in title.split("/")]
         return ranks[0] if ranks[0][0] and len({name for name, _ in ranks}) == 1 else None
@@ -255,11 +288,11 @@ class KnownTitles:
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
         words = title_words(title)
-        if known := self._ranks.get("".join(words)):
-            return known[0], (1, known[1], 0)
         numbers = [int(word) for word in words if word.isdecimal()]
-        kinds = [KINDS[word] for word in words if word in KINDS]
         texts = [word for word in words if not word.isdecimal()]
+        if known := self._ranks.get("".join(words)) or self._ranks.get("".join(texts)):
+            return known[0], (1, known[1], sum(numbers))
+        kinds = [KINDS[word] for word in words if word in KINDS]
         plain = "".join(word for word in texts if word not in KINDS)
         plain_or_mobile = "".join(word for word in texts if not KINDS.get(word))  # of “Mobile (work)”
         name, rank = self._ranks.get(plain) or self._ranks.get(plain_or_mobile) or ("", 0)
@@ -287,9 +320,6 @@ def joined_names(first_names: Sequence[str], last_names: Sequence[str]) -> Itera
 def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
     """Return the known titles of each field, the best ones first."""
     entity_type = spec.entity_type
-    other_types = tuple(
-        fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type
-    )
     titles: dict[str, list[str]] = {"id": [NPD_ID]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
@@ -305,8 +335,6 @@ def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
             # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
             names[2:2] = [*type_titles, *with_word_beside(type_titles, "relation")]
-            # “Contact name” in a file of organizations isn't theirs.
-            names = [title for title in names if not fold_title(title).startswith(other_types)]
         titles[name] = names
     return titles
 

@@ -39,14 +39,18 @@ from sync.monday.text_forms import key_spellings, match_key
 from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
 from sync.operations.import_columns import (
     LAST_FIRST,
+    LAST_KIND,
+    MAX_LABELS,
+    MAX_TITLE,
     NAME_CHOICES,
     NAME_PARTS,
     NPD_ID,
     REASON,
     field_label,
     identifies_records,
+    is_fax,
     key_names,
-    known_titles,
+    kind_order,
     label_places,
     missing_key_note,
     places_of_fields,
@@ -495,11 +499,20 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # Of each row: the filled cells of the fields that have several.
         self.filled_cells: list[dict[str, list[str]]] = []
         labels = label_places(self.titles)
+        if len({cells[place] for place in labels.values() for cells in self.file_rows}) > MAX_LABELS:
+            titles = humanize.quote(", ".join(self.titles[place] for place in labels.values())[:MAX_TITLE])
+            raise FileError(f"{titles} have more than {MAX_LABELS:,} different texts. Rename these columns.")
         for *cells, number, surplus in self.file_rows:
-            places_here = {name: self._by_label(name, own, labels, cells) for name, own in places.items()}
-            filled = {name: list(filter(has_value, map(cells.__getitem__, own))) for name, own in places_here.items()}
-            row = {name: self._first_value(name, filled[name] or [cells[own[0]]]) for name, own in places.items()}
-            self.filled_cells.append({name: texts for name, texts in filled.items() if len(texts) > 1})
+            row = {}
+            several = {}
+            for name, own in places.items():
+                counting = self._by_label(name, own, labels, cells)
+                filled = [cells[place] for place in counting if has_value(cells[place])]
+                row[name] = self._first_value(name, filled or [cells[place] for place in counting[:1]] or [""])
+                others = [cells[place] for place in own if place not in counting and has_value(cells[place])]
+                if others or len(filled) > 1:
+                    several[name] = (filled or [""]) + others
+            self.filled_cells.append(several)
             parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
             if parts and not has_value(row.setdefault(name_field, "")):
                 row[name_field] = " ".join(filter(has_value, parts))
@@ -507,12 +520,19 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         dataset.dict = self.rows
 
     def _by_label(self, name: str, places: list[int], labels: Mapping[int, int], cells: Sequence[str]) -> list[int]:
-        """Return a field's columns in the order in which they count in this row, where labels tell their kinds."""
-        if len(places) < 2 or labels.keys().isdisjoint(places):
+        """Return a field's columns in the order in which they count in this row, where labels tell their kinds.
+
+        Without those of numbers at which nobody answers.
+        """
+        converter = self.converters.get(name)
+        if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
             return places
-        titles = {place: f"{self.titles[place]} {cells[labels[place]]}" for place in labels.keys() & set(places)}
-        titles = {place: self.titles[place] for place in places} | titles
-        return sorted(places, key=lambda place: known_titles(self.model).order(titles[place], name))
+        texts = {place: cells[labels[place]] for place in places if place in labels}
+        if converter == "phone":
+            places = [place for place in places if not is_fax(texts.get(place, ""))]
+        orders = {place: kind_order(self.titles[place]) for place in places}
+        orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
+        return sorted(places, key=orders.__getitem__)
 
     def _first_value(self, name: str, filled: Sequence[str]) -> str:
         """Return the first value.

@@ -1,6 +1,7 @@
 """A stop as people see it: on every page with its cause and one button, in the inbox, and on Health."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from django.test import Client
 
 from sync.clock import sync_now
 from sync.limits import breaker, credentials
-from sync.models import ApiQuota, BoardLink, MondayAccount
+from sync.models import ApiQuota, BoardLink, Intent, MondayAccount
 from sync.monday.errors import ADVICE_ON_SERVER, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.outbox import pauses
+from tests.admin import states
 from tests.admin.test_home import html_of
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
@@ -49,6 +51,18 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, 
     MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
     for page in PAGES:
         assert not stop_of(browser.get(page.format(stopped["synced"].pk)).content.decode())
+
+
+def test_a_stop_says_when_the_outcome_of_an_unanswered_call_is_looked_for(
+    browser: Client, world: dict[str, Any]
+) -> None:
+    breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=600))
+    states.intent(world["synced"], deadline=sync_now() + timedelta(seconds=90))
+    assert "looked for" not in words_of(stop_of(html_of(browser))), "the next attempt is later"
+    MondayAccount.objects.update(stopped_until=sync_now(), needs_probe=True)  # a call is tried
+    assert "The outcome of a call to Monday is not known; it is looked for" in words_of(stop_of(html_of(browser)))
+    Intent.objects.update(deadline=sync_now())
+    assert "looked for" not in words_of(stop_of(html_of(browser)))
 
 
 def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict[str, Any], settings: Any) -> None:

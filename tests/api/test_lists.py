@@ -173,7 +173,7 @@ def test_thirty_rows_of_a_list_cost_as_many_queries_as_three(api: APIClient, org
     queries_before = {address: queries(api, address) for address in lists}
     grow(27, organization)
     assert {address: queries(api, address) for address in lists} == queries_before
-    assert max(queries_before.values()) <= 16, queries_before
+    assert max(queries_before.values()) <= 19, queries_before  # three read when what waits is tried next
 
 
 def queries(api: APIClient, address: str) -> int:

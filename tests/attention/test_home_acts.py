@@ -449,7 +449,10 @@ def test_who_may_only_resolve_and_pause_reads_the_state_and_what_needs_others(cl
     states.dead("Failed")
     staff = staff_who_may("view_syncconflict", "change_syncconflict", "view_syncqueue", name="nora")
     client.force_login(staff)
-    assert "1 thing needs somebody else." in text_of(client)
+    text = text_of(client)
+    assert "1 thing needs attention; 1 thing needs somebody else" in text
+    assert text.count("somebody else") == 1
+    assert "as usual" not in text, "something fails"
 
 
 def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(browser: Client) -> None:

@@ -23,7 +23,7 @@ from sync.kernel.db import fetch_rows
 from sync.models import ActivityLine, ApiQuota, BoardLink, CacheEntry
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
-from sync.operations.import_columns import suggest_columns
+from sync.operations.import_columns import places_of_fields, suggest_columns
 from sync.operations.record_files import lock_imports, resource_of
 from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
@@ -266,6 +266,10 @@ ADDRESS_BOOKS = {
         "Title,First Name,Last Name,Company,Job Title,Business Phone,Home Phone,Mobile Phone,E-mail 2 Address",
         "Dr.,Ann,Ace,Nova,Chair,+49 30 901820,+49 30 1,,ann@x.org",
     ),
+    "Outlook with an account": (
+        "First Name,Last Name,Company,Job Title,Account,Primary Phone,Home Phone,Mobile Phone,E-mail Address",
+        "Ann,Ace,Nova,Chair,ann,+49 30 1111111,+49 30 2222222,+49 30 901820,ann@x.org",
+    ),
     "Outlook in German": (
         "Anrede,Vorname,Nachname,Firma,Position,Telefon geschäftlich,Telefon (privat),Mobiltelefon,E-Mail-Adresse",
         "Frau,Ann,Ace,Nova,Chair,+49 30 1,+49 30 2,+49 30 901820,ann@x.org",
@@ -409,6 +413,65 @@ def test_what_address_books_export_is_read_whole(browser: Client, program: str) 
         "Role": "Chair",
     }
     assert {name: new for name, _, new in diff} == expected
+
+
+@pytest.mark.parametrize(
+    ("titles", "first"),
+    [
+        ("Phone,Mobile", "Mobile"), ("Telefon,Handynummer", "Handynummer"), ("Primary Phone,SMS", "SMS"),
+        ("Phone Number,Mobile Phone (work)", "Mobile Phone (work)"), ("電話,携帯電話", "携帯電話"),
+        ("Telefone,Telemóvel", "Telemóvel"), ("Telefoon,Mobiele telefoon", "Mobiele telefoon"),
+        ("Home number,Work phone", "Work phone"), ("Business Phone,Phone", "Phone"), ("Phone 2,Phone", "Phone"),
+    ],
+)  # fmt: skip
+def test_mobile_numbers_count_before_those_of_no_kind_and_of_offices_and_homes(titles: str, first: str) -> None:
+    columns = titles.split(",")
+    places = places_of_fields(Contact, columns, suggest_columns(Contact, columns))["phone"]
+    assert (columns[places[0]], len(places)) == (first, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "phone", "note"),
+    [
+        ("Work Fax,", "", "1 row has more values"), ("Pager,", "", "1 row has more values"),
+        ("Home Fax,Pager", "", "1 row has more values"), ("WorkFax,Work", "2", "1 row has more values"),
+        ("* Home Fax,Other", "2", "1 row has more values"), ("Telefax,Home", "2", "1 row has more values"),
+        ("Home,Work", "2", "1 row has more values"), ("Desk,", "1", ""), (",Mobile", "2", "1 row has more values"),
+        ("Desk,Work", "2", "1 row has more values"), (",Work", "1", "1 row has more values"),
+    ],
+)  # fmt: skip
+def test_the_number_of_a_fax_or_a_pager_is_no_phone_but_said(
+    browser: Client, labels: str, phone: str, note: str
+) -> None:
+    first, second = labels.split(",")
+    other = "+49 30 2222222" if second else ""
+    titles = "Name,Phone 1 - Label,Phone 1 - Value,Phone 2 - Label,Phone 2 - Value"
+    page = preview(browser, f"{titles}\nAnn,{first},+49 30 1111111,{second},{other}\n")
+    [diff] = changes(page).values()
+    expected = [] if not phone else [f"+49 30 {phone * 7}"]
+    assert [new for name, _, new in diff if name == "Phone"] == expected
+    assert (f"Phone: {note or '1 row'}" in page.content.decode()) == bool(note)
+
+
+def test_texts_beside_values_that_are_all_different_are_no_labels(browser: Client) -> None:
+    rows = "".join(f"P{number},L{number},+49 30 {1_000_000 + number}\n" for number in range(1_001))
+    page = preview(browser, f"Name,Phone 1 - Label,Phone 1 - Value\n{rows}")
+    assert "“Phone 1 - Label” have more than 1,000 different texts" in str(page.context["form"].errors)
+
+
+@pytest.mark.parametrize(
+    ("titles", "fields"),
+    [
+        ("Kunde;Ort;Ansprechpartner", ["", "address_city", ""]),
+        ("Firma 1;Straße;Ort;Ansprechpartner", ["name", "address_street", "address_city", ""]),
+        ("Company;Full name", ["name", ""]), ("Kunde;Vor- und Nachname", ["", ""]),
+        ("Firma;Contact name", ["name", ""]),
+        ("Kunde;Name Ansprechpartner;Kontaktperson", ["", "", ""]), ("Firma;Ansprechpartner 1", ["name", ""]),
+        ("Account;Company", ["", "name"]), ("Account;City", ["name", "address_city"]),
+    ],
+)  # fmt: skip
+def test_no_organization_is_named_after_a_person(titles: str, fields: list[str]) -> None:
+    assert suggest_columns(Organization, titles.split(";")) == fields
 
 
 @pytest.mark.parametrize(

@@ -405,6 +405,60 @@ def test_namesakes_are_asked_about_before_anything_is_made(
         assert item["values"]["mail"] == "ann@x.org"
 
 
+@pytest.mark.parametrize("creates", ["on", "off"])
+@pytest.mark.parametrize("is_just_removed", [True, False])
+@pytest.mark.parametrize(("edit", "kind", "left"), [(None, "archive item", {"Bob"}), ("Duke", "ask", {"Ann", "Bob"})])
+def test_the_plan_says_what_becomes_of_the_item_of_a_record_that_was_deleted_on_another_board(
+    wizard: Wizard, edit: str | None, kind: str, left: set[str], creates: str, is_just_removed: bool
+) -> None:
+    first = first_board(wizard, "Ann", "Bob")
+    wizard.planned(duplicated(wizard, first), creates_records=creates)
+    wizard.apply()
+    wizard.settle()
+    ann = Contact.objects.get(name="Ann")
+    key = ann.pk
+    ann.delete()
+    enqueue("contact", [key], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    if is_just_removed:
+        wizard.drain()
+    else:
+        wizard.settle()
+    if edit:
+        [item] = [item for item, values in items_of(wizard, first).items() if values["name"] == "Ann"]
+        wizard.monday.act("edit", item_id=item, column_id="job", value=edit)
+    wizard.planned(first, creates_records=creates)
+    assert wizard.board_plan().ids(kind) == {str(key)}
+    assert wizard.plan_shown() == {kind: 1, "link": 1}
+    wizard.apply()
+    wizard.settle()
+    assert {item["name"] for item in items_of(wizard, first).values()} == left
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "made"),
+    [
+        ("leave", {"ask": 1, "unplanned": 1}, (2, 3)),
+        ("link", {"link": 1, "unplanned": 1}, (2, 3)),
+        ("apart", {"create": 1, "new record": 2}, (4, 4)),
+    ],
+)
+def test_namesakes_are_asked_about_on_a_board_that_is_set_up_already(
+    wizard: Wizard, answer: str, shown: dict[str, int], made: tuple[int, int]
+) -> None:
+    board = first_board(wizard, "Ann")
+    Contact.objects.create(name="Bob", email="bob@x.org")
+    for name in ("Ann", "Bob"):
+        an_item(wizard.monday, board, name, mail=mail("other-" + name.lower() + "@x.org"))
+    wizard.change(creates_records="on", first_match="npd_wins")
+    assert {pair.name: pair.choice for pair in wizard.board_plan().namesakes} == {"Ann": "apart", "Bob": ""}
+    wizard.post("plan/", namesakes=f"contact {answer}")
+    wizard.plan()
+    assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
+    wizard.apply()
+    wizard.settle()
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+
+
 @pytest.mark.parametrize(
     ("records", "items", "answer", "shown", "made"),
     [
@@ -705,8 +759,10 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     linked = {key for key, item in got.items() if item in listed and before["linked"].get(key, item) != item}
     assert plan.ids("link") == linked
     assert plan.ids("new record") == {after["linked"][key] for key in records.keys() - before["records"].keys()}
-    assert len(items) == len(listed) + len(plan.ids("create"))
-    changed = {item for item in listed if values_of(items[item]) != values_of(listed[item])}
+    assert len(items) == len(listed) + len(plan.ids("create")) - len(plan.ids("archive item"))
+    gone = Tombstone.objects.filter(monday_id__in=listed.keys() - items.keys())
+    assert plan.ids("archive item") == set(map(str, gone.values_list("entity_id", flat=True)))
+    changed = {item for item in listed.keys() & items.keys() if values_of(items[item]) != values_of(listed[item])}
     assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
     pulled = {key for key, values in before["records"].items() if values != records[key]}
     assert plan.ids("pull") & before["records"].keys() == pulled
@@ -753,6 +809,16 @@ def django_settings(settings: Any) -> Any:
             {"first_match": "npd_wins", "direction_role_title": "npd_to_monday"},
             "leave",
         ),
+    ],
+)
+@example(
+    # A record was deleted while another board was chosen, and its first item is still on the first one.
+    records=[("Ann", "a@x.org", "Boss", 1), ("Bob", "b@x.org", "", 1)],
+    boards=[[]],
+    steps=[
+        ("another", [], True, {}, "leave"),
+        ("duplicate", [], True, {"creates_records": "on"}, "leave"),
+        ("first", [("delete record", 0)], True, {}, "leave"),
     ],
 )
 @example(

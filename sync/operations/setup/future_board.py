@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sync import registry
@@ -65,6 +65,9 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
+Facts = TypeVar("Facts", bound=RecordFacts)
+
+
 class SetupListing(preview.Listing):
     """Reads the listing of a chosen board, and NPD as it will be after the set-up.
 
@@ -98,6 +101,9 @@ class SetupListing(preview.Listing):
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
+        self.deleted = dict[
+            UUID, Tombstone
+        ]()  # the deleted records that the plan decides, as their items' passes leave them
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """List the items of a board that is there. Raises MondayError."""
@@ -118,6 +124,10 @@ class SetupListing(preview.Listing):
     ) -> PassFacts:
         facts = super().read_claims(board, claims, planned)
         facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
+        facts.deleted = tuple(
+            replace(self._after_set_up(deleted), tombstone=self.deleted.get(deleted.id, deleted.tombstone))
+            for deleted in facts.deleted
+        )
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in [record_facts.record for record_facts in facts.records]:
             for _, relation in self.board.relations:
@@ -128,7 +138,7 @@ class SetupListing(preview.Listing):
         facts.related_boards = self._related_boards
         return facts
 
-    def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
+    def _after_set_up(self, facts: Facts) -> Facts:
         """Return the facts about a record as the set-up leaves them."""
         record = self.as_planned(facts.record)
         sync_state = copy(facts.sync_state)
@@ -173,19 +183,22 @@ class SetupListing(preview.Listing):
         ]
 
     def _as_decided(self, tombstone: Tombstone) -> Tombstone:
-        """Return a deleted record as its pass leaves it: its item is on the board that is left, and stays there."""
-        if not self.left_board or tombstone.state not in OPEN_TOMBSTONE_STATES or tombstone.monday_id in self.items:
+        """Return a deleted record as its pass leaves it, if its item isn't on the chosen board."""
+        if tombstone.monday_id in self.items:
             return tombstone
-        kept = copy(tombstone)
-        kept.state = TombstoneState.KEPT
-        return kept
+        decided = copy(tombstone)
+        decided.settled_at = None  # that Monday may still show that item says nothing about the item on this board
+        if self.left_board and tombstone.state in OPEN_TOMBSTONE_STATES:
+            decided.state = TombstoneState.KEPT  # its item stays on the board that is left
+        return decided
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
         """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
+        if facts.item_id in self.undecided_items:
+            return True
         if not self.is_other_board:
             return facts.is_unplanned and self._keeps_unplanned
-        is_keyless = facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
-        return is_keyless or facts.item_id in self.undecided_items
+        return facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
 
     def _earlier_records(self, reference: field_values.Reference) -> Sequence[SyncedModel]:
         """Return the records of earlier boards that a reference will name."""

@@ -228,15 +228,19 @@ def plan_board(
     taken = {record.monday_id for record in off}
     item_ids = [item_id for item_id in listing.items if item_id not in taken]
     planned_passes = _with_namesakes(plan, listing, ids, item_ids)
+    deletions = _plan_deletions(listing, planned_passes[-1])
+    decided_items = {change.item_id for change in deletions.changes}
     plan.changes += [PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off]
     for item_id, error in listing.unreadable.items():
         name = f"Item {item_id}"
         plan.changes.append(
             PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=of_error(error))
         )
-    for planned_pass in planned_passes:
-        plan.changes += planned_pass.changes
-        number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
+    for planned_pass in [*planned_passes, deletions]:
+        plan.changes += [
+            change for change in planned_pass.changes if change.entity_id or change.item_id not in decided_items
+        ]
+        number = len(planned_pass.plan.records) + len(planned_pass.plan.items) + len(planned_pass.plan.deleted)
         plan.calls += preview.cost_of(planned_pass, number)
     following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
     record_plans = [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
@@ -290,8 +294,7 @@ def _with_namesakes(
     records = [Claim(record_id, None, []) for record_id in ids]
     items = [Claim(None, item_id, []) for item_id in item_ids]
     planned_passes = preview.plan_board(listing, records, items)
-    # On a board that is set up already, passes ask by themselves.
-    plan.namesakes = _namesakes(plan, listing, planned_passes) if listing.is_other_board else []
+    plan.namesakes = _namesakes(plan, listing, planned_passes)
     # The namesake of a linked pair is made anew in any case, unless it is left.
     deciding = [pair for pair in plan.namesakes if not (pair.linked and pair.choice == selection.APART)]
     if not deciding:
@@ -339,6 +342,13 @@ def _with_namesakes(
     return preview.plan_board(listing, records, items)
 
 
+def _plan_deletions(listing: future_board.SetupListing, items_pass: preview.PlannedPass) -> preview.PlannedPass:
+    """Plan the pass over the deleted records whose items these are: they are asked about, or removed by the policy."""
+    tombstones = [item_plan.tombstone for item_plan in items_pass.plan.items if item_plan.tombstone]
+    listing.deleted = {tombstone.entity_id: tombstone for tombstone in tombstones}
+    return preview.decide_pass(listing.board, [Claim(key, None, []) for key in listing.deleted], listing)
+
+
 def _record_plans(planned_passes: Iterable[preview.PlannedPass]) -> dict[UUID, pass_plan.RecordPlan]:
     return {key: plan for planned_pass in planned_passes for key, plan in planned_pass.plan.records.items()}
 
@@ -348,7 +358,7 @@ def _namesakes(
 ) -> list[Namesake]:
     """Return the pairs of a record and an item of its name that aren't linked, and of which one would be made anew.
 
-    Or of which the record is asked about, or gets no item for now.
+    On another board also those of which the record is asked about, or gets no item for now.
     """
     board = listing.board
     record_plans = _record_plans(planned_passes)
@@ -374,6 +384,8 @@ def _namesakes(
         for item in listing.by_name.get(name, ()):
             if record_plan.item_id:
                 pairs += [(item, "record")] if item.id in made else []
+            elif not (listing.is_other_board or is_made or item.id in made):
+                continue  # On a board that is set up already, its pass asks by itself.
             elif item.id in free | asked:
                 pairs.append((item, ""))
             elif is_made and item.id in linked:
@@ -426,12 +438,15 @@ def _note_outcome(
         # The set-up's own listing may be complete, and nothing new is held then.
         unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()
         plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
+    else:
+        plan.unplanned_records = sorted(map(str, listing.undecided_records))
+        plan.unplanned_items = {key: listing.items[key].name[:200] for key in sorted(listing.undecided_items)}
     owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
         # Records that sync find their items themselves; one whose sync is off gets its item by the item's pass.
-        needs_pass = item_plan.candidates or item_plan.is_duplicate or item_plan.act == LINK
+        needs_pass = item_plan.candidates or item_plan.is_duplicate or item_plan.act == LINK or item_plan.tombstone
         if needs_pass or plan.chosen.choices.creates_records:
             plan.items_to_check[item_id] = listing.items[item_id].name[:200]
         if item_plan.act == CREATE_RECORD and item_plan.record is not None:
