@@ -541,7 +541,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """
         converter = self.converters.get(name)
         if converter == "phone":
-            return next((text for text in filled if sum(map(str.isdecimal, text)) >= PHONE_DIGITS), filled[0])
+            digits = {text: sum(map(str.isdecimal, text)) for text in filled}
+            return next((text for text in filled if digits[text] >= PHONE_DIGITS), max(filled, key=digits.__getitem__))
         if converter == "email":
             return next(filter(email_addresses, filled), filled[0])
         return filled[0]

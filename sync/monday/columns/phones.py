@@ -102,6 +102,7 @@ def _plain_spelling(text: str) -> str:
 
 
 _E164 = phonenumbers.PhoneNumberFormat.E164
+_NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
@@ -334,13 +335,16 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     one it is read as dialled in the region, and must be valid.
     """
     plain = _EXTENSION.sub(r" ext. \1", text)
-    if not _ONE_NUMBER.fullmatch(plain) or _DATE.fullmatch(plain):
+    if not _ONE_NUMBER.fullmatch(plain):
         return None
     # 00 means the plus in most countries; in one that the library knows, its own prefixes are tried first.
     if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
         plain = f"+{plain[2:].lstrip()}"
     try:
         number = phonenumbers.parse(plain, region, keep_raw_input=True)
+        # New Caledonia writes its numbers like days.
+        if _DATE.fullmatch(plain) and phonenumbers.format_number(number, _NATIONAL) != plain:
+            return None
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
         number = _with_own_code(number, plain, region)
