@@ -295,9 +295,9 @@ class ActivityChangeList(TabbedChangeList):
             return stored
         is_filtered = bool(self.params.keys() - {ORDER_VAR})
         waiting = edits.waiting_edits(limit=MAX_WAITING_SEARCHED if is_filtered else MAX_WAITING)
-        told = activity_lines.told_events({edit.entity_id for edit in waiting})
+        stored_edits = activity_lines.told_events({edit.entity_id for edit in waiting})
         entries = edits.entries_of(waiting, self.mappings)
-        rows: list[Any] = [row for row in entries if (str(row.values["event"]), row.key) not in told]
+        rows: list[Any] = [row for row in entries if (str(row.values["event"]), row.key) not in stored_edits]
         if is_filtered:
             named = {*admin_base.record_ids_by_name(self.query), as_uuid(self.query)} if self.query else set()
             rows = [row for row in rows if self._fits(row) and (not self.query or self._says(row, named))]
