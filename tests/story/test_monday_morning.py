@@ -59,6 +59,7 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, sc
     the_column_comes_back(site, screen, hand)
     the_archived_are_restored(screen, hand)
     hand.click(main_button(screen, "Role changed on both sides"))
+    screen.wait_for_url("**/screen/")
     faults += barriers_in_both_schemes(screen)
     sides = conflicts_are_resolved(screen, hand)
     # The two emails come next.

@@ -75,7 +75,8 @@ def barriers(page: Page) -> list[str]:
 
 
 def barriers_in_both_schemes(page: Page) -> list[str]:
-    """Return `barriers` in light and in dark; afterwards the page has its old scheme."""
+    """Return `barriers` in light and in dark once the page has loaded; afterwards it has its old scheme."""
+    page.wait_for_load_state()
     page.evaluate(STAND_STILL)
     before = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
     faults = []
