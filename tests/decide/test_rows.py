@@ -224,7 +224,7 @@ TESTS = {
     "conflicts/desk.a_rejected_choice_comes_back_the_others_wait_on_and_it_is_chosen_again": "C12",
     "fields.an_undo_puts_both_sides_back_while_neither_moved": "C13",
     "conflicts/undo.the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_open": "C13",
-    "conflicts/undo.a_moved_side_is_not_put_back_but_asked_about": "C14",
+    "conflicts/undo.a_moved_side_is_not_put_back_and_what_lost_is_in_the_activity": "C14",
     # the filter
     "filter.a_record_that_fails_is_left_out_with_one_line_in_its_history": "O1 O6",
     "filter.an_item_is_weighed_by_what_it_says": "O2 O11 O17 O18",
