@@ -20,7 +20,7 @@ from sync.reconcile.missing.deleted_records import (
     end_deleted_without_call,
     take_items_of_deleted,
 )
-from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
+from sync.reconcile.missing.duplicates import find_possible_duplicates
 from sync.reconcile.missing.identity import end_uncreatable, end_unmatchable, identify_records
 from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items
@@ -84,8 +84,6 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     request_approvals,
     each_record(note_unshown_edits),  # of what is sent in the end
     each_record(note_dropped_edits),
-    # These depend on the records' final plans.
-    decide_duplicates,
     each_record(end_uncreatable),  # without a name to send
 )
 

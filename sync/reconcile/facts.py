@@ -49,11 +49,10 @@ class RecordHistory:
     """What happened to a record and its item before the pass."""
 
     now: datetime  # when the pass began to read
-    # Ours, the oldest first. All if an event is new, a base is missing or an item may be a duplicate; else the recent.
+    # Ours, the oldest first. All if an event is new or a base is missing; else the recent.
     intents: tuple[Intent, ...] = ()
     # Read if an event is new or of the last minutes, or a write seems void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    unlinked_items: frozenset[str] = frozenset()  # that it was unlinked from; read only if it may have a duplicate
     token_user: str = ""  # the Monday user as whom we write
     journal_days: int = PassSettings.journal_days
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field

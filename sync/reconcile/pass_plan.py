@@ -684,9 +684,8 @@ class ItemPlan:
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     answered_item: board_items.Item | None = None  # as the answer to its clearing has it
-    is_ours: bool = False  # our own create made it, so it is removed without a question
     kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
-    intents: tuple[Intent, ...] = ()  # of the calls that were carried out
+    intent: Intent | None = None  # of the call, if it was carried out
 
     @property
     def outcome(self) -> Outcome:

@@ -196,7 +196,6 @@ TEMPLATES: Mapping[str, str] = {
     "becomes of “{value}”.",
     "approval_of_value": "{label} “{value}” of {record}",
     "approval_of_item": "The item of “{record}”, which was deleted in NPD",
-    "approval_of_second_item": "The second item of “{record}”, created by a call whose answer was lost",
     "approval_of_record": "{record}",
     "approval_over": "Nothing waits for approval any more: {request}.",
     "approved": "Approved “{kind}”: {request}.",
@@ -586,8 +585,6 @@ TEMPLATES: Mapping[str, str] = {
     # A second item with a record's NPD ID.
     "copy_archived": "The item “{item}” was a copy of “{record}”; it was archived on Monday.",
     "second_item_cleared": "A second item “{item}” had this NPD ID. It was removed from that one; the link stays.",
-    "second_item_of_ours": "A second item “{item}” was on the board, created by a call whose answer was lost; nobody "
-    "had touched it, so it was archived.",
     "second_item_gone": "A second item “{item}” had this NPD ID; it is not on the board any more.",
     "copy_is_the_last": "The item of “{record}” has left the board, so this copy is its last one. It was not archived.",
     "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",

@@ -148,8 +148,9 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         # The time matters, because reads in the next minutes are compared with recent writes.
-        applied = [intent.pk for intent in item_plan.intents]
-        Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
+        if item_plan.intent is not None:
+            applied = Intent.objects.filter(pk=item_plan.intent.pk)
+            applied.update(state=IntentState.APPLIED, settled_at=SyncNow())
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
