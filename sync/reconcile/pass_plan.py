@@ -682,6 +682,8 @@ class ItemPlan:
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closing_reason: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
+    # Likewise, about edits on the removed item whose place it takes, by the field's label.
+    lines: Mapping[str, ActivityLine] = field(default_factory=dict)
     # Only for duplicates:
     answered_item: board_items.Item | None = None  # as the answer to its clearing has it
     kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line

@@ -605,8 +605,6 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_of_left_out": "It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it.",
     "about_who_would_get_it": "This is about “{record}”, which would get the item.",
     "record_would_not_match": "A record created from it would not match, so none was created.",
-    "original_left_unsynced": "“{item}”, the item of “{record}”, left the board with values that were never synced. "
-    "First decide what happens to the record.",
     "a_record": "a record",
     "belongs_to_deleted": "It belongs to “{record}”, which was deleted in NPD.",
     "item_stays": "The item stays, and becomes no new record.",

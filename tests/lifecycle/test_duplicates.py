@@ -10,7 +10,7 @@ from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
-from sync.models import BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
+from sync.models import ActivityLine, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
@@ -41,6 +41,19 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert (conflict.resolved_by, conflict.resolution_type) == (pat, "merge")
     newcomers(world, seconds=11)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_copy_takes_the_place_of_an_archived_item_whose_unread_edit_is_in_the_activity(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    original = contact.monday_id
+    copy = str(world.sandbox.act("duplicate", item_id=original)["id"])
+    world.sandbox.act("edit", item_id=original, column_id="role_title", text="Chief")
+    world.sandbox.act("archive", item_id=original)
+    newcomers(world, seconds=11)
+    contact.refresh_from_db()
+    assert contact.monday_id == copy
+    [line] = ActivityLine.objects.filter(entity_id=contact.pk, kind="overridden")
+    assert (line.remote_id, line.key, line.values["before"]) == (original, "role_title", "Chief")
 
 
 def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:

@@ -225,6 +225,9 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     by = facts.claim.requested_by
     columns = {"actor": by, "request_id": run.read_request_id}
     run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
+    for line in plan.lines.values():
+        edit = {"key": line.key, "values": line.values}
+        run.log_line(plan.record.pk, facts.original_item_id, line.kind, line.sentence, cause=cause, **edit)
 
 
 def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:

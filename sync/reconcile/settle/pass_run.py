@@ -51,7 +51,7 @@ class PassRun:
         enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_line(
-        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: str
+        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: Any
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
         entry = ActivityLine(
