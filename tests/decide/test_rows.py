@@ -174,7 +174,7 @@ TESTS = {
     "unanswered_writes.what_a_create_gave_its_item": "W14",
     "fields.a_value_that_no_intent_sent_is_merged_against_the_old_base": "W15 W16",
     "lost_updates.a_replaced_write_has_landed": "W17",
-    "lost_updates.an_edit_that_seemed_no_landing": "W18",
+    "engine/lost_updates.a_value_put_back_over_a_write_that_seemed_void_is_in_the_activity": "W18",
     "unanswered_writes.a_write_thought_to_have_come_to_nothing_is_known_as_ours": "W19",
     "unanswered_writes.unless_an_event_names_another_user": "W19",
     "unanswered_creates.what_is_found_is_linked": "W20",
