@@ -157,11 +157,11 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
             before = field_plan.display_local(field_plan.local_raw)
             after = field_plan.display_local(field_plan.write_raw)
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
-    changes += [
-        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
-        for field_plan in plan.fields.values()
-        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
-    ]
+    for field_plan in plan.fields.values():
+        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict:
+            # What waits for an approval asks a person.
+            kind = ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
+            changes.append(_record_change(plan, kind, field_plan, reason=field_plan.blocked_reason))
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
@@ -246,7 +246,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
         kind = ChangeKind.NEW_RECORD
         reason = Message("person_restores_it")
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
-        kind = ChangeKind.BLOCKED
+        kind = ChangeKind.ASK
         reason = plan.reason
     elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
         kind = ChangeKind.FAILED
