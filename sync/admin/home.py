@@ -82,7 +82,7 @@ class StateLine:
     words: str
     detail: str = ""
     button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
-    for_administrator: str = ""  # that no worker runs, or that all are busy; or which transaction is open
+    for_administrator: str = ""  # what the server needs: workers, the end of a transaction, or the right time
 
 
 @lru_cache(maxsize=1)
@@ -120,6 +120,9 @@ def _state_line(
         words = f"A transaction has been open for {span}: programs that read changes stand still"
         detail = "They lose nothing, but read everything since then again each time."
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    if clock := readiness.monday_clock_problem(overview.quota.monday_ahead):
+        words = "A server's clock is wrong: edits may be missed until it is set"
+        return StateLine("warn", "schedule", words, for_administrator=clock)
     paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
