@@ -157,11 +157,11 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
             before = field_plan.display_local(field_plan.local_raw)
             after = field_plan.display_local(field_plan.write_raw)
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
-    for field_plan in plan.fields.values():
-        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict:
-            # What waits for an approval asks a person.
-            kind = ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
-            changes.append(_record_change(plan, kind, field_plan, reason=field_plan.blocked_reason))
+    changes += [
+        _record_change(plan, _kind_of_blocked(field_plan), field_plan, reason=field_plan.blocked_reason)
+        for field_plan in plan.fields.values()
+        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
+    ]
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
@@ -176,6 +176,11 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:
+    """Return the kind of a blocked field: what waits for an approval asks a person."""
+    return ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
 
 
 def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
