@@ -9,7 +9,6 @@ from django.db import models
 
 from conflicts.store import reject_resolutions
 from sync import choices
-from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext
 from sync.kernel.db import run_sql
@@ -51,7 +50,7 @@ class PassRun:
         enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_line(
-        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: Any
+        self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: Any
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
         entry = ActivityLine(
