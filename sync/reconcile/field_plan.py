@@ -253,7 +253,7 @@ class FieldRule:
             # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of
             # a related record, was not empty.
             emptied_since_old_base = field_bases.side_of(self.converter.canonical_local, entry["local"]) is not None
-        edited = merge.EditTimes()
+        edited = merge.NOT_KNOWN
         if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
             edited = merge.EditTimes(
                 _npd_edit_time(self.plan, self.field_plan),

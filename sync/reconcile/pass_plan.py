@@ -179,6 +179,9 @@ class Write:
         self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for=waits_for))
 
 
+# Shared by all records about which nothing was sent yet.
+NOT_SENT = Write(UUID(int=0))
+
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -319,7 +322,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    write: Write = field(default_factory=lambda: Write(UUID(int=0)), repr=False)  # what was sent, and what came of it
+    write: Write = field(default=NOT_SENT, repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
