@@ -29,8 +29,8 @@ _NPD_ID = (
 )
 
 _HELD = (
-    "{items} on the board {have} neither an NPD ID nor a “{title}”, by which NPD Sync recognizes records. So they become "
-    "no records, and no record gets a new item: people could be there twice."
+    "{items} on the board {have} neither an NPD ID nor a “{title}”, by which NPD Sync recognizes records. So they "
+    "become no records, and no record gets a new item: people could be there twice."
 )
 
 TEMPLATES: Mapping[str, str] = {
