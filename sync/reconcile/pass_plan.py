@@ -353,6 +353,11 @@ class EntityPlan:
         return self.ending.outcome is Outcome.SETTLED
 
     @property
+    def has_checked_events(self) -> bool:
+        """Whether the pass has compared the item's new events with the item, or with the base."""
+        return self.is_settled and (self.ending == NOTHING_NEW or self.item is not None)
+
+    @property
     def item_id(self) -> str:
         """The id of the item that was read or created, or an empty text."""
         return self.item.id if self.item else ""

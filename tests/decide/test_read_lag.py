@@ -17,7 +17,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.pass_plan import SETTLED, Outcome
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
-from sync.reconcile.record_states import complete_sync_state, sync_status
+from sync.reconcile.settle.record import complete_sync_state, sync_status
 from tests.decide import builders
 from tests.decide.builders import (
     ITEM,

@@ -22,6 +22,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.settle.activity import PassHistory
 from sync.reconcile.settle.record import answered_values
 from sync.records.approvals import release_obsolete
+from sync.records.item_links import UNLINK_KEY
 from sync.words.message import Message
 
 
@@ -171,3 +172,34 @@ def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass
 def end_events(outcome: str, **events: Any) -> None:
     """Mark these webhook events as checked."""
     WebhookEvent.objects.filter(processed_at=None, **events).update(processed_at=SyncNow(), outcome=outcome[:200])
+
+
+def finish_record_jobs(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """End the records' jobs by their outcomes, and their intents and events."""
+    settled = [plan for plan in plans if plan.is_settled]
+    # Settled jobs end alike, without their sentence, so that one statement ends them all.
+    endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
+    end_jobs(run, endings)
+    for plan in plans:
+        if plan.keeps_intent and (intent := plan.write.open_intent):
+            Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
+    end_intents([plan for plan in plans if not plan.keeps_intent], [plan for plan in settled if plan.fields])
+    checked = [plan for plan in plans if plan.has_checked_events]
+    events = {event.pk for plan in checked for event in plan.history.unchecked_events}
+    kept = {key for plan in checked for key in plan.doubts.kept_events}
+    end_events(f"processed in pass {run.batch_id}", pk__in=events - kept)
+    for plan in settled:
+        if plan.doubts.look_in_seconds:
+            run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.doubts.look_in_seconds)
+    # Older failed jobs of these records are completed, superseded by the job of this pass.
+    current_jobs = {
+        plan.id: plan.facts.claim.jobs[0].id for plan in settled if plan.fields or plan.is_deleted or plan.unlink_reason
+    }
+    # An unlinking that failed waits for its retry as long as there is something to unlink.
+    failed = [plan for plan in settled if plan.facts.has_failed_job]
+    linked = [plan.id for plan in failed if plan.record.monday_id and not plan.is_deleted]
+    unlinkings = SyncQueue.objects.filter(
+        entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=UNLINK_KEY
+    )
+    open_unlinkings = list(unlinkings.values_list("pk", flat=True)) if linked else []
+    finish.supersede_failed(run.entity_type, current_jobs, open_unlinkings)
