@@ -11,12 +11,10 @@ from uuid import UUID
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict, UndoRequest
 from sync import choices
-from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, PassSettings, RelatedRecords
 from sync.kernel import acts, as_uuid
 from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
-from sync.monday.errors import MondayError
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.reconcile.change_events import EDIT_KINDS, ChangeEvent
@@ -148,7 +146,7 @@ class RecordFacts:
     # Filled in once its item is read:
     former_item: IgnoredItem | None = None  # from which it was unlinked; read only if it has no item
     removal: RemovedItemFacts | None = None  # of its item
-    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first; read only for the rule “newest”
+    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first, if a field with the rule “newest” differs
     is_possible_duplicate: bool = False  # made from an item, unedited, and another record has that item's match key
 
     @property
@@ -370,15 +368,12 @@ class PassFacts:
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
     # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
     # deleted for another, by the conflict that was answered so.
     answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     merge_obstacles: Mapping[UUID, str] = field(default_factory=dict)
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
-    columns: InspectedColumns | None = None  # if the board's columns were inspected
-    error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     # All stored events about an item, the oldest first, where a rule may need more of them than the last day's.
     events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)

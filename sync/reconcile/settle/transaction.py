@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from functools import partial
 from uuid import UUID
 
 import pghistory
@@ -12,14 +11,12 @@ from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import save_reports
-from sync import choices
-from sync.choices import ActivityKind, ApprovalState, QueueStatus, RecordSyncStatus
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
 from sync.kernel.secret_texts import without_secrets
-from sync.models import ApprovalRequest, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox import mark_pending_with_jobs, wakeups
+from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports
 from sync.reconcile.facts import CHANGED, PassFacts
@@ -30,7 +27,7 @@ from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, pass_run
-from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, settle_record, sync_status
+from sync.reconcile.settle.record import STORED, complete_sync_state, settle_record
 from sync.records import authors, item_links, tombstones
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.words.message import Message
@@ -91,9 +88,10 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     locked = {record.pk: record for record in rows}
     pass_run.lock_failed_jobs(run, plan)
     sync_states = pass_run.lock_sync_states(run.entity_type, ids)
-    if facts.claimed_linked_items:
-        # A webhook may have listed the item as unmatched while it was being linked.
-        item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
+    # A webhook, whose job is the item's, may have listed it as unmatched while it was being linked.
+    jobs = [job for record_plan in plan.records.values() for job in record_plan.facts.claim.jobs]
+    if linked_items := [str(job.remote_id) for job in jobs if job.entity_id is None]:
+        item_links.clear_unmatched(run.entity_type, linked_items)
     # Without those that were deleted meanwhile.
     record_plans = {record_id: record_plan for record_id, record_plan in plan.records.items() if record_id in locked}
     items_and_deletions.end_tombstones(run, record_plans.values())
@@ -116,8 +114,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
     pass_run.finish_record_jobs(run, list(plan.records.values()))
     run.store_history(list(record_plans.values()))
-    # They depend on the jobs that are still open.
-    _write_statuses(run, [record_plan for record_plan in record_plans.values() if not record_plan.is_deleted])
+    pass_run.write_statuses(run, [record_plan for record_plan in record_plans.values() if not record_plan.is_deleted])
 
 
 def _write_records(run: pass_run.PassRun, facts: PassFacts, plan: Plan, locked: Mapping[UUID, SyncedModel]) -> None:
@@ -189,7 +186,7 @@ def _store_approvals(
     kept = [plan.id for plan in removed if plan.removal and plan.removal.keeps_record]
     outdated = [request.pk for request in decided.outdated_requests]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
-    deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
+    deletions = requests.filter(kind=ApprovalKind.RECORDS)
     _end_requests(deletions.filter(entity_id__in=rejected), ApprovalState.KEPT, [ApprovalState.REJECTED])
     _end_requests(deletions.filter(entity_id__in=kept), ApprovalState.RELEASED, OPEN_REQUEST_STATES)
     _end_requests(requests.filter(pk__in=outdated), ApprovalState.RELEASED, OPEN_REQUEST_STATES)
@@ -251,51 +248,3 @@ def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
     columns = {mapping.column_id: mapping.key for mapping in run.board.mapped if mapping.key in keys}
     edits = authors.last_monday_edits(report.monday_item_id, columns)
     report.editors = {key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()}
-
-
-def _write_statuses(run: pass_run.PassRun, record_plans: Sequence[RecordPlan]) -> None:
-    """Write the statuses of the pass's records."""
-    ids = [record_plan.id for record_plan in record_plans]
-    open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
-    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    jobs = list(rows.values_list("entity_id", "status", "direction"))
-    intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
-    with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents) | _with_deliveries(run, record_plans)
-    to_monday = (QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
-    saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
-    statuses: dict[UUID, RecordSyncStatus] = {}
-    for record_plan in record_plans:
-        key = record_plan.id
-        statuses[key] = sync_status(run.board, record_plan, has_open_work=key in with_open_work)
-        if record_plan.filter_reason and key in saved and record_plan.record.may_sync:
-            # It was saved meanwhile, so the next pass decides again.
-            statuses[key] = RecordSyncStatus.PENDING
-    for status, record_ids in grouped(statuses, lambda key: statuses[key]).items():
-        is_synced = status == RecordSyncStatus.SYNCED
-        if is_synced:
-            # A webhook's job that comes before the commit finds the record locked, and leaves its status to this.
-            transaction.on_commit(partial(mark_pending_with_jobs, run.entity_type, record_ids), robust=True)
-        synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
-        run.records.filter(pk__in=record_ids).update(sync_status=status, **synced_at)
-        settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        stored = SyncMetadata.objects.of(run.entity_type, record_ids)
-        stored.update(sync_status=SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
-    if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == QueueStatus.FAILED]:
-        SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
-
-
-def _with_deliveries(run: pass_run.PassRun, record_plans: Sequence[RecordPlan]) -> set[UUID]:
-    """Return the records that stay pending because webhooks came before their item was linked, as our own create's do.
-
-    Their jobs are the item's, and wait for a person who fills in a new item, so these are due now.
-    """
-    owners = {record_plan.item_id: record_plan.id for record_plan in record_plans if record_plan.item_id}
-    deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=QueueStatus.PENDING)
-    item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
-    if item_ids:
-        # One that this pass has deferred with its record waits.
-        ended = [job.pk for record_plan in record_plans for job in record_plan.facts.claim.jobs]
-        new_jobs = deliveries.filter(remote_id__in=item_ids, next_retry__gt=SyncNow()).exclude(pk__in=ended)
-        new_jobs.update(next_retry=SyncNow())
-        wakeups.wake_on_commit(run.entity_type)
-    return {owners[str(item_id)] for item_id in item_ids}
