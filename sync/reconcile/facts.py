@@ -18,17 +18,8 @@ from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.reconcile.change_events import EDIT_KINDS, ChangeEvent
+from sync.records import item_links
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import (
-    AS_NEW_KEY,
-    LINK_TO_KEY,
-    MAY_CREATE_KEY,
-    NEW_ITEM_KEY,
-    RECORD_RESTORED_KEY,
-    RECREATE_KEY,
-    REQUEST_KEYS,
-    UNLINK_KEY,
-)
 from sync.words.message import Message
 
 # Why a pass ends without writing: somebody changed the record first.
@@ -175,22 +166,22 @@ class RecordFacts:
     @property
     def wants_new_item(self) -> bool:
         """Whether a person said that none of the items that were found is the record's."""
-        return bool(self.claim.payload.get(NEW_ITEM_KEY))
+        return bool(self.claim.payload.get(item_links.NEW_ITEM_KEY))
 
     @property
     def unlink_requested_by(self) -> str:
         """The person who asked to unlink it from its item; an empty text if nobody did."""
-        return str(self.claim.payload.get(UNLINK_KEY) or "")
+        return str(self.claim.payload.get(item_links.UNLINK_KEY) or "")
 
     @property
     def wants_recreation(self) -> bool:
         """Whether a person asked for a new item for its removed one."""
-        return bool(self.claim.payload.get(RECREATE_KEY))
+        return bool(self.claim.payload.get(item_links.RECREATE_KEY))
 
     @property
     def is_restored(self) -> bool:
         """Whether a person restored it, so that it needs an item."""
-        return bool(self.claim.payload.get(RECORD_RESTORED_KEY))
+        return bool(self.claim.payload.get(item_links.RECORD_RESTORED_KEY))
 
     @property
     def is_asked_about_removal(self) -> bool:
@@ -312,7 +303,7 @@ class ItemFacts:
     @property
     def answer(self) -> str:
         """The code of a person's answer to the question about it, unless somebody asked for something else since."""
-        is_overruled = any(key in self.claim.payload for key in REQUEST_KEYS)
+        is_overruled = any(key in self.claim.payload for key in item_links.REQUEST_KEYS)
         return self.question.answer if self.question and not is_overruled else ""
 
     @property
@@ -343,17 +334,17 @@ class ItemFacts:
     @property
     def wants_new_record(self) -> bool:
         """Whether a person said that it is a record of its own, whichever records have its match key."""
-        return self.is_answered_as_new or bool(self.claim.payload.get(AS_NEW_KEY))
+        return self.is_answered_as_new or bool(self.claim.payload.get(item_links.AS_NEW_KEY))
 
     @property
     def is_creation_requested(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
-        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE_KEY))
+        return self.wants_new_record or bool(self.claim.payload.get(item_links.MAY_CREATE_KEY))
 
     @property
     def chosen_id(self) -> UUID | None:
         """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO_KEY)
+        chosen = self.claim.payload.get(item_links.LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
 
 

@@ -84,11 +84,11 @@ AFTER_READING: tuple[PlanRule, ...] = (
     read_lag.wait_for_stale_items,
     # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
     # gone, so it asks for approvals itself; so does decide_deleted_records.
-    identity.identify_records,
-    removed_items.decide_removed_items,
+    identity.identify_records,  # each record's `item`, or that it gets a new one
+    removed_items.decide_removed_items,  # of records whose item is gone
     # A person's request to unlink overrides the rules for removed items. Stale cells must not reach the filter.
     removed_items.apply_unlinks,
-    each_record(read_lag.set_aside_stale_reads),
+    each_record(read_lag.set_aside_stale_reads),  # which Monday's own reports contradict
     each_record(emptied_cells.hold_emptied_cells),  # nor must cells that nobody emptied
     each_record(board_filter.filter_item),  # by the conditions on Monday's items
     # Unmatched items come before deleted records because one may take over from a removed item.
@@ -98,13 +98,13 @@ AFTER_READING: tuple[PlanRule, ...] = (
     # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
     # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
     each_record(our_writes.take_bases),
-    each_record(field_plan.fill_in_fields),
+    each_record(field_plan.fill_in_fields),  # what is sent and written of each field, by merge.py
     each_record(board_filter.keep_only_pulls),
     lost_updates.keep_lost_values,  # depends on the field plans
     each_record(restraints.throttle_write_loops),
     restraints.request_approvals,
     each_record(read_lag.note_unshown_edits),  # of what is sent in the end
-    each_record(emptied_cells.note_dropped_edits),
+    each_record(emptied_cells.note_dropped_edits),  # for the history
     # These depend on the records' final plans.
     duplicates.decide_duplicates,
     each_record(identity.end_uncreatable),  # without a name to send
