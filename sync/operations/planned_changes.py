@@ -158,7 +158,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
             after = field_plan.display_local(field_plan.write_raw)
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
-        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
+        _record_change(plan, _kind_of_blocked(field_plan), field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.fields.values()
         if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
@@ -176,6 +176,11 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:
+    """Return the kind of a blocked field: what waits for an approval asks a person."""
+    return ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
 
 
 def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
@@ -246,7 +251,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
         kind = ChangeKind.NEW_RECORD
         reason = Message("person_restores_it")
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
-        kind = ChangeKind.BLOCKED
+        kind = ChangeKind.ASK
         reason = plan.reason
     elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
         kind = ChangeKind.FAILED
