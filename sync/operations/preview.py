@@ -27,12 +27,11 @@ from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
-from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.run import plan_pass
+from sync.reconcile.run import end_unread, plan_pass
 from sync.words.message import Message, of_error
 
 # With a record's id after it, it stands for the item that will be created for the record.
@@ -152,10 +151,10 @@ def decide_pass(
     calls_before = gatherer.calls
     plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
-    error = facts.error
+    error = gatherer.error
     if error is None:
         return PlannedPass(facts, plan, calls)
-    if facts.columns is not None:
+    if gatherer.columns is not None:
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
