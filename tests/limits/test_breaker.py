@@ -153,7 +153,5 @@ def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says
             entity_type="contact", remote_id=f"{number}", reason=said("Later."), waits_for=waits_for, next_retry=later
         )
     due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
-    failed_writes.make_turns_due()
-    assert list(due.all()) == [WaitsFor.TURN]
     breaker.make_waiting_writes_due()
-    assert list(due.all()) == [WaitsFor.WRITES, WaitsFor.TURN]
+    assert list(due.all()) == [WaitsFor.WRITES]
