@@ -20,8 +20,8 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.identity import CREATES_HELD, OTHER_FIRST
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
-from sync.reconcile.record_states import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.reconcile.restraints import ended_requests
+from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.words.message import Message, code_of, sentences
 
 
@@ -83,10 +83,6 @@ class PlannedChange:
     before: str = ""
     after: str = ""
     reason: str = ""
-
-    @property
-    def why(self) -> str:
-        return f"{self.field}: {self.reason}" if self.field and self.reason else self.field or self.reason
 
     @property
     def subject(self) -> str:
