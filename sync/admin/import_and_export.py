@@ -42,6 +42,7 @@ from sync.operations.import_columns import (
     missing_key_note,
     order_notes,
     remember_columns,
+    remember_reasons,
     suggest_columns,
     titles_digest,
 )
@@ -235,7 +236,7 @@ class RecordFilesMixin(ImportExportMixin):
                     return redirect("admin:{}_{}_import".format(*self.get_model_info()))
                 reading = self._read(form.cleaned_data)
                 result = self._run(request, form.cleaned_data, reading, dry_run=False)
-                result.refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
+                result.refused_url = self._store_refused(str(result.batch_id), result, REFUSED_SECONDS)
                 Uploads(name=name).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
@@ -341,7 +342,7 @@ class RecordFilesMixin(ImportExportMixin):
             "lists": shown_lists,
             "to_write": len(result.written),
             "back_form": form,
-            "refused_url": self._store_refused(name, result.refused_file),
+            "refused_url": self._store_refused(name, result),
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -357,11 +358,12 @@ class RecordFilesMixin(ImportExportMixin):
         page = Paginator(lines, PAGE_ROWS).get_page(request.GET.get("page"))
         return self._import_page(request, {"list_title": title, "number": number, "page": page})
 
-    def _store_refused(self, name: str, content: bytes, seconds: int = Uploads.CACHE_LIFETIME) -> str:
+    def _store_refused(self, name: str, result: Any, seconds: int = Uploads.CACHE_LIFETIME) -> str:
         """Keep a file of refused rows; return its address, empty if no row was refused."""
-        if not content:
+        if not result.refused_file:
             return ""
-        cache.set(upload_key(self.model, "refused", name), content, seconds)
+        remember_reasons(self.model, result.refused_titles)
+        cache.set(upload_key(self.model, "refused", name), result.refused_file, seconds)
         return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
 
     def refused_rows(self, request: HttpRequest, name: str) -> HttpResponse:
