@@ -112,7 +112,7 @@ SECTIONS = (
     Section("", "Activity", "history", "sync_activityline", words="history log undo",
             about="Who changed what."),
     Section("Activity", "Deleted records", "delete", "sync_tombstone", words="trash bin restore undelete"),
-    Section("", SETTINGS, "settings", url="npd-settings", words="time zone dark mode light theme",
+    Section("", SETTINGS, "settings", url="npd-settings", words="time zone language dark mode light theme",
             about="Connection, boards, people. Times are in your browser's zone. Your name's menu has light and dark."),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
@@ -285,7 +285,12 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
         plural = str(opts.verbose_name_plural)
         pages = [
             (f"Add {opts.verbose_name}", "add", "new create", model_admin.has_add_permission(request)),
-            (f"Import {plural}", "import", "file csv excel upload", model_admin.has_import_permission(request)),
+            (
+                f"Import {plural}",
+                "import",
+                "file csv excel upload template",
+                model_admin.has_import_permission(request),
+            ),
             (f"Export {plural}", "export", "file csv excel download", model_admin.has_export_permission(request)),
         ]
         for title, page, words, may in pages:

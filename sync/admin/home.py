@@ -82,7 +82,7 @@ class StateLine:
     words: str
     detail: str = ""
     button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
-    for_administrator: str = ""  # that no worker runs, or that all are busy; or which transaction is open
+    for_administrator: str = ""  # what the server needs: workers, the end of a transaction, or the right time
 
 
 @lru_cache(maxsize=1)
@@ -114,12 +114,8 @@ def _state_line(
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, queue_pages.go_on_button(request, "try_again"))
-    mark = _mark_of_minute(overview.now.replace(second=0, microsecond=0))
-    if overview.now - mark > MARK_STANDS_STILL:
-        span = humanize.time_span((overview.now - mark).total_seconds())
-        words = f"A transaction has been open for {span}: programs that read changes stand still"
-        detail = "They lose nothing, but read everything since then again each time."
-        return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    if server_problem := _server_problem(overview):
+        return server_problem
     paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
@@ -135,6 +131,20 @@ def _state_line(
         return StateLine("wait", "sync", f"Sync runs; {records} pending", retries)
     words = f"{paused}; all else is well" if paused else "All is well"
     return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
+
+
+def _server_problem(overview: availability.Overview) -> StateLine | None:
+    """Return what the administrator has to mend on a server while the sync runs: an open transaction, or a clock."""
+    mark = _mark_of_minute(overview.now.replace(second=0, microsecond=0))
+    if overview.now - mark > MARK_STANDS_STILL:
+        span = humanize.time_span((overview.now - mark).total_seconds())
+        words = f"A transaction has been open for {span}: programs that read changes stand still"
+        detail = "They lose nothing, but read everything since then again each time."
+        return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    if clock := readiness.monday_clock_problem(overview.quota.monday_ahead):
+        words = "A server's clock is wrong: edits may be missed until it is set"
+        return StateLine("warn", "schedule", words, for_administrator=clock)
+    return None
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:

@@ -19,8 +19,8 @@ from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
-from sync.reconcile.record_states import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.reconcile.restraints import ended_requests
+from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.words.message import Message, sentences
 
 
@@ -82,10 +82,6 @@ class PlannedChange:
     before: str = ""
     after: str = ""
     reason: str = ""
-
-    @property
-    def why(self) -> str:
-        return f"{self.field}: {self.reason}" if self.field and self.reason else self.field or self.reason
 
     @property
     def subject(self) -> str:
@@ -158,7 +154,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
             after = field_plan.display_local(field_plan.write_raw)
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
-        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
+        _record_change(plan, _kind_of_blocked(field_plan), field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.fields.values()
         if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
@@ -176,6 +172,11 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:
+    """Return the kind of a blocked field: what waits for an approval asks a person."""
+    return ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
 
 
 def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
@@ -246,7 +247,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
         kind = ChangeKind.NEW_RECORD
         reason = Message("person_restores_it")
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
-        kind = ChangeKind.BLOCKED
+        kind = ChangeKind.ASK
         reason = plan.reason
     elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
         kind = ChangeKind.FAILED

@@ -27,12 +27,11 @@ from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
-from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.run import plan_pass
+from sync.reconcile.run import end_unread, plan_pass
 from sync.words.message import Message, of_error
 
 # With a record's id after it, it stands for the item that will be created for the record.
@@ -152,10 +151,10 @@ def decide_pass(
     calls_before = gatherer.calls
     plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
-    error = facts.error
+    error = gatherer.error
     if error is None:
         return PlannedPass(facts, plan, calls)
-    if facts.columns is not None:
+    if gatherer.columns is not None:
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
@@ -314,12 +313,10 @@ class BoardPlan:
     problem: str = ""  # why the board, or a part of it, could not be planned
 
     @cached_property
-    def subjects(self) -> dict[ChangeKind, dict[str, PlannedChange]]:
-        """By kind, the first change of each record, or of each item without one, by its id."""
-        subjects: dict[ChangeKind, dict[str, PlannedChange]] = {kind: {} for kind in ChangeKind}
-        for change in self.changes:
-            subjects[change.kind].setdefault(change.subject, change)
-        return {kind: by_id for kind, by_id in subjects.items() if by_id}
+    def subjects(self) -> dict[ChangeKind, dict[str, list[PlannedChange]]]:
+        """By kind, the changes of each record, or of each item without one, by its id."""
+        by_kind = grouped(self.changes, lambda change: change.kind)
+        return {kind: grouped(changes, lambda change: change.subject) for kind, changes in by_kind.items()}
 
     def ids(self, kind: ChangeKind) -> set[str]:
         """The records, or the items without one, that such a change is about."""

@@ -108,6 +108,14 @@ def _write_problem(number: int) -> str:
     return ""
 
 
+def monday_clock_problem(monday_ahead: float | None) -> Message | None:
+    """Return that PostgreSQL's clock is so far from Monday's that edits may be lost."""
+    if monday_ahead is None or abs(monday_ahead) <= CLOCK_SECONDS:
+        return None
+    code = "behind_monday" if monday_ahead > 0 else "ahead_of_monday"
+    return Message(code, span=humanize.time_span(abs(monday_ahead)))
+
+
 def clock_problems() -> list[Message]:
     """Return which clocks are wrong, or ran ahead and left times that are still to come."""
     [[now, counted_until, latest_job, monday_ahead]] = fetch_rows(
@@ -121,9 +129,8 @@ def clock_problems() -> list[Message]:
     if abs(ahead) > CLOCK_SECONDS:
         code = "clock_ahead" if ahead > 0 else "clock_behind"
         problems.append(Message(code, span=humanize.time_span(abs(ahead))))
-    if monday_ahead and abs(monday_ahead) > CLOCK_SECONDS:
-        code = "behind_monday" if monday_ahead > 0 else "ahead_of_monday"
-        problems.append(Message(code, span=humanize.time_span(abs(monday_ahead))))
+    if beside_monday := monday_clock_problem(monday_ahead):
+        problems.append(beside_monday)
     if counted_until and counted_until > now + LONGEST_COUNT:
         problems.append(Message("clock_ran_ahead", until=f"{counted_until:%Y-%m-%d %H:%M}"))
     if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):

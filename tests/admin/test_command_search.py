@@ -19,7 +19,7 @@ WORDS = [
     "invite", "user", "role", "permission", "slack", "teams", "alert", "pause", "resume",
     "stop", "unlink", "filter", "mapping", "column", "direction", "schedule", "backup", "upgrade",
     "error", "failed", "queue", "dark", "erase", "country", "history", "email", "approve",
-    "reject", "owner", "admin", "search", "report",
+    "reject", "owner", "admin", "search", "report", "gdpr", "privacy", "template", "language",
     "sync off", "time zone", "switch board", "another board", "who changed", "log in",
 ]  # fmt: skip
 FOR_READERS = {"Notifications", "API tokens", "Two-factor authentication", "Home", "Settings", "Sign out", "Back up"}

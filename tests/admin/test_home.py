@@ -117,6 +117,16 @@ def test_a_transaction_that_stays_open_is_said_for_those_who_read_changes(browse
     assert before.startswith("All is well")
 
 
+@pytest.mark.parametrize("ahead", [180, -180])
+def test_a_clock_far_from_mondays_is_said_before_edits_are_missed(browser: Client, ahead: int) -> None:
+    states.boards()
+    ApiQuota.objects.update_or_create(defaults={"monday_ahead": ahead})
+    assert state_of(browser).startswith("A server's clock is wrong: edits may be missed until it is set")
+    assert "clock is 3 minutes" in html_of(browser)
+    ApiQuota.objects.update(monday_ahead=30)
+    assert state_of(browser).startswith("All is well")
+
+
 def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:
     states.boards()
     for spec in entities():

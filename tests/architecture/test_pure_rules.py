@@ -19,12 +19,12 @@ import pytest
 from django.utils import timezone
 
 from npd.models import Contact
-from sync.reconcile.decide import decide
+from sync.reconcile.run import RULES, decide
 from tests.architecture.test_arrows import ROOT, file_of
 from tests.decide.any_world import any_world
 
 # The rooms of the rules: what they import of these is as pure as they are.
-RULES = ("sync.reconcile.", "sync.fields.")
+ROOMS = ("sync.reconcile.", "sync.fields.")
 # What no rule imports.
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
 
@@ -58,12 +58,12 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @cache
 def reached() -> list[Path]:
-    """The modules of a pass and of values that deciding imports, directly or through others."""
+    """The modules of a pass and of values that its rules import, directly or through others."""
     reached_paths = set[Path]()
-    waiting = ["sync.reconcile.decide", "sync.reconcile.changes", "sync.reconcile.settle.record"]
+    waiting = [*{rule.__module__ for rule in RULES}, "sync.reconcile.changes", "sync.reconcile.settle.record"]
     while waiting:
         module = waiting.pop()
-        path = file_of(module) if module.startswith(RULES) else None
+        path = file_of(module) if module.startswith(ROOMS) else None
         if path is not None and path not in reached_paths:
             reached_paths.add(path)
             waiting += [name for module, part in imports(path) for name in (module, f"{module}.{part}")]

@@ -145,7 +145,21 @@ def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, mon
     call_command("sync_reconcile", stdout=StringIO())
     emptied = sum(world.values(contact)["role_title"] == "" for contact in contacts)
     assert numbers[ChangeKind.PUSH] == emptied
-    assert numbers[ChangeKind.BLOCKED] == len(contacts) - emptied > 0
+    assert numbers[ChangeKind.ASK] == len(contacts) - emptied > 0
+
+
+def test_items_of_deleted_records_that_wait_for_approval_are_planned_as_questions(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS = 3
+    contacts = [world.contact(f"Contact {n}") for n in range(6)]
+    world.work()
+    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy="archive_item")
+    for contact in contacts:
+        contact.delete()
+    numbers = Counter(change.kind for change in changes_of(plan()[0]))
+    call_command("sync_reconcile", stdout=StringIO())
+    waiting = Tombstone.objects.filter(state="pending_approval").count()
+    assert numbers[ChangeKind.ASK] == waiting > 0
+    assert numbers[ChangeKind.ARCHIVE] == len(contacts) - waiting
 
 
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:
