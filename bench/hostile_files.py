@@ -186,7 +186,8 @@ def preview(client: "Client", content: bytes, step: str) -> Any:
     from django.core.files.uploadedfile import SimpleUploadedFile
 
     file = SimpleUploadedFile("people", content)
-    return client.post("/admin/npd/contact/import/", {"import_file": file, "step": step, "create_missing": "on"})
+    data = {"import_file": file, "step": step, "create_missing": "on"}
+    return client.post("/admin/npd/contact/import/", data, follow=True)
 
 
 def rows_of(kind: str, costs: dict[str, tuple[float, float]], *, gate: bool) -> list[Row]:

@@ -564,8 +564,23 @@ def go_on(client: Client, page: Any, kind: str = "contact", **choices: Any) -> A
     sent = {name: form.get_initial_for_field(form.fields[name], name) or "" for name in form.fields}
     columns = [name for _, _, name in page.context["columns"]]
     return client.post(
-        f"/admin/npd/{kind}/import/", {**sent, "columns": columns, "format": "0", "resource": "0"} | choices
+        f"/admin/npd/{kind}/import/",
+        {**sent, "columns": columns, "format": "0", "resource": "0"} | choices,
+        follow=True,
     )
+
+
+def test_each_step_is_a_page_to_which_a_browser_can_go_back(browser: Client) -> None:
+    page = choose(browser, "Name,Email,Colour\nAnn,ann@x.org,red\n")
+    columns_url = page.redirect_chain[-1][0]
+    page = go_on(browser, page, columns=["name", "email", "notes"])
+    [(preview_url, status)] = page.redirect_chain
+    assert (status, changes(browser.get(preview_url))) == (302, changes(page))
+    assert [name for _, _, name in browser.get(columns_url).context["columns"]] == ["name", "email", ""]
+    confirm(browser, page)
+    again = browser.get(preview_url)
+    assert "Choose it again." in str(again.context["form"].errors)
+    assert "Choose it again." in browser.get(f"{preview_url}0").content.decode()
 
 
 def test_each_column_shows_its_first_values_and_can_go_elsewhere(browser: Client) -> None:

@@ -276,7 +276,7 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
         text = rounded[1] + rounded[2]
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
-    if len(plain) > MAX_SEARCHED or not MIN_DIGITS <= sum(map(str.isdecimal, plain)):
+    if len(plain) > MAX_SEARCHED or sum(map(str.isdecimal, plain)) < MIN_DIGITS:
         return text, ""
     # Looking for numbers takes ten times as long as parsing one.
     if _parse_phone(plain, region) or _DIGITS.fullmatch(plain):
