@@ -105,8 +105,6 @@ AFTER_READING: tuple[PlanRule, ...] = (
     restraints.request_approvals,
     each_record(read_lag.note_unshown_edits),  # of what is sent in the end
     each_record(emptied_cells.note_dropped_edits),  # for the history
-    # These depend on the records' final plans.
-    duplicates.decide_duplicates,
     each_record(identity.end_uncreatable),  # without a name to send
 )
 
@@ -218,7 +216,7 @@ def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated
     """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
     is_transport = error.scope is Scope.TRANSPORT
     # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // 4) if is_transport else 0
+    at_most = max(1, record_count // breaker.PARTS) if is_transport else 0
     counts_attempt = is_transport and record_count == 1 and was_isolated
     return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import models, transaction
 
 from conflicts.store import reject_resolutions
-from sync.choices import ActivityKind, Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
@@ -53,7 +53,7 @@ class PassRun:
         enqueue_unmatched(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_line(
-        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: str
+        self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: Any
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
         entry = ActivityLine(
@@ -113,8 +113,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
     rows_by_ending: dict[pass_plan.Ending, list[SyncQueue]] = {}
     for claim, ending in jobs:
         if ending.outcome is pass_plan.Outcome.FAILED:
-            wait = ending.wait_seconds
-            is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
+            is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most)
             if is_final:
                 reason = Message("resolution_not_saved", why=ending.detail)
                 records = [claim.entity_id] if claim.entity_id else []
