@@ -269,7 +269,7 @@ class ItemFacts:
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
     asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
-    # The facts about `copied_record`, else `npd_id_record`, if that has an item: with all intents; and that item.
+    # The facts about `copied_record`, else `npd_id_record`, if that has an item; and that item.
     duplicate_of: RecordFacts | None = None
     original_item: Item | None = None
     new_record_id: UUID | None = None  # the id of a record made from it

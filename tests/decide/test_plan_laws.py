@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from sync.choices import Cause
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, local_values
-from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD
+from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD, LINK
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -143,6 +143,15 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
     merged = [reply.merged_id for reply in plan.applied_answers if reply.merged_id]
     assert set(merged) <= world.untouched
+    for taker in plan.items:
+        first = taker.facts.duplicate_of
+        if first is None or taker.act != LINK or taker.facts.original_item is None:
+            continue
+        # It takes the place of the record's own item, whose edits go to the history.
+        replaced = plan.records.get(first.id) or RecordPlan(first)
+        missed = gone_unseen(world.context, replaced, taker.facts.original_item)
+        keys = {key for side, key, value in missed if side == "monday" and isinstance(value, str | tuple)}
+        assert keys <= {line.key for line in taker.lines.values()}
     assert not list(overwritten_unsaid(world, plan))
 
 
