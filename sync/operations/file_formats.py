@@ -372,8 +372,10 @@ def _unwrapped(rows: list[Row], count_known: Callable[[Sequence[str]], int], sep
 
 def _inner_cells(cells: list[str], width: int, separator: str) -> list[str]:
     """Return the cells that stand in the only cell of a row, if they are as many as those of the other rows."""
-    inner = next(csv.reader(io.StringIO(cells[0], newline=""), delimiter=separator), [])
-    return inner if len(inner) == width else cells
+    with suppress(csv.Error):  # a cell of a workbook may be longer than one of CSV
+        inner = next(csv.reader(io.StringIO(cells[0], newline=""), delimiter=separator), [])
+        return inner if len(inner) == width else cells
+    return cells
 
 
 def _is_repeated(rows: tuple[Row, Row]) -> bool:
