@@ -22,6 +22,7 @@ from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
+from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, changed_records, plan_changes
 from sync.outbox.claim import Claim
@@ -176,8 +177,8 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     They are read together with `read_before` others. The pass that follows is counted, too.
     """
     plan = planned_pass.plan
-    batches = math.ceil(number / api_quota.FULL_BATCH)
-    reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
+    batches = math.ceil(number / ITEMS_PER_READ)
+    reads = math.ceil((read_before + number) / ITEMS_PER_READ) - math.ceil(read_before / ITEMS_PER_READ)
     writes = [*filter(None, item_writes(planned_pass.facts.board, plan))]
     removals = {deleted.act for deleted in plan.deleted.values()} - {""}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
@@ -341,7 +342,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     ids_without_item = listing.records_without_item()
     without_item = [claim for claim in records if claim.entity_id in ids_without_item]
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
-    size = api_quota.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
+    size = api_quota.batch_size(board.link.pk) if board.link.pk else ITEMS_PER_READ
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
     planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
     taken = set[str]()

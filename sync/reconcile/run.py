@@ -218,7 +218,7 @@ def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated
     """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
     is_transport = error.scope is Scope.TRANSPORT
     # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // 4) if is_transport else 0
+    at_most = max(1, record_count // breaker.PARTS) if is_transport else 0
     counts_attempt = is_transport and record_count == 1 and was_isolated
     return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from npd.models import Contact
 from sync.reconcile.run import RULES, decide
-from tests.architecture.test_arrows import ROOT, file_of
+from tests.architecture.test_arrows import ROOT, file_of, nodes_of
 from tests.decide.any_world import any_world
 
 # The rooms of the rules: what they import of these is as pure as they are.
@@ -39,17 +39,17 @@ PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "django.db": {"models"}}
 @cache
 def imports(path: Path) -> list[tuple[str, str]]:
     """Every runtime import of a file, as module and name."""
-    return list(_imports(ast.parse(path.read_text())))
+    return list(_imports(nodes_of(path)))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _imports(nodes: tuple[ast.AST, ...]) -> Iterator[tuple[str, str]]:
     for_types = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for part in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -85,7 +85,7 @@ def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
     wrong += [
         f"{rule}: {node.attr}"
         for rule in rules
-        for node in ast.walk(ast.parse((ROOT / rule).read_text()))
+        for node in nodes_of(ROOT / rule)
         if isinstance(node, ast.Attribute) and node.attr in EFFECTS
     ]
     assert not wrong

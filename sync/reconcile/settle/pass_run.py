@@ -113,8 +113,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
     rows_by_ending: dict[pass_plan.Ending, list[SyncQueue]] = {}
     for claim, ending in jobs:
         if ending.outcome is pass_plan.Outcome.FAILED:
-            wait = ending.wait_seconds
-            is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
+            is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most)
             if is_final:
                 reason = Message("resolution_not_saved", why=ending.detail)
                 records = [claim.entity_id] if claim.entity_id else []
