@@ -252,9 +252,7 @@ class Executor:
 
     def _write(self, request: board_items.WriteRequest, idempotency_key: str, size: int) -> board_items.WriteResult:
         """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
-        # This process was frozen: another worker may have the board, and the intents' deadline doesn't cover the call.
-        if time.monotonic() - self.intended_at > INTENT_SECONDS:
-            raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
+        check_intent_age(self)
         self.calls += 1
         with meter_board_calls(self.board.link, size, writes=True):
             result = connector().write(request, idempotency_key)
@@ -621,6 +619,15 @@ def outdated_writes(board: BoardContext, writes: Sequence[Write]) -> dict[Write,
 def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
     mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
     return mappings, board.link.sync_filter, board.link.deleted_record_policy
+
+
+def check_intent_age(executor: Executor) -> None:
+    """Raise LeaseLost if the intents are too old because this process was frozen.
+
+    Another worker may have the board by now, and the intents' deadline no longer covers the call.
+    """
+    if time.monotonic() - executor.intended_at > INTENT_SECONDS:
+        raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
 
 
 def _deadline_seconds() -> float:
