@@ -63,9 +63,8 @@ class SyncQueue(models.Model):
     next_retry = models.DateTimeField("next attempt", db_default=SyncNow())
     error_message = MessageField(blank=True, db_default="")
     reason = MessageField("why it waits", blank=True, db_default="")
-    waits_for = models.CharField(
-        max_length=20, choices=choices.WaitsFor.choices, blank=True, db_default=choices.WaitsFor.NOTHING
-    )
+    # It is made due once a write succeeds, or a person tries again.
+    waits_for_writes = models.BooleanField("waits until Monday stores what is sent", db_default=False)
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField("worker that has it", null=True, blank=True)

@@ -63,7 +63,7 @@ class Ending:
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
-    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
+    waits_for_writes: bool = False  # a write that succeeds ends its wait
 
 
 OPEN = Ending()
@@ -172,9 +172,9 @@ class Write:
         """End it for no fault of the record, which is due again."""
         self.end(Ending(Outcome.RELEASED, detail, is_unsent=True), is_open=is_open)
 
-    def hold(self, detail: str, seconds: float, waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING) -> None:
-        """Have it wait for so long, or until what it waits for comes sooner."""
-        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for=waits_for))
+    def hold(self, detail: str, seconds: float) -> None:
+        """Have it wait for so long, or until another write succeeds."""
+        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for_writes=True))
 
 
 # Shared by all records about which nothing was sent yet.
