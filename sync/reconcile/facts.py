@@ -159,9 +159,9 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_pushed_by_name(self) -> bool:
+    def is_sync_pressed(self) -> bool:
         """Whether a person pushes this one record (“Sync now”), which sends NPD's changes even if its sync is off."""
-        return bool(self.claim.payload.get("by_name"))
+        return bool(self.claim.payload.get("sync_pressed"))
 
     @property
     def wants_new_item(self) -> bool:

@@ -85,7 +85,7 @@ class PassHistory:
 
     def _other_edits_on_monday(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
         """Return the same for the edits on Monday that this pass has checked."""
-        told = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
+        pulled = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
         others: dict[tuple[object, ...], ActivityLine] = {}
         for plan in self.plans:
             if not plan.has_checked_events:
@@ -95,9 +95,9 @@ class PassHistory:
             last_changes = {change.key: change for change in changes}
             for change in changes:
                 line = self._edit_on_monday(plan, change)
-                is_told = change is last_changes[change.key] and (plan.id, change.key, line.actor) in told
+                is_pulled = change is last_changes[change.key] and (plan.id, change.key, line.actor) in pulled
                 # A webhook and the log's row report the same edit.
-                if not (plan.history.may_be_ours(change) or is_told):
+                if not (plan.history.may_be_ours(change) or is_pulled):
                     others[plan.id, change.key, line.actor, line.values["after"]] = line
         return list(others.values())
 
@@ -242,9 +242,9 @@ def log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: M
         return  # a person's choice is in the history of its conflict already
     values = {
         "before": field_plan.display_local(field_plan.local_raw),
-        "after": field_plan.display_local(field_plan.write_raw),
+        "after": field_plan.display_local(field_plan.pull_raw),
         "raw_before": dict(field_plan.local_raw),
-        "raw_after": dict(field_plan.write_raw or {}),
+        "raw_after": dict(field_plan.pull_raw or {}),
     }
     plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
 
