@@ -121,7 +121,7 @@ class ImportForm(forms.Form):
     )
     shown_digest = forms.CharField(required=False, widget=forms.HiddenInput)  # of the preview
     leave_out_warned = forms.BooleanField(
-        required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
+        required=False, label_suffix="", widget=UnfoldBooleanWidget({"x-model": "leavesOut"})
     )
 
     def __init__(self, *args: Any, creatable: Sequence[str], **kwargs: Any) -> None:
@@ -355,12 +355,16 @@ class RecordFilesMixin(ImportExportMixin):
         if cost := api_quota.cost_sentence({link.pk: len(result.written) for link in links}):
             result.notes.append(cost)
         form.carry_on("leave_out_warned")
-        if not any(row.doubt for row in result.written):
+        warned = sum(bool(row.doubt) for row in result.written)
+        rows = humanize.count_with_noun(warned, "row")
+        form.fields["leave_out_warned"].label = f"Leave out namesakes and what is listed “with a warning”: {rows}"
+        if not warned:
             del form.fields["leave_out_warned"]
         context = {
             "result": result,
             "lists": shown_lists,
             "to_write": len(result.written),
+            "without_warned": len(result.written) - warned,
             "step": request.GET["step"],
             "refused_url": self._store_refused(name, result),
         }
@@ -467,10 +471,12 @@ def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     plain = [row for row in result.written if not row.doubt]
     incomplete = [row for row in result.valid_rows() if row.left_out]
     partly = [row for row in result.valid_rows() if row.further_values]
+    unused = [row for row in result.valid_rows() if row.unused_values]
     lists: list[PreviewList] = [
         ("Not imported", len(result.invalid_rows), grouped_problems(result.invalid_rows, "reasons")),
         ("Imported without a value", len(incomplete), grouped_problems(incomplete, "left_out")),
         ("Imported with the first of several values", len(partly), grouped_problems(partly, "further_values")),
+        ("With values in further columns", len(unused), grouped_problems(unused, "unused_values")),
         (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
     ]
     rows_by_title = {

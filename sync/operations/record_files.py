@@ -252,6 +252,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.left_out = self.left_out
         result.further_values = self.further_values
         result.empty_cells = self.empty_cells
+        result.unused_values = []  # of further columns
         result.reasons = result.validation_error.messages if result.is_invalid() else []
         result.doubt = self._doubt(row, result)
         if result.is_invalid():
@@ -425,14 +426,19 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         notes = []
         cells_of_rows = zip(result.rows, self.filled_cells, strict=True)
         kept = [(row, cells) for row, cells in cells_of_rows if not row.is_invalid() and not self._is_left_out(row)]
-        names = [name for row, cells in kept for name in cells if self._are_several(row.instance, name, cells[name])]
-        for name, number in Counter(names).items():
+        labels = Counter[str]()
+        for row, cells in kept:
+            for name, texts in cells.items():
+                if self._are_several(row.instance, name, texts):
+                    label = NAME_CHOICES.get(name) or self._label(name)
+                    labels[label] += 1
+                    row.unused_values.append(f"{label}: {humanize.quote('; '.join(texts[1:]))} isn't imported.")
+        for label, number in labels.items():
             rows = humanize.count_with_noun(number, "row has", "rows have")
-            label = NAME_CHOICES.get(name) or self._label(name)
             notes.append(f"{label}: {rows} more values in further columns, which are not imported.")
         if number := sum(row.empty_cells for row, _ in kept):
-            cells = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
-            notes.append(f"{cells} in NPD unchanged.")
+            empty = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
+            notes.append(f"{empty} in NPD unchanged.")
         return notes
 
     def _are_several(self, instance: SyncedModel, name: str, texts: Sequence[str]) -> bool:

@@ -214,6 +214,8 @@ def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client)
     file += f"Dan,,,+49 171 1234567,+49 (171) 12345-67\n,,,{phones}\n"  # the same number, and a row that is refused
     text = words_of(preview(browser, file).content.decode())
     assert "Phone: 2 rows have more values in further columns, which are not imported." in text
+    assert "With values in further columns: 2" in text
+    assert "Row 2, Ann Phone: “+49 30 901820” isn't imported." in text
     assert "1 empty cell leaves its field in NPD unchanged." in text
     assert (
         "unchanged." not in words_of(preview(browser, file, clear_empty="on").content.decode()).partition("Phone:")[2]
