@@ -64,7 +64,14 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert "and 59 more records" in page
     inside = listed(browser, within(browser))
     assert (inside.count("Linked."), "60 lines of activity" in inside, "more records" in inside) == (50, True, False)
-    assert "more records" not in listed(browser, "?q=Linked")
+    # A search finds the same line, or those of the act's records that it is about.
+    searched = listed(browser, "?q=Linked")
+    assert (searched.count("Linked."), "and 59 more records" in searched) == (2, True)
+    [first, *_, last] = ActivityLine.objects.filter(kind="link", fold_id__isnull=False)
+    assert "more records" not in listed(browser, f"?q={last.entity_id}")
+    for line in (first, last):
+        Contact.objects.create(pk=line.entity_id, name=f"Linked {line.pk}")
+    assert listed(browser, "?q=linked").count("Linked.") == 3
 
 
 def test_a_line_is_found_by_the_whole_name_of_who_did_it_on_either_side(browser: Client) -> None:
