@@ -549,7 +549,8 @@ TEMPLATES: Mapping[str, str] = {
     "effect_link": "“{record}” is linked with the item “{item}”; what differs is synced field by field.",
     "effect_link_sync_off": "“{record}” is linked with the item “{item}”. Its sync stays off: nothing else changes "
     "until you turn it on.",
-    "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.",
+    "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.[[ {then}]]",
+    "asked_about_copies": "Another item with its NPD ID loses that, and you are asked whether it is a copy.",
     "label_relink": "Link it with that item again",
     "effect_relink": "“{record}” and the item {item} sync as before; what changed since is synced or asked about.",
     "label_merge": "The same as “{other}”: delete “{record}”",
@@ -569,8 +570,8 @@ TEMPLATES: Mapping[str, str] = {
     "label_archive_copy": "It is a copy: archive it",
     "effect_archive_copy": "The item “{item}” is archived on Monday; “{record}” keeps the item that it has. What was "
     "written into the copy alone stays in Monday's archive.",
-    "answered_link": "Linked “{record}” with the item {item}, as somebody decided.",
-    "answered_same_name": "Linked “{record}” with the item {item}, as somebody decided.",
+    "answered_link": "Linked “{record}” with the item {item}.",
+    "answered_same_name": "Linked “{record}” with the item {item}.",
     "answered_new_item": "None of them: it gets a new item.",
     "answered_two_records": "They are two; both stay.",
     "answered_leave_alone": "The item is left alone.",
@@ -596,7 +597,7 @@ TEMPLATES: Mapping[str, str] = {
     "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",
     # What becomes of an item without a record.
     "record_created": "Created from the item “{item}” on the board.",
-    "item_linked_by_person": "Linked with the item “{item}”, as somebody decided.",
+    "item_linked_by_person": "Linked with the item “{item}”.",
     "took_its_place": "Its item left the board; “{item}” has its NPD ID, and is its item now.",
     "linked_with": "Linked with {record}.",
     "became": "Became {record}.",
