@@ -88,6 +88,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         reason = sync_state.note or Message("item_not_writable", state=sync_state.remote_state)
         return PushResult(True, Message("it_waits", why=reason), "item_removed")
     code = "sent_now_by_filter" if board.link.sync_filter else "sent_now"
+    if record.monday_id is None and (board.link.creates_held or board.link.npd_id_problem):
+        code = "sent_now_if_found"
     return PushResult(True, Message(code, record=str(record)))
 
 

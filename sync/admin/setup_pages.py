@@ -350,7 +350,7 @@ class SetupWizardMixin(PageAdmin):
         row = board.row(kind) if board is not None else None
         if row is None:
             return _redirect_to("plan")
-        page = Paginator(row.changes, ROWS_PER_PAGE).get_page(request.GET.get("p"))
+        page = Paginator(row.subjects, ROWS_PER_PAGE).get_page(request.GET.get("p"))
         return self._page(request, "rows", {"plan": setup_plan, "board": board, "row": row, "page": page})
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:

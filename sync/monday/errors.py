@@ -119,7 +119,7 @@ COLUMN_UNSUPPORTED = ErrorKind(
 BOARD_NOT_FOUND = ErrorKind(
     "board_not_found",  # missing, archived, or hidden from the token's user
     Scope.BOARD,
-    "Check the board's id in the settings, and that NPD Sync's user on Monday can see the board.",
+    "Let NPD Sync's user on Monday see this board, or run the set-up (Boards, “Set up…”) with another one.",
 )
 BOARD_FORBIDDEN = ErrorKind(
     "board_forbidden", Scope.BOARD, "Give the user of the API token the right to edit this board."

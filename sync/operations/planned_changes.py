@@ -84,10 +84,6 @@ class PlannedChange:
     reason: str = ""
 
     @property
-    def why(self) -> str:
-        return f"{self.field}: {self.reason}" if self.field and self.reason else self.field or self.reason
-
-    @property
     def subject(self) -> str:
         """The id of the record, or of the item if there is none yet."""
         is_made = self.kind is ChangeKind.NEW_RECORD and self.item_id

@@ -314,12 +314,10 @@ class BoardPlan:
     problem: str = ""  # why the board, or a part of it, could not be planned
 
     @cached_property
-    def subjects(self) -> dict[ChangeKind, dict[str, PlannedChange]]:
-        """By kind, the first change of each record, or of each item without one, by its id."""
-        subjects: dict[ChangeKind, dict[str, PlannedChange]] = {kind: {} for kind in ChangeKind}
-        for change in self.changes:
-            subjects[change.kind].setdefault(change.subject, change)
-        return {kind: by_id for kind, by_id in subjects.items() if by_id}
+    def subjects(self) -> dict[ChangeKind, dict[str, list[PlannedChange]]]:
+        """By kind, the changes of each record, or of each item without one, by its id."""
+        by_kind = grouped(self.changes, lambda change: change.kind)
+        return {kind: grouped(changes, lambda change: change.subject) for kind, changes in by_kind.items()}
 
     def ids(self, kind: ChangeKind) -> set[str]:
         """The records, or the items without one, that such a change is about."""

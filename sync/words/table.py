@@ -29,8 +29,8 @@ _NPD_ID = (
 )
 
 _HELD = (
-    "{items} on the board {have} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is empty for all of "
-    "them. So they become no records, and records get no new items: people could be there twice."
+    "{items} on the board {have} neither an NPD ID nor a “{title}”, by which NPD Sync recognizes records. So they "
+    "become no records, and no record gets a new item: people could be there twice."
 )
 
 TEMPLATES: Mapping[str, str] = {
@@ -642,7 +642,7 @@ TEMPLATES: Mapping[str, str] = {
     "unmatched_duplicate": "A copy: it had the NPD ID of {names}.",
     "unmatched_sync_off": "It has the NPD ID of {names}, whose sync is off.",
     "unmatched_invalid": "No record can be created from it: {problems}",
-    "unmatched_unplanned": "It was on the board before its set-up, whose plan has no new {type} for it.",
+    "unmatched_unplanned": "No new {type} was planned for it when the board was set up.",
     "unmatched_record_deleted": "{problems}",
     "unmatched_database_rejected": "NPD's database rejected it: {problems}",
     "unmatched_left_out": "{filter}",
@@ -740,6 +740,7 @@ TEMPLATES: Mapping[str, str] = {
     "not_sent_one_way": "Nothing was sent: the direction of “{record}” is “{direction}”. Change its direction first.",
     "item_not_writable": "its item on Monday is {state}, so nothing can be written there.",
     "sent_now": "“{record}” is sent to Monday now.",
+    "sent_now_if_found": "“{record}” is sent to Monday now if its item is found: the board gets no new items for now.",
     "sent_now_by_filter": "“{record}” is sent to Monday now, unless the filter leaves it out.",
     "not_recreated_unlinked": "“{record}” is not linked with an item, so none is created again.",
     "not_recreated_one_way": "“{record}” is synced from Monday to NPD only, so no item is created. Change its "

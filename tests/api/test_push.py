@@ -53,6 +53,7 @@ def test_a_board_is_set_up_once_it_has_a_column_for_the_npd_id(api: APIClient, c
     links.update(npd_id_problem=said("The column NPD ID was deleted."))  # until somebody restores it
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert (answer["sync_triggered"], answer["reason_code"]) == (True, "")
+    assert answer["message"].endswith("if its item is found: the board gets no new items for now.")
     links.update(npd_id_column="")
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert (answer.status_code, code_of(answer)) == (400, "not_configured")

@@ -313,6 +313,23 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
     assert not SyncMetadata.objects.exclude(removed_since=None).exists()
 
 
+def test_an_item_that_waits_for_its_email_waits_no_longer_once_its_board_is_left(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann")
+    wizard.change(creates_records="on")
+    wizard.apply()
+    bob = an_item(wizard.monday, first, "Bob")
+    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    wizard.drain()
+    waiting = SyncQueue.objects.filter(status="pending", remote_id=bob)
+    assert waiting.exists()
+    wizard.planned(duplicated(wizard, first))
+    wizard.apply()
+    assert not waiting.exists()
+    later(wizard.monday, 31 * 86_400)
+    wizard.drain()
+    assert set(linked()) == {"Ann"}
+
+
 @pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction
 def test_what_a_person_decided_about_items_counts_again_when_their_board_is_chosen_again(wizard: Wizard) -> None:
     first = first_board(wizard, "Ann")

@@ -4,12 +4,17 @@ import re
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 
 from conflicts.models import StoredResolution, SyncConflict
 from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sync import attention
+from sync.kernel import grouped
 from sync.models import ActivityLine, BoardLink, UnmatchedItem
+from sync.operations.planned_changes import ChangeKind, PlannedChange
+from sync.operations.setup.plan import PlanRow
+from tests.admin.test_records import words_of
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, started
 
@@ -82,12 +87,26 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     assert reasons == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
 
 
+def test_a_plan_shows_each_field_of_a_record_and_says_how_many_have_other_reasons() -> None:
+    changes = [
+        PlannedChange(ChangeKind.PULL, "contact", "Ann", item_id="1", field="Email", after="ann@x.org", reason="empty"),
+        PlannedChange(ChangeKind.PULL, "contact", "Ann", item_id="1", field="Phone", before="1", after="2"),
+        *(PlannedChange(ChangeKind.PULL, "contact", f"Bo {n}", item_id=f"b{n}", reason=str(n)) for n in range(4)),
+    ]
+    rows = [PlanRow(ChangeKind.PULL, "records updated in NPD", list(grouped(changes, lambda c: c.subject).values()))]
+    page = words_of(render_to_string("sync/wizard_plan_rows.html", {"rows": rows, "entity_type": "contact"}))
+    assert "Ann · Email: (empty) → ann@x.org · Phone: 1 → 2 empty" in page
+    assert "Records updated in NPD 5" in page
+    assert page.strip().endswith("Bo 1 1 and 2 more for other reasons")
+
+
 def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_conflict(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org", role_title="Boss")
     board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Chief"}])
     wizard.planned(board)
     page = wizard.get("plan/")
     assert "Where both sides are filled and differ, you are asked." in page
+    assert "Ann · Role: NPD Boss , Monday Chief" in page
     assert "and ends" not in page
     wizard.apply()
     assert Contact.objects.get().sync_status == "conflict"
@@ -97,7 +116,7 @@ def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_confli
     assert "you are asked. Role always gets NPD's value." in page
     assert "What waits for a person now, and ends" in page
     assert wizard.plan_shown()["ended"] == 1
-    assert "Ann : Chief → Boss" in page
+    assert "Ann · Role: Chief → Boss" in page
     wizard.apply()
     assert Contact.objects.get().sync_status == "synced"
 
@@ -246,7 +265,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     an_item(wizard.monday, board, "Ann", work=mail("ann@x.org"))
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
-    assert "is empty for all of them" in page
+    assert "neither an NPD ID nor a" in page
     assert "No field uses “Work” (Email), “Home” (Email) ." in page
     assert "create" not in wizard.plan_shown()
     wizard.apply()

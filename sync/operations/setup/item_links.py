@@ -14,7 +14,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from conflicts.store import reject_resolutions, save_reports
 from sync import registry
-from sync.choices import ActivityKind, Cause, Priority, QueueDirection, RecordSyncStatus, SyncStatus
+from sync.choices import ActivityKind, Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.models import (
     ActivityLine,
@@ -23,6 +23,7 @@ from sync.models import (
     Intent,
     IntentState,
     SyncMetadata,
+    SyncQueue,
     Tombstone,
     UnmatchedItem,
     WriteLoop,
@@ -86,10 +87,13 @@ def forget_items(link: BoardLink) -> None:
     )
     SyncMetadata.objects.of(entity_type).update(**STATE_WITHOUT_ITEM, sync_status=SyncStatus.PENDING)
     release_obsolete(ids)
-    # Their passes find that their items are on another board, and leave them there.
+    # The passes of deleted records and unmatched items find that the items are on another board, and leave them there.
     deleted = Tombstone.objects.filter(entity_type=entity_type, state__in=OPEN_TOMBSTONE_STATES)
     deleted_ids = sorted(deleted.values_list("entity_id", flat=True))
     enqueue(entity_type, deleted_ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+    unmatched = SyncQueue.objects.filter(entity_type=entity_type, entity_id=None, status=QueueStatus.PENDING)
+    items = [job.remote_id for job in unmatched.order_by("remote_id") if job.remote_id]
+    enqueue_unmatched(entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 
 def mark_unplanned(link: BoardLink, record_ids: Sequence[str], items: Mapping[str, str]) -> None:

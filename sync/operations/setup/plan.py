@@ -120,18 +120,28 @@ class Namesake:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """A number of a plan: the records, or the items without one, that it counts, each with its first change."""
+    """A number of a plan: the records, or the items without one, that it counts, each with its changes."""
 
     kind: ChangeKind
     label: str
-    changes: Sequence[PlannedChange]
+    subjects: Sequence[Sequence[PlannedChange]]
 
     @property
-    def reasons(self) -> list[tuple[str, Sequence[PlannedChange], int]]:
+    def _by_reason(self) -> list[tuple[str, list[Sequence[PlannedChange]]]]:
+        return list(grouped(self.subjects, lambda changes: changes[0].reason).items())
+
+    @property
+    def reasons(self) -> list[tuple[str, Sequence[Sequence[PlannedChange]], int]]:
         """The first reasons, each with the first that have it, and the number of the others."""
-        groups = grouped(self.changes, lambda change: change.why)
-        first = list(groups.items())[:SAMPLES_PER_ROW]
-        return [(why, changes[:SAMPLES_PER_ROW], len(changes) - SAMPLES_PER_ROW) for why, changes in first]
+        return [
+            (reason, subjects[:SAMPLES_PER_ROW], len(subjects) - SAMPLES_PER_ROW)
+            for reason, subjects in self._by_reason[:SAMPLES_PER_ROW]
+        ]
+
+    @property
+    def with_other_reasons(self) -> int:
+        """How many have none of the first reasons."""
+        return sum(len(subjects) for _, subjects in self._by_reason[SAMPLES_PER_ROW:])
 
 
 @dataclass
@@ -196,7 +206,7 @@ class SetupBoardPlan(preview.BoardPlan):
     @property
     def figures(self) -> list[tuple[str, int]]:
         """The plan in short, for its set-up: the kind and the number of each row."""
-        return [(str(row.kind), len(row.changes)) for rows in self.rows.values() for row in rows]
+        return [(str(row.kind), len(row.subjects)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(
