@@ -269,7 +269,9 @@ class ActivityChangeList(TabbedChangeList):
         file_name = f" of “{files[row.undoes]}”" if row.undoes in files else ""
         return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
-    def _offer_of(self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, tuple[str, bool]]) -> activity.UndoOffer:
+    def _offer_of(
+        self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, tuple[str, bool]]
+    ) -> activity.UndoOffer:
         """Return the link that takes a whole act back: the restore of deleted records, else its undo."""
         row: Any = act.row
         back_url = request.get_full_path()

@@ -43,7 +43,6 @@ TEMPLATES: Mapping[str, str] = {
     # Values that moved.
     "transfer": "{label} “{after}”[[ (was “{before}”)]] {way}[[: {reason}]].",
     "way_sent": "sent to Monday",
-    "way_sent_to_empty": "sent to Monday's empty cell",
     "way_refilled": "filled into the new column",
     "way_filled_again": "filled in again on Monday",
     "way_pulled": "updated from Monday",
@@ -150,8 +149,7 @@ TEMPLATES: Mapping[str, str] = {
     "record_restored": "Restored as it was when it was deleted.",
     "somebody": "Somebody",
     "unlinked_by": "{by} unlinked it",
-    "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on the "
-    "record's page undoes it.",
+    "unlinked": "Unlinked from its item[[: {why}]]. Its sync is off; both sides keep what they have.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
     "field_is": "{field} is {values:or}",
@@ -589,7 +587,6 @@ TEMPLATES: Mapping[str, str] = {
     "could_belong_to_another": "The item “{item}” could be another record's now.",
     # A second item with a record's NPD ID.
     "copy_archived": "The item “{item}” was a copy of “{record}”; it was archived on Monday.",
-    "second_item_cleared": "A second item “{item}” had this NPD ID. It was removed from that one; the link stays.",
     "second_item_of_ours": "A second item “{item}” was on the board, created by a call whose answer was lost; nobody "
     "had touched it, so it was archived.",
     "second_item_gone": "A second item “{item}” had this NPD ID; it is not on the board any more.",

@@ -114,7 +114,7 @@ def test_the_line_of_questions_answered_in_bulk_names_the_act_and_the_person(bro
 
 
 def test_acts_with_other_words_are_other_lines(browser: Client) -> None:
-    copied = Message("who_is_this", question=Message("second_item_cleared", item="Ann"))
+    copied = Message("who_is_this", question=Message("second_item_gone", item="Ann"))
     by_maya, by_tom = (Message("item_removed_by", name="Ann", state="archived", actor=who) for who in ("Maya", "Tom"))
     acts = [
         {"kind": "conflict_found", "values": {"what": copied}},
@@ -315,7 +315,7 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
-    assert summaries == ["Resolution chosen: Email and Phone", "Email a → b and 2 more"]
+    assert summaries == ["Resolution: Email and Phone", "Email a → b and 2 more"]
     assert "4 lines of activity" in words_of(page)
 
 

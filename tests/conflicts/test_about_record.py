@@ -200,7 +200,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     record(identity_report(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
-    assert len(settled.about["candidates"]) == 2
+    assert len(settled.about["candidates"]) == 3
     assert "Unlink the record" in undo_problem(settled, RecordContext.of(settled))
 
 

@@ -87,10 +87,10 @@ FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
 RESULTS: dict[str, tuple[ItemPlan, list[Write], str | None, str]] = {
-    "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
+    "cleared: a person is asked": (FOUND, [DONE], None, ""),
     "it left the board meanwhile": (FOUND, [REMOVED], "conflict_identity", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "conflict_identity", "nobody had touched it, so it was archived."),
-    "ours was edited before it was cleared": (OWN, [DONE], "conflict_identity", "It was removed from that one"),
+    "ours was edited before it was cleared": (OWN, [DONE], None, ""),
     "a person's copy is archived": (copy_of_hers(), [DONE], None, "copy of “Ann”; it was archived on Monday."),
 }
 

@@ -137,7 +137,7 @@ def test_a_value_that_an_empty_cell_gets_first_is_no_edit_of_an_empty_field(worl
     acts = signed_in(ada).get(f"/admin/npd/contact/{contact.pk}/change/").context["activity"]
     [act] = [act for act in acts["acts"] if any(shown.row.pk == line.pk for shown in act.lines)]
     shown = next(shown for shown in act.lines if shown.row.pk == line.pk)
-    assert (shown.is_value, shown.offer.url, line.sentence.params["way"].code) == (False, "", "way_sent_to_empty")
+    assert (shown.is_value, shown.offer.url, line.sentence.params["way"].code) == (False, "", "way_sent")
 
 
 def test_a_new_item_is_the_act_of_who_saved_the_record_though_somebody_else_retried(world: World) -> None:

@@ -29,6 +29,7 @@ from sync.records.item_links import ignore_unmatched, request_creation, request_
 from tests.admin.test_records import words_of
 from tests.conflicts.conftest import REFUSED
 from tests.engine.conftest import choose
+from tests.support.cases import each_once
 from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
 
@@ -143,9 +144,13 @@ def test_an_answer_that_no_pass_has_applied_ends_with_its_board_and_the_plan_say
     do(wizard, first, "edit item", 0)
     enqueue("contact", [Contact.objects.get().pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
     wizard.settle()
-    choose(SyncConflict.objects.get(), wizard.person, role_title={"choose": "monday"})
+    conflict = SyncConflict.objects.get()
+    choose(conflict, wizard.person, role_title={"choose": "monday"})
     wizard.planned(duplicated(wizard, first), first_match=first_match)
     assert wizard.plan_shown()["ended"] == 1
+    wizard.apply()
+    over = ActivityLine.objects.get(kind="conflict_over", cause__conflict=str(conflict.pk))
+    assert over.actor == wizard.person.get_username()
 
 
 def test_a_rejected_value_that_a_person_left_is_planned_to_be_sent_again_too(wizard: Wizard) -> None:
@@ -392,22 +397,25 @@ def test_a_column_that_leads_to_the_board_that_is_left_is_named_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("email", "answer", "shown", "made"),
+    ("email", "others", "answer", "shown", "made"),
     [
-        ("other@x.org", "", {"ask": 1}, (1, 1)),
-        ("other@x.org", "link", {"link": 1}, (1, 1)),
-        ("", "link", {"link": 1}, (1, 1)),
-        ("", "apart", {"create": 1, "new record": 1}, (2, 2)),
+        ("other@x.org", [], "", {"ask": 1}, (1, 1)),
+        ("", [], "link", {"link": 1}, (1, 1)),
+        ("", [], "apart", {"create": 1, "new record": 1}, (2, 2)),
+        ("other@x.org", ["Nobody"], "", {"ask": 1, "unplanned": 1}, (1, 2)),
+        ("other@x.org", ["Nobody"], "link", {"link": 1, "unplanned": 1}, (1, 2)),
+        ("other@x.org", ["Nobody"], "apart", {"create": 1, "new record": 1, "unplanned": 1}, (2, 3)),
     ],
 )
-def test_namesakes_are_asked_about_before_anything_is_made(
-    wizard: Wizard, email: str, answer: str, shown: dict[str, int], made: tuple[int, int]
+def test_namesakes_are_asked_about_before_anything_is_made_though_nothing_else_is_created(
+    wizard: Wizard, email: str, others: list[str], answer: str, shown: dict[str, int], made: tuple[int, int]
 ) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
     values = {"mail": mail(email)} if email else {}
-    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "ANN", **values}])
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "ANN", **values}, *({"name": n} for n in others)])
     wizard.planned(board, creates_records="on", first_match="npd_wins")
-    assert wizard.plan_shown() == {"ask": 1}
+    assert wizard.plan_shown()["ask"] == 1
+    assert not others or wizard.board_plan().creates_held
     [pair] = wizard.board_plan().namesakes
     assert (pair.record_key, pair.item_key, pair.choice) == ("ann@x.org", email, "")
     wizard.post("plan/", namesakes="contact each", **{f"pair-{pair.pair}": answer})
@@ -418,16 +426,16 @@ def test_namesakes_are_asked_about_before_anything_is_made(
     assert (Contact.objects.count(), len(items_of(wizard, board))) == made
     assert attention.counts()[attention.Kind.DUPLICATE] == (not answer)
     if answer == "link":
-        [item] = items_of(wizard, board).values()
-        assert item["values"]["mail"] == "ann@x.org"
+        assert "ann@x.org" in [item["values"]["mail"] for item in items_of(wizard, board).values()]
 
 
-@pytest.mark.parametrize("creates", ["on", "off"])
-@pytest.mark.parametrize("is_just_removed", [True, False])
-@pytest.mark.parametrize(("edit", "kind", "left"), [(None, "archive item", {"Bob"}), ("Duke", "ask", {"Ann", "Bob"})])
+@pytest.mark.parametrize(
+    ("edit", "creates", "is_just_removed"), each_once([None, "Duke"], ["on", "off"], [True, False])
+)
 def test_the_plan_says_what_becomes_of_the_item_of_a_record_that_was_deleted_on_another_board(
-    wizard: Wizard, edit: str | None, kind: str, left: set[str], creates: str, is_just_removed: bool
+    wizard: Wizard, edit: str | None, creates: str, is_just_removed: bool
 ) -> None:
+    kind, left = ("ask", {"Ann", "Bob"}) if edit else ("archive item", {"Bob"})
     first = first_board(wizard, "Ann", "Bob")
     wizard.planned(duplicated(wizard, first), creates_records=creates)
     wizard.apply()
@@ -514,31 +522,6 @@ def test_the_namesake_of_a_linked_pair_is_made_unless_a_person_leaves_it(
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown", "made"),
-    [
-        ("", {"ask": 1, "unplanned": 1}, (1, 2)),
-        ("link", {"link": 1, "unplanned": 1}, (1, 2)),
-        ("apart", {"create": 1, "new record": 1, "unplanned": 1}, (2, 3)),
-    ],
-)
-def test_a_namesake_is_asked_about_though_nothing_new_is_created(
-    wizard: Wizard, answer: str, shown: dict[str, int], made: tuple[int, int]
-) -> None:
-    Contact.objects.create(name="Ann", email="ann@x.org")
-    items = [{"name": "Ann", "mail": mail("other@x.org")}, {"name": "Nobody"}]
-    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
-    wizard.planned(board, creates_records="on", first_match="npd_wins")
-    assert wizard.board_plan().creates_held
-    if answer:
-        wizard.post("plan/", namesakes=f"contact {answer}")
-        wizard.plan()
-    assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
-    wizard.apply()
-    wizard.settle()
-    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
-
-
-@pytest.mark.parametrize(
     ("policy", "what"), [("ask", "After 10 minutes you are asked"), ("unlink", "After 10 minutes the board's setting")]
 )
 def test_the_plan_says_that_a_record_whose_item_was_archived_is_decided_about(
@@ -557,7 +540,7 @@ def test_new_ones_are_created_though_nobody_is_recognized_if_that_is_chosen_in_t
     board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Nobody"}])
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
-    assert page.count("1 item on the board has no NPD ID") == 1
+    assert page.count(wizard.board_plan().creates_held) == 1
     assert "Boards, “Set up…”" not in page
     assert wizard.plan_shown() == {"held": 1, "unplanned": 1}
     assert "Records that get no item" in page
@@ -636,18 +619,17 @@ def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: 
     assert Contact.objects.get().name == "Bob"
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rule_role_title": "npd_wins"},
-        {"direction_role_title": "npd_to_monday"},
-        {"first_match": "npd_wins"},
-        {"column_phone": ""},
-        {"direction_notes": "none"},
-        {"records": [("name", "is_filled", "")]},
-        {"creates_records": "off"},
-    ],
-)
+OTHER_SETTINGS = {
+    "rule_role_title": "npd_wins",
+    "direction_role_title": "npd_to_monday",
+    "first_match": "npd_wins",
+    "column_phone": "",
+    "direction_notes": "none",
+    "records": [("name", "is_filled", "")],
+}
+
+
+@pytest.mark.parametrize("changes", [OTHER_SETTINGS, {"creates_records": "off"}])
 def test_what_waits_on_a_board_waits_on_after_a_change_of_its_settings(wizard: Wizard, changes: dict[str, Any]) -> None:
     board = first_board(wizard, "Ann")
     wizard.change(creates_records="on")
@@ -803,9 +785,9 @@ def django_settings(settings: Any) -> Any:
 @pytest.mark.slow
 # The same examples each time; `max_examples` without `derandomize` looks for others.
 @settings(
-    max_examples=8 if os.environ.get("CI") == "true" else 3,
+    max_examples=8,
     derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.explicit, *([Phase.generate] if os.environ.get("CI") == "true" else [])],
     suppress_health_check=list(HealthCheck),
 )
 @example(

@@ -165,8 +165,6 @@ def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, writes: Seq
     if duplicate.act == acts.ARCHIVE_COPY:
         sentence = Message("copy_archived", item=name, record=str(duplicate.original_record))
     elif not is_off_board:
-        duplicate.sentence = Message("second_item_cleared", item=name)
-        duplicate.kind = ActivityKind.CONFLICT_IDENTITY
         duplicate.question = whether_copy(board, duplicate)
         duplicate.ending = pass_plan.Ending(
             pass_plan.Outcome.SETTLED, Message("who_is_this", question=_copy_sentence(duplicate))
