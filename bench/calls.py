@@ -103,9 +103,8 @@ def decisions() -> float:
     from sync.fields.lookups import link_of, load_board
     from sync.models import SyncQueue
     from sync.outbox.claim import Claim
-    from sync.reconcile.decide import decide
     from sync.reconcile.gather.gatherer import Gatherer
-    from sync.reconcile.run import plan_pass
+    from sync.reconcile.run import decide, plan_pass
 
     link = link_of("contact")
     contact = Contact.objects.first()

@@ -138,11 +138,10 @@ class ResolutionStrategy(models.TextChoices):
 
 
 class WaitsFor(models.TextChoices):
-    """What makes a deferred job due before its time; its reason begins with `waits_…` of the table of words."""
+    """What makes a deferred job due before its time."""
 
     NOTHING = "", ""
     WRITES = "writes", "Monday stores what is sent"
-    TURN = "turn", "its turn"
 
 
 class QueueStatus(models.TextChoices):

@@ -80,9 +80,6 @@ WRITE_POINTS = 30_000
 READ_POINTS = 50_000  # estimated points of a pass's read until it is answered
 PASS_CALLS = 2  # a pass makes one call to read both sides and one to write
 
-# Records in one document at most: a pass reads their items by one query.
-FULL_BATCH = ITEMS_PER_READ
-
 # A document below this share of a full one waits for the next minute, to save a call.
 TOO_SMALL_SHARE = 0.1
 
@@ -289,7 +286,7 @@ def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> 
         return max(1, min(size, math.floor(records * target / seconds)))
     if records < size:
         return size  # a larger document might not be as quick
-    return min(FULL_BATCH, size + max(1, size // 10))
+    return min(ITEMS_PER_READ, size + max(1, size // 10))
 
 
 def pass_points(records: int) -> int:
@@ -300,8 +297,8 @@ def pass_points(records: int) -> int:
 def fitting_batch_size(points_left: int | None) -> int:
     """Return how many records a pass may have: their writes fit, after the read, into these points."""
     if points_left is None:
-        return FULL_BATCH
-    return max(0, min(FULL_BATCH, (points_left - READ_POINTS) // WRITE_POINTS))
+        return ITEMS_PER_READ
+    return max(0, min(ITEMS_PER_READ, (points_left - READ_POINTS) // WRITE_POINTS))
 
 
 # Seconds between taking a call from the quota and sending it, at most; by them breaker.py knows the day of a call.

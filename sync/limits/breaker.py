@@ -9,9 +9,9 @@ the last waits are longer on small plans.
     writes, while reads go on                    all writes stop; a waiting one is the probe  WRITES
     the same, before a delivery or a save        the probe comes sooner                       WRITES_SOONER
     what Monday refuses until a person acts      the board, or calls of one kind, stop        REFUSED
-    a record's writes, while others succeed      it waits for its turn (failed_writes.py)     TURN
+    many records' writes, while others succeed   further repeats of these wait                REPEATS
 
-probes.py finds out whether a stop is over.
+probes.py finds out whether a stop is over, failed_writes.py whose fault a failed write is.
 """
 
 import json
@@ -44,7 +44,7 @@ class Waits(NamedTuple):
     """How long something waits after each failure in a row."""
 
     seconds: tuple[int, ...]  # after the first, second … failure; the last one is for all further ones
-    calls: int  # of an attempt: a probe's read and what failed, or a search, a read and a write
+    calls: int  # of an attempt (a probe's read and what failed, or a search, a read and a write), or of all REPEATS
     early_calls: int  # of the attempts before the last two waits
 
 
@@ -52,14 +52,21 @@ CALLS = Waits((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
 WRITES = Waits((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
 WRITES_SOONER = Waits((600,), calls=3, early_calls=15)
 REFUSED = Waits((60, 300, 900, 3_600), calls=3, early_calls=15)
-TURN = Waits((1_200,), calls=3, early_calls=50)
+REPEATS = Waits((3_600,), calls=17, early_calls=50)
+
+# How many failures decide something:
+
+SEVERAL = 2  # failed documents, none written since the first, stop all writes: one may be a record's own fault
+PARTS = 4  # into so many parts a failed document is split; so many that fail end a pass that has written nothing
+FEW = 8  # a failed document of so many records at most is split into single ones, which takes a pass less
+REPEATS_AT_ONCE = 20  # so many failed documents of a day are repeated at once: enough to find a few records at fault
+REPEATS_LATER = 6  # after these, so many in each wait of REPEATS: one for all, because they share a pass's reads
+
+OUTAGE_IS_NEWS = 3  # failed probes, over half a minute: before that, Activity doesn't show an outage
+WAIT_DISTRUSTED_AFTER = 3  # failed probes in a row: after these, the wait that Monday names was too short
 
 # A kind of calls, beside ALL_CALLS and choices.CallKind: only reads.
 READS = "read"
-
-OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
-
-WAIT_DISTRUSTED_AFTER = 3  # failed probes in a row for which the wait that Monday named was too short
 
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
@@ -273,8 +280,11 @@ def _end_same_stop(account: MondayAccount) -> None:
 
 
 def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> None:
-    """Stop all writes after a failure that `account.write_failures` has counted; doesn't save."""
+    """Stop all writes, or have their stop go on after another failure; doesn't save."""
     now = sync_now()
+    # A new stop begins with the shortest wait, however often a single record has failed before.
+    account.write_failures = account.write_failures + 1 if account.do_writes_fail else SEVERAL
+    account.failed_record = ""
     account.write_failed_at = now
     # Everything is stopped already.
     if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
@@ -299,9 +309,6 @@ def stop_refused_writes(error: MondayError) -> None:
     """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
         account = locked_account()
-        # Two at least: the first is a stop at once.
-        account.write_failures = max(2, account.write_failures + 1)
-        account.failed_record = ""
         stop_writes(account, error, REFUSED)
         account.save()
 

@@ -17,7 +17,7 @@ from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import api_quota, breaker, credentials, failed_writes, metered_client
+from sync.limits import api_quota, breaker, credentials, metered_client
 from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday import errors
@@ -171,13 +171,11 @@ def try_again(*, is_slowed: bool = False) -> Message:
     """Ask Monday whether the stops of the account and of boards are over, because a person tries again.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. Writes and kinds of calls that Monday refused, and records that wait for
-    their turn, are tried again without asking, and stay stopped until one succeeds. Pass `is_slowed` if boards wait for
-    the quota, which may have been raised. Return the result; STOPPED can be told in more words by
-    `still_stopped_sentence`.
+    or Monday asked to wait for its minute. Writes and kinds of calls that Monday refused, and records that failed, are
+    tried again without asking; what is stopped stays so until one succeeds. Pass `is_slowed` if boards wait for the
+    quota, which may have been raised. Return the result; STOPPED can be told in more words by `still_stopped_sentence`.
     """
     has_stopped_kinds = breaker.try_stopped_kinds()
-    failed_writes.make_turns_due(failed_writes.BURST)
     account = breaker.monday_account()
     is_waiting = account.waits_at(sync_now()) and not account.are_only_writes_stopped
     # If the day is used up by our own count, the limit may have been raised since.
@@ -186,6 +184,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
     asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
     if not (asks_for_account or account.are_only_writes_stopped or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
+        _make_repeats_due()
         return TRIED if has_stopped_kinds else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
@@ -207,11 +206,18 @@ def try_again(*, is_slowed: bool = False) -> Message:
         breaker.stop_if_shared(error)
         return STOPPED
     breaker.try_writes_now()
-    breaker.make_waiting_writes_due()
+    _make_repeats_due()
     account = breaker.monday_account()
     if not is_over or account.waits_at(sync_now()):
         return STOPPED
     return TRIED if account.are_only_writes_stopped or has_stopped_kinds else RESUMED
+
+
+def _make_repeats_due() -> None:
+    """Make due what waits for writes, and what waits for its next attempt."""
+    failed = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, attempts__gt=0, next_retry__gt=SyncNow())
+    failed.update(next_retry=SyncNow())
+    breaker.make_waiting_writes_due()
 
 
 def still_stopped_sentence() -> str:

@@ -690,7 +690,7 @@ class Migration(migrations.Migration):
                     "waits_for",
                     models.CharField(
                         blank=True,
-                        choices=[("", ""), ("writes", "Monday stores what is sent"), ("turn", "its turn")],
+                        choices=[("", ""), ("writes", "Monday stores what is sent")],
                         db_default="",
                         max_length=20,
                     ),

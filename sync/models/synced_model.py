@@ -138,7 +138,11 @@ class SyncedModel(models.Model):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert, or update only the columns changed since loading; without changes, write nothing."""
+        """Insert, or update only the columns changed since loading; without changes, write nothing.
+
+        The table's triggers (sync/kernel/triggers.py) write the job that syncs it, and after the commit a worker is
+        woken (sync/outbox/wakeups.py).
+        """
         if self._state.adding or kwargs.get("force_insert") or args:
             super().save(*args, **kwargs)
             saved: Iterable[str] = self._field_names()

@@ -35,8 +35,7 @@ from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
-from sync.reconcile.emptied_cells import EmptiedRelation
-from sync.reconcile.gather.gatherer import Gatherer
+from sync.reconcile.gather.gatherer import EmptiedRelation, Gatherer
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences
@@ -251,8 +250,8 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     verification = Verification()
     listing = BoardListing(link)
     for page in listing.passes():
-        if page.facts.columns is not None:
-            board_columns.store_inspection(link, page.facts.columns)
+        if listing.columns is not None:
+            board_columns.store_inspection(link, listing.columns)
         verification.add_page(page)
         need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
         enqueue_comparison(link.entity_type, need_pass)

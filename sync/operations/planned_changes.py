@@ -19,8 +19,8 @@ from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
-from sync.reconcile.record_states import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.reconcile.restraints import ended_requests
+from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.words.message import Message, sentences
 
 

@@ -22,17 +22,17 @@ from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
+from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, changed_records, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
-from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.run import plan_pass
+from sync.reconcile.run import end_unread, plan_pass
 from sync.words.message import Message, of_error
 
 # With a record's id after it, it stands for the item that will be created for the record.
@@ -152,10 +152,10 @@ def decide_pass(
     calls_before = gatherer.calls
     plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
-    error = facts.error
+    error = gatherer.error
     if error is None:
         return PlannedPass(facts, plan, calls)
-    if facts.columns is not None:
+    if gatherer.columns is not None:
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
@@ -177,8 +177,8 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     They are read together with `read_before` others. The pass that follows is counted, too.
     """
     plan = planned_pass.plan
-    batches = math.ceil(number / api_quota.FULL_BATCH)
-    reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
+    batches = math.ceil(number / ITEMS_PER_READ)
+    reads = math.ceil((read_before + number) / ITEMS_PER_READ) - math.ceil(read_before / ITEMS_PER_READ)
     writes = [*filter(None, item_writes(planned_pass.facts.board, plan))]
     removals = {deleted.act for deleted in plan.deleted.values()} - {""}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
@@ -342,7 +342,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     ids_without_item = listing.records_without_item()
     without_item = [claim for claim in records if claim.entity_id in ids_without_item]
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
-    size = api_quota.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
+    size = api_quota.batch_size(board.link.pk) if board.link.pk else ITEMS_PER_READ
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
     planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
     taken = set[str]()

@@ -113,12 +113,11 @@ def supersede_failed(entity_type: str, settled: Mapping[UUID, int], unmet: Seque
         run_sql(_SUPERSEDE_FAILED, [list(settled), list(settled.values()), entity_type, list(unmet)])
 
 
-def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
+def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0) -> bool:
     """Count a failed attempt of a record's jobs; return whether it was the last.
 
-    With `at_most` 1 the record is claimed alone from then on; it waits for at least `wait_seconds`. Of several due jobs
-    the one with the most attempts continues, also with what the others asked for, and they end; a job that wasn't due
-    stays pending.
+    With `at_most` 1 the record is claimed alone from then on. Of several due jobs the one with the most attempts
+    continues, also with what the others asked for, and they end; a job that wasn't due stays pending.
     """
     counted_jobs = [job for job in jobs if job.counted] or list(jobs)
     leading = max(counted_jobs, key=lambda job: (job.attempts, -job.id))
@@ -137,15 +136,15 @@ def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
     if is_final:
         claimed.update(status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error)
     else:
-        seconds = max(backoff(leading.attempts).total_seconds(), wait_seconds)
+        seconds = backoff(leading.attempts).total_seconds()
         values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds, "at_most": at_most}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
 
 
-def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
+def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     """Fail a record's jobs whose pass wasn't settled, and store the failure in the record's status and sync state."""
-    is_final = fail(jobs, token, error, at_most=1, wait_seconds=wait_seconds)
+    is_final = fail(jobs, token, error, at_most=1)
     entity_type = jobs[0].entity_type
     entity_id = jobs[0].entity_id
     # No pass will apply the person's resolution any more.

@@ -77,7 +77,7 @@ def wake_board(entity_type: str, seconds: float = 0) -> None:
                 _scheduled[timer_key] = timer
             return
         _last_sent[entity_type] = now
-    send_task("sync.work_board", entity_type)
+    send_task("sync.work_board", entity_type)  # calls `work` of sync/operations/worker.py
 
 
 def _send_delayed(entity_type: str, due: float) -> None:

@@ -10,13 +10,12 @@ too many.
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, local_values
-from sync.models import FieldMapping, SyncedModel, WebhookEvent
+from sync.models import FieldMapping, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.models.records_and_items import INACTIVE, MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
@@ -27,7 +26,6 @@ from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
-from sync.registry import target_of
 from sync.words.message import Message, sentences
 
 WAITS_FOR_LOG = Message("waits_for_log")
@@ -57,39 +55,6 @@ def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[
         sides = field_bases.sides_of(converter, base, remote=cell)
         if sides.remote is None and sides.remote_changed and plan.direction_of(mapping) in _FROM_MONDAY:
             yield mapping
-
-
-class EmptiedRelation(NamedTuple):
-    """An empty cell of connected boards, while the base names an item: that may have been removed."""
-
-    model: type[SyncedModel]  # of the record that had the expected item
-    expected_item_id: str
-    item_id: str  # of the item with the empty cell
-
-
-def emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[EmptiedRelation]:
-    """Return the emptied relations of an item, whose related items gather asks for."""
-    item = plan.item
-    emptied = set[EmptiedRelation]()
-    if item is None:
-        return emptied
-    for mapping, relation in board.relations:
-        converter = board.converter(mapping, plan.record)
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        cell = field_bases.cell_of(converter, mapping, item)
-        if not converter.names_items or field_bases.side_of(converter.canonical_remote, cell) is not None:
-            continue
-        if base is not None:
-            expected = [field_bases.side_of(partial(field_bases.base_remote, converter), base)]
-        else:
-            # The values of an unanswered create count as the base.
-            creates = [
-                intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
-            ]
-            expected = [field_bases.side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
-        # An empty base names no item.
-        emptied |= {EmptiedRelation(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
-    return emptied
 
 
 def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -144,7 +109,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
         edit = _last_change(facts, plan, mapping)
-        look = seconds_to_look(edit.arrived, facts.now) if edit else 0.0
+        look = seconds_to_look(edit.arrived, facts.now) if edit else None
         if plan.facts.is_pushed_by_name:
             lost.add(key)
         elif look:
@@ -163,7 +128,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
             plan.sync_state.emptied[key] = first_read
     plan.doubts.lost_cells = frozenset(lost)
     plan.doubts.unexplained_cells = frozenset(unexplained)
-    set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
+    set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=None))
 
 
 def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:

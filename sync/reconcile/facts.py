@@ -11,26 +11,15 @@ from uuid import UUID
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict, UndoRequest
 from sync import choices
-from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, PassSettings, RelatedRecords
 from sync.kernel import acts, as_uuid
 from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
-from sync.monday.errors import MondayError
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.reconcile.change_events import EDIT_KINDS, ChangeEvent
+from sync.records import item_links
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import (
-    AS_NEW_KEY,
-    LINK_TO_KEY,
-    MAY_CREATE_KEY,
-    NEW_ITEM_KEY,
-    RECORD_RESTORED_KEY,
-    RECREATE_KEY,
-    REQUEST_KEYS,
-    UNLINK_KEY,
-)
 from sync.words.message import Message
 
 # Why a pass ends without writing: somebody changed the record first.
@@ -148,7 +137,7 @@ class RecordFacts:
     # Filled in once its item is read:
     former_item: IgnoredItem | None = None  # from which it was unlinked; read only if it has no item
     removal: RemovedItemFacts | None = None  # of its item
-    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first; read only for the rule “newest”
+    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first, if a field with the rule “newest” differs
     is_possible_duplicate: bool = False  # made from an item, unedited, and another record has that item's match key
 
     @property
@@ -177,22 +166,22 @@ class RecordFacts:
     @property
     def wants_new_item(self) -> bool:
         """Whether a person said that none of the items that were found is the record's."""
-        return bool(self.claim.payload.get(NEW_ITEM_KEY))
+        return bool(self.claim.payload.get(item_links.NEW_ITEM_KEY))
 
     @property
     def unlink_requested_by(self) -> str:
         """The person who asked to unlink it from its item; an empty text if nobody did."""
-        return str(self.claim.payload.get(UNLINK_KEY) or "")
+        return str(self.claim.payload.get(item_links.UNLINK_KEY) or "")
 
     @property
     def wants_recreation(self) -> bool:
         """Whether a person asked for a new item for its removed one."""
-        return bool(self.claim.payload.get(RECREATE_KEY))
+        return bool(self.claim.payload.get(item_links.RECREATE_KEY))
 
     @property
     def is_restored(self) -> bool:
         """Whether a person restored it, so that it needs an item."""
-        return bool(self.claim.payload.get(RECORD_RESTORED_KEY))
+        return bool(self.claim.payload.get(item_links.RECORD_RESTORED_KEY))
 
     @property
     def is_asked_about_removal(self) -> bool:
@@ -314,7 +303,7 @@ class ItemFacts:
     @property
     def answer(self) -> str:
         """The code of a person's answer to the question about it, unless somebody asked for something else since."""
-        is_overruled = any(key in self.claim.payload for key in REQUEST_KEYS)
+        is_overruled = any(key in self.claim.payload for key in item_links.REQUEST_KEYS)
         return self.question.answer if self.question and not is_overruled else ""
 
     @property
@@ -345,17 +334,17 @@ class ItemFacts:
     @property
     def wants_new_record(self) -> bool:
         """Whether a person said that it is a record of its own, whichever records have its match key."""
-        return self.is_answered_as_new or bool(self.claim.payload.get(AS_NEW_KEY))
+        return self.is_answered_as_new or bool(self.claim.payload.get(item_links.AS_NEW_KEY))
 
     @property
     def is_creation_requested(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
-        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE_KEY))
+        return self.wants_new_record or bool(self.claim.payload.get(item_links.MAY_CREATE_KEY))
 
     @property
     def chosen_id(self) -> UUID | None:
         """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO_KEY)
+        chosen = self.claim.payload.get(item_links.LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
 
 
@@ -370,15 +359,12 @@ class PassFacts:
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
     # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
     # deleted for another, by the conflict that was answered so.
     answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     merge_obstacles: Mapping[UUID, str] = field(default_factory=dict)
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
-    columns: InspectedColumns | None = None  # if the board's columns were inspected
-    error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     # All stored events about an item, the oldest first, where a rule may need more of them than the last day's.
     events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """What a pass decides: one plain plan for each record, which the rules fill in.
 
-A rule takes the facts (`PassFacts`), which never change, and the `Plan`, which it changes; decide.py lists the rules.
+A rule takes the facts (`PassFacts`), which never change, and the `Plan`, which it changes; run.py lists the rules.
 All types of plans are in this file because every rule reads what other rules decided.
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
@@ -300,7 +300,7 @@ class Doubts:
     lost_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
     is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
-    look_in_seconds: float = 0  # when the item is read again; 0: not by itself
+    look_in_seconds: float | None = None  # when the item is read again; None: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
 
     @property
@@ -351,6 +351,11 @@ class EntityPlan:
     @property
     def is_settled(self) -> bool:
         return self.ending.outcome is Outcome.SETTLED
+
+    @property
+    def has_checked_events(self) -> bool:
+        """Whether the pass has compared the item's new events with the item, or with the base."""
+        return self.is_settled and (self.ending == NOTHING_NEW or self.item is not None)
 
     @property
     def item_id(self) -> str:
@@ -583,10 +588,10 @@ class RecordPlan(EntityPlan):
         self.sync_state.removed_since = None
         self.sync_state.removed_passes = 0
 
-    def wait_for_look(self, seconds: float, events: Iterable[int], reason: str) -> None:
-        """Have both sides read again after so many seconds; these events stay unchecked until then."""
+    def wait_for_look(self, seconds: float | None, events: Iterable[int], reason: str) -> None:
+        """Have both sides read again after so many seconds, if any; these events stay unchecked until then."""
         doubts = self.doubts
-        doubts.look_in_seconds = min(filter(None, (seconds, doubts.look_in_seconds)), default=0.0)
+        doubts.look_in_seconds = min(filter(None, (seconds, doubts.look_in_seconds)), default=None)
         doubts.kept_events = doubts.kept_events.union(events)
         self.reason = reason
 

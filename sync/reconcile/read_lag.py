@@ -36,20 +36,20 @@ UNSHOWN_ITEM = Message("unshown_item")
 _UNSHOWN_CODES = {UNSHOWN_EDIT.code, UNSHOWN_WRITE.code, UNSHOWN_ITEM.code}
 
 
-def seconds_to_look(since: datetime, now: datetime) -> float:
-    """Return the seconds until the next of the `LOOKS` after an event or a write; 0 after the last."""
+def seconds_to_look(since: datetime, now: datetime) -> float | None:
+    """Return the seconds until the next of the `LOOKS` after an event or a write; None after the last."""
     elapsed = (now - since).total_seconds()
-    return next((look - elapsed for look in LOOKS if look > elapsed), 0.0)
+    return next((look - elapsed for look in LOOKS if look > elapsed), None)
 
 
 def set_aside(
-    board: BoardContext, plan: pass_plan.RecordPlan, reasons: Mapping[str, str], *, look_in_seconds: float
+    board: BoardContext, plan: pass_plan.RecordPlan, reasons: Mapping[str, str], *, look_in_seconds: float | None
 ) -> None:
     """Make these fields' cells unknown to all later rules, each with its reason, as a sentence.
 
     Such a field is not decided, and keeps its base, its unchecked events and its open intents; other fields are synced.
     The record is pending with the first reason, and nothing of it is listed on Home. It is read again after
-    `look_in_seconds`, at the latest. Calls add up.
+    `look_in_seconds`, at the latest; with None another event brings its next pass. Calls add up.
     """
     if plan.item is None or not reasons:
         return
@@ -144,58 +144,58 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         _defer(deleted_plan, _wait_for_item_and_cells(facts, deleted_plan))
 
 
-def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
+def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return the seconds until items with its match key are read again, because they may not have it any more."""
     key = field_values.match_key_of_record(facts.board, plan.record)
     same_key = [item for item in facts.items.by_match if field_values.match_key_of_item(facts.board, item) == key]
     waits = [wait_for_unmatched_item(facts, item, facts.events.get(item.id, ())) for item in same_key]
-    return min(filter(None, waits), default=0.0)
+    return min(filter(None, waits), default=None)
 
 
-def wait_for_unmatched_item(facts: PassFacts, item: Item | None, events: Sequence[WebhookEvent]) -> float:
-    """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
+def wait_for_unmatched_item(facts: PassFacts, item: Item | None, events: Sequence[WebhookEvent]) -> float | None:
+    """Return the seconds until an item without a record is read again, because its read is stale; None if it isn't."""
     recent = tuple(event for event in events if event.received_at > facts.now - LONGEST_LAG)
     if not recent:
-        return 0.0
+        return None
     history = RecordHistory(facts.now, events=recent)
     reports = _reports_on_unmatched(facts.board, history, item) if item else {}
     return _first_look(facts, history, None, item, reports)
 
 
-def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float:
+def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float | None:
     reports = _unshown_reports(facts.board, plan, facts.now)
     return _first_look(facts, plan.history, plan.record.monday_id, plan.item, reports)
 
 
 def _first_look(
     facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None, reports: Mapping[str, Report]
-) -> float:
-    """Return the seconds until an item is read again for itself, its group or one of these cells; 0 if it isn't."""
+) -> float | None:
+    """Return the seconds until an item is read again for itself, its group or one of these cells; None if it isn't."""
     waits = [_wait_for_item(facts, history, item_id, item)]
     if move := _unshown_move(facts.board, history, item):
         waits.append(seconds_to_look(_arrival(move), facts.now))
     waits += [look for _, look in _stale_cells(reports, facts.now).values()]
-    return min(filter(None, waits), default=0.0)
+    return min(filter(None, waits), default=None)
 
 
-def _defer(plan: pass_plan.EntityPlan, wait: float) -> None:
+def _defer(plan: pass_plan.EntityPlan, wait: float | None) -> None:
     if wait:
         plan.doubts.is_item_stale = True
         plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 
-def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float:
-    """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
+def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float | None:
+    """Return the seconds until its item is read again, because what was read is older than what is known; else None."""
     is_there = field_values.is_active_on(facts.board, item)
     if is_there and not history.events:
-        return 0.0
+        return None
     events = sorted(history.events, key=lambda event: (event.happened_at, event.pk))
     news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
     newest = news[-1] if news else None
     if newest is not None and newest.type in _TAKES_AWAY:
-        return seconds_to_look(_arrival(newest), facts.now) if is_there else 0.0
+        return seconds_to_look(_arrival(newest), facts.now) if is_there else None
     if is_there:
-        return 0.0
+        return None
     moments = [
         intent.settled_at
         for intent in history.writes
@@ -205,7 +205,7 @@ def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None
     # A new item that is shown as removed was removed.
     if newest is not None and (item is None or newest.type in _BRINGS_BACK):
         moments.append(_arrival(newest))
-    return max((seconds_to_look(moment, facts.now) for moment in moments), default=0.0)
+    return max(filter(None, (seconds_to_look(moment, facts.now) for moment in moments)), default=None)
 
 
 def _arrival(event: WebhookEvent) -> datetime:
@@ -223,8 +223,8 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     stale = _stale_cells(_unshown_reports(board, plan, facts.now), facts.now)
     if plan.facts.is_pushed_by_name:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
-    for key, (sentence, look) in stale.items():
-        set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+    for key, (sentence, seconds) in stale.items():
+        set_aside(board, plan, {key: sentence}, look_in_seconds=seconds)
     move = _unshown_move(board, plan.history, plan.item)
     if move is not None and (look := seconds_to_look(_arrival(move), facts.now)):
         plan.item = plan.item.without_group()

@@ -1,9 +1,14 @@
-"""Runs a pass, from reading to the log line about it; `sync.reconcile` says which step is where."""
+"""The pass: reads, decides by the ordered list of rules, sends and stores; `sync.reconcile` says which step is where.
+
+Each rule takes the facts, which stay as they are, and fills in the plan. What depends on Monday's answer to a write is
+no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py.
+"""
 
 import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from functools import wraps
 
 import structlog
 from django.db import transaction
@@ -17,17 +22,95 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox.claim import Claim, Lease
-from sync.reconcile import read_lag
-from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
+from sync.reconcile import (
+    board_filter,
+    emptied_cells,
+    field_plan,
+    lost_updates,
+    no_call_needed,
+    our_writes,
+    read_lag,
+    restraints,
+)
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
-from sync.reconcile.pass_plan import ANSWERED, LINKED, Ending, Outcome, Plan
+from sync.reconcile.missing import deleted_records, duplicates, identity, questions, removed_items, unmatched_items
+from sync.reconcile.pass_plan import (
+    ANSWERED,
+    LINKED,
+    DeletedPlan,
+    Ending,
+    Outcome,
+    Plan,
+    PlanRule,
+    RecordPlan,
+    RecordRule,
+)
 from sync.reconcile.send import Executor, send_plan
 from sync.reconcile.settle.pass_run import PassRun
 from sync.reconcile.settle.transaction import settle_pass
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 log = structlog.get_logger(__name__)
+
+
+def each_record(rule: RecordRule) -> PlanRule:
+    """Return the plan rule that applies this rule to every open record."""
+
+    @wraps(rule)
+    def apply(facts: PassFacts, plan: Plan) -> None:
+        for record_plan in plan.records.values():
+            if record_plan.is_open:
+                rule(facts, record_plan)
+
+    return apply
+
+
+BEFORE_READING: tuple[PlanRule, ...] = (
+    # An answer to “who is this?” changes links, on which everything below depends.
+    questions.apply_answers,
+    # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
+    # that we overwrote.
+    deleted_records.end_deleted_without_call,  # deleted records
+    each_record(board_filter.filter_record),  # by the conditions on NPD's records
+    lost_updates.find_lost_updates,  # also of deleted records
+    each_record(no_call_needed.end_without_call),  # sync off; nothing changed; our own echo
+    each_record(identity.end_unmatchable),  # a column that matches items is missing
+)
+
+AFTER_READING: tuple[PlanRule, ...] = (
+    # What Monday's answers don't show yet decides nothing.
+    deleted_records.take_items_of_deleted,
+    read_lag.wait_for_stale_items,
+    # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
+    # gone, so it asks for approvals itself; so does decide_deleted_records.
+    identity.identify_records,  # each record's `item`, or that it gets a new one
+    removed_items.decide_removed_items,  # of records whose item is gone
+    # A person's request to unlink overrides the rules for removed items. Stale cells must not reach the filter.
+    removed_items.apply_unlinks,
+    each_record(read_lag.set_aside_stale_reads),  # which Monday's own reports contradict
+    each_record(emptied_cells.hold_emptied_cells),  # nor must cells that nobody emptied
+    each_record(board_filter.filter_item),  # by the conditions on Monday's items
+    # Unmatched items come before deleted records because one may take over from a removed item.
+    unmatched_items.decide_unmatched,
+    deleted_records.decide_deleted_records,
+    duplicates.find_possible_duplicates,
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
+    # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
+    each_record(our_writes.take_bases),
+    each_record(field_plan.fill_in_fields),  # what is sent and written of each field, by merge.py
+    each_record(board_filter.keep_only_pulls),
+    lost_updates.keep_lost_values,  # depends on the field plans
+    each_record(restraints.throttle_write_loops),
+    restraints.request_approvals,
+    each_record(read_lag.note_unshown_edits),  # of what is sent in the end
+    each_record(emptied_cells.note_dropped_edits),  # for the history
+    # These depend on the records' final plans.
+    duplicates.decide_duplicates,
+    each_record(identity.end_uncreatable),  # without a name to send
+)
+
+RULES = (*BEFORE_READING, *AFTER_READING)
 
 
 def reconcile(
@@ -42,11 +125,11 @@ def reconcile(
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
     plan = plan_pass(gatherer, facts)
-    if facts.columns is not None:
-        store_inspection(lease.link, facts.columns)
+    if gatherer.columns is not None:
+        store_inspection(lease.link, gatherer.columns)
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
-    if facts.error is not None:
+    if gatherer.error is not None:
         _end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
         breaker.end_board_stop(lease.link)
@@ -67,22 +150,42 @@ def reconcile(
 def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
     """Decide what needs no item, read Monday into the facts, and decide the rest.
 
-    If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
+    If Monday can't be read, `gatherer.error` is set and only the rules before reading were applied.
     """
     plan = decide(facts, rules=BEFORE_READING)
     gatherer.gather(facts, plan)
-    if facts.error is None:
+    if gatherer.error is None:
         decide(facts, plan, AFTER_READING)
+    return plan
+
+
+NO_RECORD = Ending(Outcome.SETTLED, Message("no_such_record"))
+
+
+def new_plan(facts: PassFacts) -> Plan:
+    """Return the plan in which nothing is decided yet."""
+    return Plan(
+        {record_facts.id: RecordPlan(record_facts) for record_facts in facts.records},
+        {deleted.id: DeletedPlan(deleted) for deleted in facts.deleted},
+        other_jobs=[(claim, NO_RECORD) for claim in facts.unknown],
+    )
+
+
+def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES) -> Plan:
+    """Fill in and return the plan of a pass with these facts: a new one, or one that earlier rules began."""
+    plan = new_plan(facts) if plan is None else plan
+    for rule in rules:
+        rule(facts, plan)
     return plan
 
 
 def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt."""
-    error = facts.error
+    error = gatherer.error
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
     released = Ending(Outcome.RELEASED, of_error(error))
-    if facts.columns is not None:
+    if gatherer.columns is not None:
         # The next pass leaves out the missing column.
         end_unread(facts, plan, released)
     elif error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
@@ -115,9 +218,17 @@ def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated
     """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
     is_transport = error.scope is Scope.TRANSPORT
     # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // 4) if is_transport else 0
+    at_most = max(1, record_count // breaker.PARTS) if is_transport else 0
     counts_attempt = is_transport and record_count == 1 and was_isolated
     return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
+
+
+def end_unread(facts: PassFacts, plan: Plan, ending: Ending, ending_of_items: Ending | None = None) -> None:
+    """End a pass after a failed read with `ending`; claims of items may have another one."""
+    for record_plan in (*plan.open_deleted, *plan.open_records):
+        record_plan.ending = ending
+    # No rule has planned these items, because that comes after reading.
+    plan.other_jobs += [(claim, ending_of_items or ending) for claim in facts.item_claims]
 
 
 def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> Counter[Outcome]:

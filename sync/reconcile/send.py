@@ -112,12 +112,11 @@ class Executor:
         self.began_at = time.monotonic() if began_at is None else began_at  # when the pass began, monotonic
         self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
-        # Failed documents that `send` still has to judge, and how many it has judged before.
-        self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
-        self.judged = 0
+        self.failed_calls = 0
+        self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []  # failed documents that `send` still has to judge
 
     @cached_property
-    def repeats(self) -> failed_writes.Repeats:
+    def repeats_left(self) -> int:
         """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
         return failed_writes.repeats_left()
 
@@ -129,25 +128,14 @@ class Executor:
         Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
         """
         failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
-        place = 0
-        repeated: list[Write] = []
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
-            # A repeat is counted if Monday failed on each record while others were written.
             is_repeat = failure is not None and failure.is_at_fault
-            # Each document that failed in this pass has used up a repeat.
-            if is_repeat and self.repeats.remaining - self.judged - len(self.unjudged) < 1:
-                place += 1
-                wait = failed_writes.seconds_until_turn(place)
+            if is_repeat and self.failed_calls >= self.repeats_left:
                 for write in document:
-                    write.hold(Message("waits_turn"), wait, WaitsFor.TURN)
+                    write.hold(Message("others_first"), failed_writes.seconds_until_repeats(), WaitsFor.WRITES)
                 continue
             self._send_document(kind, document)
-            repeated += document if is_repeat else []
-        written = [write for write in repeated if write.is_done]
-        if written and self.repeats.is_quiet and not self.unjudged:
-            # Monday copes with these records again, so twice as many are tried next.
-            failed_writes.make_turns_due(2 * len(written))
         self._judge()
 
     def create(self, writes: Sequence[Write]) -> None:
@@ -238,7 +226,7 @@ class Executor:
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= breaker.PARTS:
             stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = Message("monday_is_slow")
@@ -289,7 +277,7 @@ class Executor:
         elif error.scope is Scope.DOCUMENT:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents(writes, IntentState.VOID)
-            self.unjudged.append((error, writes))
+            self._judge_later(error, writes)
             writes[0].stop(of_error(error))
         else:
             self._end_rejected(kind, writes[0], error)
@@ -307,38 +295,34 @@ class Executor:
         elif not error.outcome_unknown:
             _close_intents(writes, IntentState.REJECTED)
         if error.scope is Scope.TRANSPORT:
-            self.unjudged.append((error, writes))
+            self._judge_later(error, writes)
         else:
             self._stop_writing(error)
         for write in writes:
             write.stop(self.stop_reason, is_open=error.outcome_unknown)
+
+    def _judge_later(self, error: MondayError, writes: Sequence[Write]) -> None:
+        self.failed_calls += 1
+        self.unjudged.append((error, writes))
 
     def _judge(self) -> None:
         """Complete the answers to failed documents."""
         if not self.unjudged:
             return
         documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
-        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
-            waits = Message(f"waits_{judgement.waits_for}") if judgement.waits_for else ""
-            detail = sentences(waits, of_error(error))
-            if judgement.ends_pass and not judgement.is_at_fault:
-                self.stop_reason = detail
-            outcome = Outcome.DEFERRED
+        waits = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
+        for (error, writes), wait in zip(self.unjudged, waits, strict=True):
+            detail: str = of_error(error)
+            if wait is not None:
+                detail = self.stop_reason = sentences(breaker.WRITES_STOPPED, detail)
             if len(writes) > 1:
-                outcome = Outcome.RELEASED
-            elif judgement.is_at_fault:
-                outcome = Outcome.FAILED
-                detail = of_error(error)
+                ending = Ending(Outcome.RELEASED, detail, is_unsent=True)
+            elif wait is None:
+                ending = Ending(Outcome.FAILED, detail)
+            else:
+                ending = Ending(Outcome.DEFERRED, detail, wait, waits_for=WaitsFor.WRITES)
             for write in writes:
-                write.ending = Ending(
-                    outcome,
-                    detail,
-                    judgement.wait_seconds,
-                    is_unsent=outcome is Outcome.RELEASED,
-                    waits_for=judgement.waits_for,
-                )
-        self.judged += len(self.unjudged)
+                write.ending = ending
         self.unjudged = []
 
     # --- what Monday answered -----------------------------------------------------------------------------------------
@@ -511,23 +495,23 @@ class Executor:
 def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
     """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
-    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
-    such as probes, are sent together.
+    Whatever is written before them shows that their failure is no outage. Large parts come before small ones, because
+    more of their records aren't at fault. Writes that failed alone during an outage, such as probes, are sent together.
     """
-    documents = [[write for write in writes if write.record_id not in failures]]
-    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
+    never_failed: list[Write] = []
+    failed_alone: list[Write] = []
+    groups: dict[failed_writes.Failures, list[Write]] = {}
     for write in writes:
         failure = failures.get(write.record_id)
-        if failure is not None:
-            is_probe = failure.size == 1 and not failure.is_at_fault
-            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
-    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
-        size = failures[group[0].record_id].size
-        part_size = 1
-        if not failed_document:
-            part_size = len(group)
-        elif size > failed_writes.FEW:
-            part_size = math.ceil(size / failed_writes.PARTS)
+        if failure is None:
+            never_failed.append(write)
+        elif failure.size == 1 and not failure.is_at_fault:
+            failed_alone.append(write)
+        else:
+            groups.setdefault(failure, []).append(write)
+    documents = [never_failed, failed_alone]
+    for failure, group in sorted(groups.items(), key=lambda item: (item[0].is_at_fault, -item[0].size)):
+        part_size = math.ceil(failure.size / breaker.PARTS) if failure.size > breaker.FEW else 1
         documents += [group[start : start + part_size] for start in range(0, len(group), part_size)]
     return [document for document in documents if document]
 

@@ -33,7 +33,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, failed_writes
+from sync.limits import breaker
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday import lag
 from sync.monday.board_items import Item, WriteResult
@@ -333,17 +333,15 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> No
     failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is Fate.FAIL}
     if not failed:
         return
-    # Afterwards, because claiming a record's jobs has a transaction of its own. The order is fixed, because the next
-    # attempts take turns in it; jobs that a save has locked count none.
-    claims = claim_records(lease, sorted(failed))
+    # Afterwards, because claiming a record's jobs has a transaction of its own. Jobs that a save has locked count none.
+    claims = claim_records(lease, list(failed))
 
     @retry_on_lock_timeout
     def count() -> None:
         with lease.transaction():
-            for place, claim in enumerate(claims):
+            for claim in claims:
                 if claim.entity_id and claim.jobs:
-                    wait = failed_writes.seconds_until_turn(place)
-                    finish.fail_unsettled(claim.jobs, lease.token, failed[claim.entity_id], wait_seconds=wait)
+                    finish.fail_unsettled(claim.jobs, lease.token, failed[claim.entity_id])
 
     count()
 

@@ -287,7 +287,7 @@ TEMPLATES: Mapping[str, str] = {
     "worker_ended_alone": "The worker ended while it synced this record alone.",
     "shutting_down": "The worker had to end before this call. Another one makes it.",
     "waits_writes": "Monday doesn't store what is sent.",
-    "waits_turn": "Monday failed on it before, so others go first.",
+    "others_first": "Monday failed on it before, so others go first.",
     "edits_come_in": "What is edited on Monday still comes in.",
     "monday_is_slow": "Monday is slow. The next sync continues with it.",
     "call_swallowed": "Monday answered the call without carrying it out: it still shows the item as it was.",

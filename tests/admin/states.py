@@ -25,11 +25,13 @@ def boards() -> dict[str, models.BoardLink]:
         link = models.BoardLink.objects.create(
             entity_type=spec.entity_type, board_id=f"900{number}", npd_id_column="npd_id", match_key=spec.match_key
         )
-        for position, mapping in enumerate(spec.mappings):
-            models.FieldMapping.objects.create(
+        models.FieldMapping.objects.bulk_create(
+            models.FieldMapping(
                 link=link, key=mapping.key, label=mapping.label, fields=list(mapping.fields),
                 column_id=mapping.column_id, converter=mapping.converter, position=position, required=mapping.required,
-            )  # fmt: skip
+            )
+            for position, mapping in enumerate(spec.mappings)
+        )  # fmt: skip
         links[spec.entity_type] = link
     return links
 

@@ -53,9 +53,15 @@ def modules(room: str) -> list[Path]:
 
 
 @cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax, the module itself first; cached, because parsing takes most of the time."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports_of(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """Every import of a file, also inside functions; cached, because parsing takes most of the time."""
-    return tuple(n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import | ast.ImportFrom))
+    """Every import of a file, also inside functions."""
+    return tuple(node for node in nodes_of(path) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -19,12 +19,12 @@ import pytest
 from django.utils import timezone
 
 from npd.models import Contact
-from sync.reconcile.decide import decide
-from tests.architecture.test_arrows import ROOT, file_of
+from sync.reconcile.run import RULES, decide
+from tests.architecture.test_arrows import ROOT, file_of, nodes_of
 from tests.decide.any_world import any_world
 
 # The rooms of the rules: what they import of these is as pure as they are.
-RULES = ("sync.reconcile.", "sync.fields.")
+ROOMS = ("sync.reconcile.", "sync.fields.")
 # What no rule imports.
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
 
@@ -39,17 +39,17 @@ PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "django.db": {"models"}}
 @cache
 def imports(path: Path) -> list[tuple[str, str]]:
     """Every runtime import of a file, as module and name."""
-    return list(_imports(ast.parse(path.read_text())))
+    return list(_imports(nodes_of(path)))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _imports(nodes: tuple[ast.AST, ...]) -> Iterator[tuple[str, str]]:
     for_types = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for part in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -58,12 +58,12 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @cache
 def reached() -> list[Path]:
-    """The modules of a pass and of values that deciding imports, directly or through others."""
+    """The modules of a pass and of values that its rules import, directly or through others."""
     reached_paths = set[Path]()
-    waiting = ["sync.reconcile.decide", "sync.reconcile.changes", "sync.reconcile.settle.record"]
+    waiting = [*{rule.__module__ for rule in RULES}, "sync.reconcile.changes", "sync.reconcile.settle.record"]
     while waiting:
         module = waiting.pop()
-        path = file_of(module) if module.startswith(RULES) else None
+        path = file_of(module) if module.startswith(ROOMS) else None
         if path is not None and path not in reached_paths:
             reached_paths.add(path)
             waiting += [name for module, part in imports(path) for name in (module, f"{module}.{part}")]
@@ -85,7 +85,7 @@ def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
     wrong += [
         f"{rule}: {node.attr}"
         for rule in rules
-        for node in ast.walk(ast.parse((ROOT / rule).read_text()))
+        for node in nodes_of(ROOT / rule)
         if isinstance(node, ast.Attribute) and node.attr in EFFECTS
     ]
     assert not wrong

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -12,7 +12,7 @@ import pytest
 from sync.kernel.acts import ACTS
 from sync.words.message import Message
 from sync.words.table import TEMPLATES
-from tests.architecture.test_arrows import ROOT, modules
+from tests.architecture.test_arrows import ROOT, modules, nodes_of
 
 DOORS = ("conflicts/pages", "sync/admin", "sync/api", "sync/management")
 # The modules below the doors that have sentences, and why: tables, and answers to one person, which only the admin's
@@ -95,9 +95,8 @@ def is_for_developers(node: ast.AST) -> bool:
 
 def texts(path: Path, skips: Callable[[ast.AST], bool] = lambda node: False) -> Iterator[tuple[str, int]]:
     """Each text of a module and its line, without what stands in nodes that are skipped."""
-    tree = ast.parse(path.read_text())
-    skipped = {id(part) for node in ast.walk(tree) if skips(node) for part in ast.walk(node)}
-    for node in ast.walk(tree):
+    skipped = {id(part) for node in nodes_of(path) if skips(node) for part in ast.walk(node)}
+    for node in nodes_of(path):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -123,7 +122,7 @@ def names_in(template: str) -> set[str]:
 
 def messages(path: Path) -> Iterator[tuple[int, list[str], set[str]]]:
     """Each message of a module whose codes and parameters stand there: its line, its codes, its parameters."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("Message", "Reason") and node.args:
             code = node.args[0]
             branches = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
@@ -213,9 +212,9 @@ def test_below_the_doors_no_button_is_named_but_in_the_tables() -> None:
     assert found == {}
 
 
-def clauses(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def clauses(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
     """Each clause that a reason or a message's value is made of, also by way of a name."""
-    nodes = list(ast.walk(tree))
+    nodes = list(nodes)
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     worded = [call for call in calls if ast.unparse(call.func).split(".")[-1] in WORDED]
     given = [value for call in worded for value in (*call.args, *(keyword.value for keyword in call.keywords))]
@@ -242,7 +241,7 @@ def test_a_reason_and_a_value_of_a_message_are_no_words_of_ours(room: str) -> No
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in paths
         if not str(path.relative_to(ROOT)).startswith(DOORS)
-        for text, line in clauses(ast.parse(path.read_text()))
+        for text, line in clauses(nodes_of(path))
     ]
     assert not found
 
@@ -259,4 +258,4 @@ def test_a_reason_and_a_value_of_a_message_are_no_words_of_ours(room: str) -> No
     ],
 )
 def test_a_clause_is_found(source: str) -> None:
-    assert list(clauses(ast.parse(source)))
+    assert list(clauses(ast.walk(ast.parse(source))))

@@ -5,12 +5,10 @@ The report has a failing seed's story, and var/test/chaos/ its script.
 """
 
 import os
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from bench.first_load import DEATHS
 from tests.chaos.arena import Arena
 from tests.chaos.generating import ACTS, generate
 from tests.chaos.planted import BUGS, load, owner_of
@@ -55,9 +53,3 @@ def test_every_place_of_a_planted_bug_is_still_a_function() -> None:
     for place in (place for planted in BUGS.values() for place, _ in planted.places):
         owner, attribute = owner_of(place)
         assert callable(getattr(owner, attribute)), place
-
-
-def test_every_place_at_which_the_bench_kills_a_worker_is_still_a_function() -> None:
-    for place, _ in DEATHS.values():
-        module, _, name = place.rpartition(".")
-        assert callable(getattr(import_module(module), name)), place

@@ -14,11 +14,11 @@ from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, WebhookEvent
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.reconcile.decide import decide
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing.deleted_records import item_npd_id
 from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import Plan, RecordPlan
+from sync.reconcile.run import decide
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide.builders import NOW, arrival, board

@@ -16,7 +16,7 @@ from sync.operations.planned_changes import changed_records
 from sync.operations.verification import differing_fields
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.record_states import complete_sync_state
+from sync.reconcile.settle.record import complete_sync_state
 from tests.decide.builders import IN_SYNC, ITEM, board, history, intent, item, mapping, record_facts, seen
 from tests.decide.plan_builders import NOW, World
 from tests.support.words import said

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.breaker import WRITES_STOPPED
-from sync.limits.failed_writes import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.breaker import FEW, PARTS, WRITES_STOPPED
+from sync.limits.failed_writes import FailedDocument, Failures
 from sync.models import Intent
 from sync.models.boards_and_account import Stop
 from sync.monday.board_items import Item, WriteRequest, WriteResult
@@ -54,10 +54,10 @@ class Monday:
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     failed: list[int] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
+    wait: float | None = 60  # None: whatever fails is at fault
     failures: dict[UUID, Failures] = field(default_factory=dict)
     last_refused: str = ""  # the last unit whose item refused its write, also before the pass
-    repeats: Repeats = Repeats(20, is_quiet=False)  # noqa: RUF009 - frozen
+    repeats: int = 20
 
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -96,21 +96,18 @@ class Monday:
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
 
-    def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
+    def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[float | None]:
         self.failed += [len(records) for _, records in failed]
-        return [Judgement(is_at_fault=True) if others_written else self.judgement for _ in failed]
+        return [None if others_written else self.wait for _ in failed]
 
     def stop_refused_writes(self, error: MondayError) -> None:
         self.failed.append(0)
 
-    def repeats_left(self) -> Repeats:
+    def repeats_left(self) -> int:
         return self.repeats
 
-    def seconds_until_turn(self, place: int) -> float:
-        return place * 1_200
-
-    def make_turns_due(self, number: int) -> None:
-        self.stopped.append(f"{number} turns")
+    def seconds_until_repeats(self) -> float:
+        return 3_600
 
     def stop_of_call(self, link: Any, kind: str) -> Stop | None:
         return Stop(NOW, NOW + timedelta(minutes=1), self.refused[kind]) if kind in self.refused else None
@@ -183,7 +180,7 @@ def outcomes(answers: Mapping[str, Write]) -> dict[str, Outcome]:
 
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
-    monday.judgement = Judgement(is_at_fault=True)
+    monday.wait = None
     answers = send(*map(change, "abcd"))
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert outcomes(answers) == {"a": Outcome.OPEN, "b": Outcome.OPEN, "c": Outcome.FAILED, "d": Outcome.OPEN}
@@ -232,7 +229,7 @@ def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday
     assert several.ending.outcome is Outcome.RELEASED
     alone = send(change("a"))["a"]
     assert (alone.ending.outcome, alone.ending.wait_seconds) == (Outcome.DEFERRED, 60)
-    monday.judgement = Judgement(is_at_fault=True)
+    monday.wait = None
     act_now = executor()
     assert send(change("a"), by=act_now)["a"].ending.outcome is Outcome.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
@@ -242,25 +239,30 @@ def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday
 def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(monday: Monday) -> None:
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
-    monday.failures = {write.record_id: Failures("few", 3, is_at_fault=True, is_at_fault_again=True) for write in few}
-    monday.failures |= {
-        write.record_id: Failures("many", 12, is_at_fault=False, is_at_fault_again=False) for write in many
-    }
+    monday.failures = {write.record_id: Failures("few", 3, is_at_fault=True) for write in few}
+    monday.failures |= {write.record_id: Failures("many", 12, is_at_fault=False) for write in many}
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = outcomes(send(*few, *many, change("z")))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (Outcome.RELEASED, Outcome.FAILED, Outcome.OPEN)
 
 
-@pytest.mark.parametrize(("is_quiet", "stopped"), [(False, []), (True, ["4 turns"])])
-def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, stopped: list[str]) -> None:
-    writes = [change(unit) for unit in "ab"]
-    monday.repeats = Repeats(20, is_quiet=is_quiet)
-    monday.failures = {
-        write.record_id: Failures(unit_of(write), 1, is_at_fault=True, is_at_fault_again=True) for write in writes
+def test_large_parts_are_repeated_first_and_once_no_repeat_is_left_the_rest_waits(monday: Monday) -> None:
+    parts = [change(unit) for unit in "efghijklm"]
+    singles = [change(unit) for unit in "abcd"]
+    monday.repeats = 2
+    monday.failures = {write.record_id: Failures(unit_of(write), 1, is_at_fault=True) for write in singles}
+    monday.failures |= {write.record_id: Failures("part", 9, is_at_fault=True) for write in parts}
+    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if units in ("efg", "b") else None
+    answers = send(*singles, *parts, change("z"))
+    assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "a", "b"]
+    assert outcomes(answers) == {
+        **dict.fromkeys("efg", Outcome.RELEASED),
+        **dict.fromkeys("hijklmaz", Outcome.OPEN),
+        "b": Outcome.FAILED,
+        **dict.fromkeys("cd", Outcome.DEFERRED),
     }
-    send(*writes)
-    assert monday.stopped == stopped
+    assert answers["c"].ending.wait_seconds == 3_600
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:

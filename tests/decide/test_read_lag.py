@@ -12,12 +12,12 @@ from sync.models import Intent, WebhookEvent
 from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
 from sync.reconcile.board_filter import filter_item, leave_out_after_write
-from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.pass_plan import SETTLED, Outcome
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
-from sync.reconcile.record_states import complete_sync_state, sync_status
+from sync.reconcile.run import decide
+from sync.reconcile.settle.record import complete_sync_state, sync_status
 from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
@@ -70,7 +70,7 @@ def look(
     read = draft(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
     plan = after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read)
     assert bool(plan.doubts.look_in_seconds) is ("role_title" in plan.doubts.set_aside)
-    return plan.doubts.look_in_seconds
+    return plan.doubts.look_in_seconds or 0
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from sync.reconcile.decide import RULES, new_plan
 from sync.reconcile.pass_plan import Plan
+from sync.reconcile.run import RULES, new_plan
 from tests.decide.any_world import Drawn, worlds
 from tests.decide.test_plan_laws import contents, outline
 

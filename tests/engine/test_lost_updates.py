@@ -8,6 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, Intent, WebhookEvent
+from tests.support.cases import each_once
 from tests.support.people import unlink
 from tests.support.world import World
 
@@ -52,8 +53,10 @@ def test_a_lost_value_that_its_event_does_not_tell_is_in_the_history_unless_a_pa
     assert [line.values["before"] for line in lines] == ([] if is_read else ["442079460099"])
 
 
-@pytest.mark.parametrize("off", ["its sync is off", "the filter leaves it out"])
-@pytest.mark.parametrize("later", ["stays", "unlinked", "deleted", "on again"])
+@pytest.mark.parametrize(
+    ("later", "off"),
+    each_once(["stays", "unlinked", "deleted", "on again"], ["its sync is off", "the filter leaves it out"]),
+)
 def test_a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_once(
     world: World, off: str, later: str
 ) -> None:
@@ -90,6 +93,3 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
     assert (world.calls(), world.status(contact)) == (before, "synced")
     assert not SyncConflict.objects.exists()
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
-
-
-# --- an edit after a write without an answer --------------------------------------------------------------------------

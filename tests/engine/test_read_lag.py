@@ -12,6 +12,7 @@ from sync.models import ActivityLine, SyncQueue, WebhookEvent
 from sync.operations.comparison import compare_board
 from sync.operations.worker import drain
 from sync.queue import push_record
+from tests.support.cases import each_once
 from tests.support.world import World, mail
 
 LOOKS = (2.5, 4.5, 53, 540)
@@ -75,13 +76,14 @@ def test_a_replica_that_is_older_than_the_one_that_showed_an_edit_undoes_nothing
     assert (world.status(ann), getattr(ann, column)) == ("synced", expected)
 
 
-@pytest.mark.parametrize("gap", [0.3, 0.6, 3])
-@pytest.mark.parametrize(("edits", "writes"), [(0.5, 4), (4, 0.5), (0, 10)])
-@pytest.mark.parametrize("is_told_first", [True, False])
+BEHIND = [{"edits": 0.5, "writes": 4}, {"edits": 4, "writes": 0.5}, {"edits": 0, "writes": 10}]
+
+
+@pytest.mark.parametrize(("gap", "behind", "is_told_first"), each_once([0.3, 0.6, 3], BEHIND, [True, False]))
 def test_a_save_that_follows_an_edit_never_swaps_the_sides(
-    world: World, ann: Contact, gap: float, edits: float, writes: float, is_told_first: bool
+    world: World, ann: Contact, gap: float, behind: dict[str, float], is_told_first: bool
 ) -> None:
-    lag(world, edits=edits, writes=writes)
+    lag(world, **behind)
     world.edit(ann, "role_title", "Theirs")
     if is_told_first:
         world.deliver()

@@ -9,6 +9,7 @@ from conflicts.pages.case import conflict_progress
 from conflicts.pages.resolution import undo
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from tests.engine.conftest import choose, clash
+from tests.support.cases import each_once
 from tests.support.world import World, mail
 
 MAPPED = {"email": "ann@example.org", "phone": "+442079460018", "role_title": "Boss", "notes": "Likes tea"}
@@ -58,8 +59,7 @@ def test_what_has_no_effect_twice_waits_with_a_note_until_a_side_changes(world: 
     assert not SyncConflict.objects.exists()
 
 
-@pytest.mark.parametrize("minutes", [0, 5])
-@pytest.mark.parametrize("column", EDITS)
+@pytest.mark.parametrize(("column", "minutes"), each_once(list(EDITS), [0, 5]))
 def test_an_edit_after_a_write_without_effect_is_a_conflict(world: World, column: str, minutes: int) -> None:
     ann = world.linked("Ann", **MAPPED)
     swallow(world, column, count=9)
@@ -104,8 +104,7 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
     assert SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-@pytest.mark.parametrize("policy", ["archive_item", "delete_item", "unlink"])
-@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize(("policy", "times"), each_once(["archive_item", "delete_item", "unlink"], [1, None]))
 def test_a_removal_that_monday_does_not_carry_out_is_sent_again_and_then_said(
     world: World, policy: str, times: int | None
 ) -> None:

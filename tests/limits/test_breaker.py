@@ -129,6 +129,44 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     assert MondayAccount.objects.get().are_only_writes_stopped
 
 
+A, B = uuid4(), uuid4()
+GONE = errors.MondayError(errors.CONNECTION_LOST, "gone")
+NAMED = errors.MondayError(errors.SERVER_FAILED, "500", path=("r0",))
+
+
+@pytest.mark.parametrize(
+    ("passes", "waits", "is_stopped"),
+    [
+        ([[(GONE, {A})]], [None], False),
+        ([[(GONE, {A, B})]], [60], False),
+        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})]], [120], False),
+        ([[(GONE, {A})], [(NAMED, {A})]], [None], False),
+        ([[(GONE, {A})], [(NAMED, {B})]], [60], True),
+        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})], [(GONE, {B})]], [60], True),
+        ([[(GONE, {A, B})], [(GONE, {A})]], [60], True),
+        ([[(GONE, {A}), (GONE, {B})]], [60, 60], True),
+        ([[(GONE, {A}), (GONE, {B})], [(NAMED, {A})]], [120], True),
+    ],
+    ids=[
+        "one record: an attempt",
+        "several at once: they come in parts",
+        "the same record again: it waits alone",
+        "the same again, and Monday names it: an attempt",
+        "another record: all stop",
+        "another after one that failed often: all stop, with the first wait",
+        "a part again: all stop",
+        "two documents of a pass: all stop",
+        "a probe: the stop goes on",
+    ],
+)
+def test_what_fails_while_nothing_is_written_is_a_records_fault_or_stops_all_writes(
+    passes: list[list[failed_writes.FailedDocument]], waits: list[float | None], is_stopped: bool
+) -> None:
+    for failed in passes:
+        judged = failed_writes.judge_failed_writes(failed, others_written=False)
+    assert (judged, breaker.monday_account().are_only_writes_stopped) == (waits, is_stopped)
+
+
 def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:
     contacts, organizations = (
         BoardLink.objects.create(entity_type=name, board_id=name, npd_id_column="id")
@@ -153,7 +191,5 @@ def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says
             entity_type="contact", remote_id=f"{number}", reason=said("Later."), waits_for=waits_for, next_retry=later
         )
     due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
-    failed_writes.make_turns_due()
-    assert list(due.all()) == [WaitsFor.TURN]
     breaker.make_waiting_writes_due()
-    assert list(due.all()) == [WaitsFor.WRITES, WaitsFor.TURN]
+    assert list(due.all()) == [WaitsFor.WRITES]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import Quota, fitting_batch_size, next_batch_size, seconds_between_passes
+from sync.monday.item_documents import ITEMS_PER_READ
 
 DAY = 86_400
 STEP = 5
@@ -100,7 +101,7 @@ def test_whenever_people_edit_the_allowance_lasts(limit: int, bursts: list[tuple
 
 def _calls(a_mutation: float, timeout: float, looks: int) -> Iterator[tuple[int, bool]]:
     """Full batches whose mutations take `a_mutation` seconds each: (records, timed out)."""
-    size = api_quota.FULL_BATCH
+    size = ITEMS_PER_READ
     for _ in range(looks):
         seconds = size * a_mutation
         timed_out = seconds > timeout

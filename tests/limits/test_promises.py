@@ -6,6 +6,7 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.limits import probes
+from sync.models import SyncQueue
 from tests.limits.conftest import Planned
 from tests.support.world import World
 
@@ -77,6 +78,8 @@ def test_an_hour_of_failures_costs_few_calls_and_all_is_synced_after_it(world: W
         assert "15112345678" in linked[1].phone, "edits on the board come in"
     world.sandbox.control("faults", "DELETE")
     world.pass_time(minutes=3)
+    for job in SyncQueue.objects.filter(status="failed"):
+        world.queue.manual_retry(job.pk, by="lead")
     probes.try_again()
     world.work(seconds=30)
     world.calls_while(65, seconds=1_200)

@@ -18,7 +18,7 @@ from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import planned_changes, preview, record_lookup
-from sync.reconcile.decide import RULES, decide
+from sync.reconcile.run import RULES, decide
 from sync.state import record_view
 from sync.words.message import reason_of
 

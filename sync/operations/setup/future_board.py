@@ -163,8 +163,8 @@ class SetupListing(preview.Listing):
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Gather, and change the facts as the set-up leaves them. Raises MondayError if Monday can't be read."""
         super().gather(facts, plan)
-        if facts.error is not None:
-            raise facts.error
+        if self.error is not None:
+            raise self.error
         related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}

@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from sync import choices
 from sync.boards import board_columns
-from sync.fields import field_values
+from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.limits.metered_client import connector, meter_board_calls
@@ -28,10 +30,9 @@ from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.emptied_cells import EmptiedRelation, emptied_relations
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import add_npd_edits, add_related, edited_by_time, read_facts, with_originals
+from sync.reconcile.gather.record_facts import add_npd_edits, add_related, read_facts, with_originals
 from sync.reconcile.missing import removed_items
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
@@ -44,12 +45,23 @@ MAX_PAGES = 20
 NO_ITEM = "1"
 
 
+class EmptiedRelation(NamedTuple):
+    """An empty cell of connected boards, while the base names an item: that may have been removed."""
+
+    model: type[SyncedModel]  # of the record that had the expected item
+    expected_item_id: str
+    item_id: str  # of the item with the empty cell
+
+
 class Gatherer:
     """Reads the facts of passes from NPD and Monday, and counts its calls; for whole boards a listing does so."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.request_id = ""  # of the call that read the items
+        # Of the last pass: the call that read its items, what was inspected of the board, and why it couldn't be read.
+        self.request_id = ""
+        self.columns: board_columns.InspectedColumns | None = None
+        self.error: MondayError | None = None
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
@@ -176,20 +188,22 @@ class Gatherer:
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add the items of everything that is open in the plan, and what these items name.
 
-        If Monday can't be read, `facts.error` is set.
+        If Monday can't be read, `error` is set.
         """
+        self.columns = None
+        self.error = None
         try:
             self.read_items(facts, plan)
             self.read_about_items(facts, plan)
         except MondayError as error:
-            facts.error = error
+            self.error = error
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
                     board, columns = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts.board = board
-                        facts.columns = columns
+                        self.columns = columns
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
@@ -228,7 +242,7 @@ class Gatherer:
         facts.items = items
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
         if suspect or healed:
-            facts.board, facts.columns = self.inspect_columns(board, suspect, healed)
+            facts.board, self.columns = self.inspect_columns(board, suspect, healed)
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add what NPD knows about the items, and about the records that they name."""
@@ -247,7 +261,7 @@ class Gatherer:
             item_facts.add_removals(facts, removed)
         if deleted:
             item_facts.add_named_records(board, deleted)
-        add_npd_edits(board, edited_by_time(board, changed))
+        add_npd_edits(board, changed)
         item_facts.add_identities(facts, plan.open_records, with_items)
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
@@ -258,7 +272,7 @@ class Gatherer:
             # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
             # record's item may have to pass, ignores it.
             filtered = [*changed, *(deleted if board.sync_filter.items else ())]
-            cells = [cell for entity_plan in filtered for cell in emptied_relations(board, entity_plan)]
+            cells = [cell for entity_plan in filtered for cell in _emptied_relations(board, entity_plan)]
             facts.removed_related_items = self.items_off_board(board, cells)
             add_related(facts, plan, compared)
 
@@ -356,6 +370,31 @@ def _events_of_items(facts: PassFacts, plans: Iterable[pass_plan.EntityPlan]) ->
     item_ids = {plan.item_id or plan.record.monday_id for plan in plans}
     item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
     return item_facts.stored_events(facts.board, set(filter(None, item_ids)))
+
+
+def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[EmptiedRelation]:
+    """Return the emptied relations of an item; their related items are read."""
+    item = plan.item
+    emptied = set[EmptiedRelation]()
+    if item is None:
+        return emptied
+    for mapping, relation in board.relations:
+        converter = board.converter(mapping, plan.record)
+        base = field_bases.base_of(plan.sync_state, mapping, item.id)
+        cell = field_bases.cell_of(converter, mapping, item)
+        if not converter.names_items or field_bases.side_of(converter.canonical_remote, cell) is not None:
+            continue
+        if base is not None:
+            expected = [field_bases.side_of(partial(field_bases.base_remote, converter), base)]
+        else:
+            # The values of an unanswered create count as the base.
+            creates = [
+                intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
+            ]
+            expected = [field_bases.side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
+        # An empty base names no item.
+        emptied |= {EmptiedRelation(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
+    return emptied
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -88,7 +88,6 @@ def read_facts(
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
         unknown=unknown,
         item_claims=tuple(item_claims),
-        claimed_linked_items=tuple(map(str, owners)),
         answer_records=answer_records,
         merge_obstacles=merge_obstacles,
     )
@@ -193,18 +192,12 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
     return grouped(intents.defer("body").order_by("created_at"), lambda intent: intent.entity_id)
 
 
-def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
-    """Return those of which a side has left the base of a field with the rule “newest”, which asks when."""
+def add_npd_edits(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -> None:
+    """Add NPD's history to the records with an edited field that has the rule “newest”, which alone asks when."""
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    if not newest:
-        return []
-    return [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
-
-
-def add_npd_edits(board: BoardContext, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """Add NPD's history of these records, which says when they were edited."""
-    npd_edits = authors.latest_events(board.model, {plan.id for plan in plans})
-    for plan in plans:
+    edited = [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
+    npd_edits = authors.latest_events(board.model, {plan.id for plan in edited})
+    for plan in edited:
         plan.facts.npd_edits = npd_edits.get(plan.id, ())
 
 

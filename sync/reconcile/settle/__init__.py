@@ -7,6 +7,7 @@ No other part of a pass writes records, their sync state or conflicts. Beside se
 requests, unanswered_creates.py ends unanswered creates, and reconcile() stores problems with columns, stops with their
 lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
-`transaction` has existing records, `record` what becomes of one; `items_and_deletions` has items, answers and deleted
-records; `activity` has who did what, and why; `pass_run` has what these share: locks, and the end of jobs.
+`transaction` has existing records: `record` has what becomes of one, `dependents` what that means for others.
+`items_and_deletions` has items, answers and deleted records; `activity` has who did what, and why; `pass_run` has what
+these share: locks, and the end of jobs.
 """

@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from sync import choices
-from sync.choices import ActivityKind
+from sync.choices import ActivityKind, BlockedCode
+from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, field_of
 from sync.merge import Action
 from sync.models import ActivityLine, Intent
-from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, is_of_deletion
+from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, UNREPORTED, is_of_deletion
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
@@ -86,8 +88,7 @@ class PassHistory:
         told = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
         others: dict[tuple[object, ...], ActivityLine] = {}
         for plan in self.plans:
-            is_checked = plan.ending == pass_plan.NOTHING_NEW or plan.item is not None
-            if not (plan.is_settled and is_checked):
+            if not plan.has_checked_events:
                 continue
             events = [event for event in plan.history.unchecked_events if event.pk not in plan.doubts.kept_events]
             changes = reported_changes(self.board, plan.facts.record, events)  # whose relations were read
@@ -233,3 +234,91 @@ class PassHistory:
         """Return who started a set-up of the board after this time; empty for nobody."""
         is_older = self.setup and edited_at < datetime.fromisoformat(self.setup["started"])
         return str(self.setup["by"]) if is_older else ""
+
+
+def log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
+    """Add the history's line about a value that was written in NPD."""
+    if field_plan.choice:
+        return  # a person's choice is in the history of its conflict already
+    values = {
+        "before": field_plan.display_local(field_plan.local_raw),
+        "after": field_plan.display_local(field_plan.write_raw),
+        "raw_before": dict(field_plan.local_raw),
+        "raw_after": dict(field_plan.write_raw or {}),
+    }
+    plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
+
+
+def log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
+    """Add the history's line about a value that was sent to Monday."""
+    if field_plan.choice:
+        return
+    key = field_plan.key
+    values: dict[str, Any] = {"before": before, "after": after}
+    way = Message("way_sent")
+    if before or field_plan.base is not None:
+        values |= _values_of_push(field_plan)
+    reason = ""
+    actor = ""
+    # A column that was only missing for a time, or had another type, is no new one.
+    blocked = plan.sync_state.blocked_fields.get(key, {})
+    entry = plan.sync_state.base.get(key) or (blocked if blocked.get("code") == BlockedCode.COLUMN else {})
+    is_new_column = entry.get("column", "") not in ("", field_plan.mapping.column_id)
+    if not before and is_new_column and field_plan.base is None:
+        reason = Message("its_column_was_replaced")
+        former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
+        if former == field_plan.local_raw:
+            # Nobody edited it.
+            actor = authors.SYNC_ACTOR
+            way = Message("way_refilled")
+            values[REFILLS] = True
+        else:
+            # The edit replaced the former value, not the empty column.
+            raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
+            values |= {"before": field_plan.display_local(former), **raws}
+    if key in plan.doubts.lost_cells:
+        actor = authors.SYNC_ACTOR
+        way = Message("way_filled_again")
+        values["reason"] = UNREPORTED
+    line = _transfer_line(field_plan, ActivityKind.PUSH, values, way, reason)
+    line.actor = actor
+    plan.add_lines(line)
+
+
+def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
+    """Return the raw values before and after a push, with which it can be undone; empty if they aren't known.
+
+    Before is the base's NPD half if Monday had not changed, else Monday's value.
+    """
+    converter = field_plan.converter
+    base = field_plan.base
+    remote_raw = field_plan.remote_raw
+    try:
+        if (
+            base
+            and not base.get(field_bases.AS_SENT)
+            and converter.canonical_remote(base["remote"]) == converter.canonical_remote(remote_raw)
+        ):
+            before = dict(base["local"])
+        else:
+            before = dict(converter.to_local(remote_raw, field_plan.local_raw))
+    except (AmbiguousSplit, UnknownValue, ValueError):
+        return {}
+    return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
+
+
+def _transfer_line(
+    field_plan: pass_plan.FieldPlan, kind: ActivityKind, values: dict[str, Any], way: Message, reason: str = ""
+) -> ActivityLine:
+    """Return the history's line about a value that one side got from the other; `way` says how, `reason` why."""
+    decision = field_plan.decision
+    sentence = Message(
+        "transfer",
+        label=field_plan.mapping.label,
+        after=values["after"],
+        before=values["before"],
+        way=way,
+        reason="" if decision.is_ordinary_pull else reason or decision.reason,
+    )
+    values = {**values, "overridden": decision.overrides}
+    return ActivityLine(kind=kind, sentence=sentence, key=field_plan.key, values=values)

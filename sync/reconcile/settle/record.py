@@ -1,43 +1,60 @@
 """Compute what a pass writes into NPD for a record, from its plan, Monday's answer and the locked row.
 
-Implements, of docs/reference/merge/after-a-write.md:
+Its values and bases come first, then the rest of its sync state, and its status.
+
+Implements docs/reference/merge/sync-status.md and, of docs/reference/merge/after-a-write.md:
 
 - W1, W2: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and what was
   read
 - W8: after a write without effect the base stays as it was, and the value is sent once more
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
 from typing import Any
 
-from sync.choices import ActivityKind, BlockedCode
+from conflicts.reports import ConflictKind, OpenConflict
+from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.acts import DELETE_RECORD
+from sync.kernel.humanize import without_request_id
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
-from sync.models import ActivityLine, SyncedModel
-from sync.models.activity_lines import REFILLS, UNREPORTED
-from sync.models.records_and_items import SWALLOWED
+from sync.models import SyncedModel, SyncMetadata
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, SWALLOWED, is_blocking
 from sync.monday.board_items import Item
-from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.conversion import UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
-from sync.reconcile.field_plan import swallowed_reason
+from sync.reconcile.field_plan import is_kept_different, swallowed_reason
 from sync.reconcile.missing import removed_items
-from sync.records.authors import SYNC_ACTOR
+from sync.reconcile.settle.activity import log_pull, log_push
 from sync.words.message import Message
 
 # Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
 
 _NOT_SHOWN = object()
+
+# What a pass stores of a sync state, beside its own duration and calls.
+STORED = (
+    *("base", "altered", "blocked_fields", "note", "remote_id", "remote_state", "seen", "emptied"),
+    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "left_out"),
+    *("error_count", "last_error", "sync_direction"),
+)
+
+SYNC_STATE_STATUS = {
+    RecordSyncStatus.SYNCED: SyncStatus.COMPLETED,
+    RecordSyncStatus.DISABLED: SyncStatus.SKIPPED,
+    RecordSyncStatus.CONFLICT: SyncStatus.COMPLETED,
+    RecordSyncStatus.PENDING: SyncStatus.PENDING,
+}
 
 
 def settle_record(
@@ -238,7 +255,7 @@ def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPla
         if field_plan.write_raw is not None:
             if not _write(plan, field_plan, record):
                 return
-            _log_pull(plan, field_plan, Message("way_pulled"))
+            log_pull(plan, field_plan, Message("way_pulled"))
         field_plan.sends_in_vain += 1
         plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.send_raw or {})
     _keep_base(plan, field_plan)
@@ -262,7 +279,7 @@ def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     stored_value = converter.canonical_remote(answered_raw)
     before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
     after = converter.display(sent_value)
-    _log_push(plan, field_plan, before, after)
+    log_push(plan, field_plan, before, after)
     _agree(plan, field_plan, item, _completed(plan, field_plan, record, send_raw), answered_raw)
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
@@ -283,7 +300,7 @@ def _settle_pull(
     if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
         _leave_to_next_pass(plan)
     elif _write(plan, field_plan, record):
-        _log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
+        log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
         _agree(plan, field_plan, item, field_plan.write_raw, answered_raw)
         _note_applied(field_plan, field_plan.display_local(field_plan.write_raw))
 
@@ -329,89 +346,102 @@ def answered_values(plan: pass_plan.EntityPlan) -> dict[str, Any]:
     return answered
 
 
-def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
-    """Return the raw values before and after a push, with which it can be undone; empty if they aren't known.
+# --- the rest of its sync state, and its status -----------------------------------------------------------------------
 
-    Before is the base's NPD half if Monday had not changed, else Monday's value.
+
+def complete_sync_state(
+    plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime, conflicts: Iterable[OpenConflict]
+) -> None:
+    """Fill in the rest of the record's sync state after this pass, which ran at `now`.
+
+    `before` is the stored one, and `conflicts` are those that are open after the pass.
     """
-    converter = field_plan.converter
-    base = field_plan.base
-    remote_raw = field_plan.remote_raw
-    try:
-        if (
-            base
-            and not base.get(field_bases.AS_SENT)
-            and converter.canonical_remote(base["remote"]) == converter.canonical_remote(remote_raw)
-        ):
-            before = dict(base["local"])
-        else:
-            before = dict(converter.to_local(remote_raw, field_plan.local_raw))
-    except (AmbiguousSplit, UnknownValue, ValueError):
-        return {}
-    return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
+    sync_state = plan.sync_state
+    sync_state.conflicts = {}
+    for conflict in conflicts if plan.is_synced else ():
+        is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
+        # Whether a record with an item is another's, too, keeps nothing of it from being synced.
+        if conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id:
+            continue
+        sync_state.conflicts[conflict.kind] = [conflict.about["what"]] if is_about_record else [*conflict.fields]
+    # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
+    sync_state.blocked_fields = _blocked_fields(plan, before, now) if plan.fields else before.blocked_fields
+    sync_state.note = plan.reason
+    sync_state.remote_id = plan.record.monday_id
+    sync_state.error_count = before.error_count
+    sync_state.last_error = before.last_error
+    if plan.outcome is pass_plan.Outcome.FAILED:
+        sync_state.error_count += 1
+        sync_state.last_error = plan.ending.detail
+    elif plan.outcome is pass_plan.Outcome.SETTLED:
+        sync_state.error_count = 0
+        sync_state.last_error = ""
+    # In which this pass transferred values.
+    is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
+    is_pulled = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
+    sync_state.sync_direction = SyncStateDirection.BIDIRECTIONAL
+    if is_sent is not is_pulled:
+        one_way = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
+        sync_state.sync_direction = one_way
 
 
-def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
-    """Add the history's line about a value that was written in NPD."""
-    if field_plan.choice:
-        return  # a person's choice is in the history of its conflict already
-    values = {
-        "before": field_plan.display_local(field_plan.local_raw),
-        "after": field_plan.display_local(field_plan.write_raw),
-        "raw_before": dict(field_plan.local_raw),
-        "raw_after": dict(field_plan.write_raw or {}),
-    }
-    plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
+def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+    """Return the fields that this pass found blocked, each with its reason, and since when for this reason.
+
+    Those that a person keeps in NPD only stay marked so, and those of which nothing was read stay as they were.
+    """
+    blocked = {}
+    for key, field_plan in plan.fields.items():
+        if field_plan.blocked_code is None:
+            continue
+        entry: dict[str, Any] = {
+            "reason": field_plan.blocked_reason,
+            "code": field_plan.blocked_code,
+            "local": field_plan.local_raw,
+            "column": field_plan.mapping.column_id,
+            "version": field_plan.mapping.version,
+        }
+        stored = before.blocked_fields.get(key, {})
+        is_same = all(_comparable(stored.get(name)) == _comparable(value) for name, value in entry.items())
+        entry["since"] = stored.get("since", now.isoformat()) if is_same else now.isoformat()
+        if is_kept_different(stored, plan.item, field_plan):
+            entry[KEPT_BY] = dict(stored[KEPT_BY])
+            if plan.item:
+                entry[KEPT_BY].setdefault(KEPT_REMOTE, field_plan.remote_raw)
+            else:
+                entry[KEPT_BY].pop(KEPT_REMOTE, None)
+        blocked[key] = entry
+    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.doubts.set_aside}
 
 
-def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
-    """Add the history's line about a value that was sent to Monday."""
-    if field_plan.choice:
-        return
-    key = field_plan.key
-    values: dict[str, Any] = {"before": before, "after": after}
-    way = Message("way_sent")
-    if before or field_plan.base is not None:
-        values |= _values_of_push(field_plan)
-    reason = ""
-    actor = ""
-    # A column that was only missing for a time, or had another type, is no new one.
-    blocked = plan.sync_state.blocked_fields.get(key, {})
-    entry = plan.sync_state.base.get(key) or (blocked if blocked.get("code") == BlockedCode.COLUMN else {})
-    is_new_column = entry.get("column", "") not in ("", field_plan.mapping.column_id)
-    if not before and is_new_column and field_plan.base is None:
-        reason = Message("its_column_was_replaced")
-        former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
-        if former == field_plan.local_raw:
-            # Nobody edited it.
-            actor = SYNC_ACTOR
-            way = Message("way_refilled")
-            values[REFILLS] = True
-        else:
-            # The edit replaced the former value, not the empty column.
-            raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
-            values |= {"before": field_plan.display_local(former), **raws}
-    if key in plan.doubts.lost_cells:
-        actor = SYNC_ACTOR
-        way = Message("way_filled_again")
-        values["reason"] = UNREPORTED
-    line = _transfer_line(field_plan, ActivityKind.PUSH, values, way, reason)
-    line.actor = actor
-    plan.add_lines(line)
+def _comparable(value: Any) -> Any:
+    """Return the value without the id of Monday's request, which differs each time."""
+    return without_request_id(value) if isinstance(value, str) else value
 
 
-def _transfer_line(
-    field_plan: pass_plan.FieldPlan, kind: ActivityKind, values: dict[str, Any], way: Message, reason: str = ""
-) -> ActivityLine:
-    """Return the history's line about a value that one side got from the other; `way` says how, `reason` why."""
-    decision = field_plan.decision
-    sentence = Message(
-        "transfer",
-        label=field_plan.mapping.label,
-        after=values["after"],
-        before=values["before"],
-        way=way,
-        reason="" if decision.is_ordinary_pull else reason or decision.reason,
+def sync_status(board: BoardContext, plan: pass_plan.RecordPlan, *, has_open_work: bool) -> RecordSyncStatus:
+    """Return the record's status, by its sync state after this pass; the order of the checks matters."""
+    sync_state = plan.sync_state
+    if not plan.is_synced:
+        return RecordSyncStatus.DISABLED
+    if sync_state.conflicts:
+        return RecordSyncStatus.CONFLICT
+    if not plan.is_settled or not plan.record.monday_id:
+        return RecordSyncStatus.PENDING
+    if has_open_work or plan.reason or any(map(is_blocking, sync_state.blocked_fields.values())):
+        return RecordSyncStatus.PENDING
+    # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
+    altered = {key for key, entry in sync_state.altered.items() if not entry.get("lossless")}
+    if altered and any(
+        mapping.key in altered and plan.direction_of(mapping) is not SyncDirection.NONE for mapping in board.mappings
+    ):
+        return RecordSyncStatus.PENDING
+    # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
+    # out, and values that a person keeps in NPD only, may differ.
+    has_diverged = plan.item is not None and any(
+        field_plan.decision.action is not Action.NOTHING and key not in sync_state.base
+        for key, field_plan in plan.fields.items()
+        if field_plan.mapping.column_id and not field_plan.is_relation_skipped
+        if KEPT_BY not in sync_state.blocked_fields.get(key, {})
     )
-    values = {**values, "overridden": decision.overrides}
-    return ActivityLine(kind=kind, sentence=sentence, key=field_plan.key, values=values)
+    return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
