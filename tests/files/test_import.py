@@ -1185,7 +1185,9 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "Undid the import of “people.csv”: 4 records. Show each Restore…" in activity
 
 
-def test_an_import_of_which_one_row_was_undone_can_still_be_undone_from_the_search_for_its_file(browser: Client) -> None:
+def test_an_import_of_which_one_row_was_undone_can_still_be_undone_from_the_search_for_its_file(
+    browser: Client,
+) -> None:
     imported(browser, "Name,Email\nBob,bob@x.org\nCid,cid@x.org\nDan,dan@x.org\n")
     bob = ActivityLine.objects.get(entity_id=Contact.objects.get(name="Bob").pk)
     browser.post(f"/admin/sync/activityline/{bob.pk}/undo/", {"confirmed": "yes"})

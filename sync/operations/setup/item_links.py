@@ -63,7 +63,8 @@ BATCH = 1_000
 def forget_items(link: BoardLink, by: str) -> None:
     """Forget which items of its board the records have, and what is open about them, in the caller's transaction.
 
-    `by` is who chose another board. The board stays as it is. On the next one, each record is looked for by its NPD ID, then by its match key.
+    `by` is who chose another board. The old one stays as it is. On the next one, each record is looked for by its NPD
+    ID, then by its match key.
     """
     entity_type = link.entity_type
     records = registry.entity(entity_type).model.objects.all()
