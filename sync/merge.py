@@ -131,6 +131,9 @@ class EditTimes:
     remote: datetime | None = None
 
 
+NOT_KNOWN = EditTimes()
+
+
 @dataclass
 class Field(FieldSides):
     """Everything on which the decision about one field depends."""
@@ -148,7 +151,7 @@ class Field(FieldSides):
     chosen_value: Canonical = None  # of the choice “custom”, or the value to restore
     # If set, `chosen_value` is written to both sides even if neither changed, because it was lost on one.
     restore_reason: Message | None = None
-    edited: EditTimes = EditTimes()  # for the rule “newest”
+    edited: EditTimes = NOT_KNOWN  # for the rule “newest”
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
@@ -42,6 +43,7 @@ from sync.operations.import_columns import (
     missing_key_note,
     order_notes,
     remember_columns,
+    remember_reasons,
     suggest_columns,
     titles_digest,
 )
@@ -194,25 +196,38 @@ class RecordFilesMixin(ImportExportMixin):
         ]
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file, then for its columns, then preview its rows."""
+        """Ask for a file, then for its columns, then preview its rows.
+
+        What is sent is kept beside the file, and leads to the page of the next step, to which a browser can go back.
+        """
         if not self.has_import_permission(request):
             raise PermissionDenied
-        form = self._import_form(request, request.POST or None, request.FILES or None)
-        if not form.is_valid():
+        if request.method == "POST":
+            form = self._import_form(request, request.POST, request.FILES)
+            if not form.is_valid():
+                return self._import_page(request, {"form": form})
+            choices = form.cleaned_data | {"import_file": None, "step": request.POST.get("step", "")}
+            step = uuid4().hex
+            cache.set(upload_key(self.model, "choices", step), choices, Uploads.CACHE_LIFETIME)
+            return redirect(f"{self._import_url()}?step={step}")
+        data = cache.get(upload_key(self.model, "choices", request.GET.get("step", "")))
+        form = self._import_form(request, data)
+        if data is None:
+            if request.GET:
+                messages.warning(request, FILE_GONE)
             return self._import_page(request, {"form": form})
         try:
-            data = form.cleaned_data
-            reading = self._read(data)
-            digest = titles_digest(reading[0].headers[:-2])
-            is_for_these_titles = digest == data["titles_digest"]
-            # Columns that were chosen for other titles, or tell no record, are shown again.
-            is_preview = not data["columns"] or (
-                is_for_these_titles and identifies_records(self.model, data["columns"])
-            )
-            data |= {"columns": data["columns"] if is_for_these_titles else [], "titles_digest": digest}
-            if is_preview and not request.POST.get("step"):
-                return self._preview_page(request, data, reading)
-            return self._columns_page(request, data, reading)
+            rows, notes, sheets = self._read(data)
+            columns = data["columns"]
+            digest = titles_digest(rows.headers[:-2])
+            if columns and digest != data["titles_digest"]:
+                # Columns that were chosen for other titles, or tell no record, are shown again.
+                data |= {"columns": [], "step": "read"}
+                notes.insert(0, OTHER_TITLES)
+            data["titles_digest"] = digest
+            is_unclear = columns and not identifies_records(self.model, columns)
+            page = self._columns_page if data["step"] or is_unclear else self._preview_page
+            return page(request, data, (rows, notes, sheets))
         except FileError as error:
             form.add_error("import_file", str(error))
             return self._import_page(request, {"form": form})
@@ -232,15 +247,18 @@ class RecordFilesMixin(ImportExportMixin):
                 # `add` is true once, and a second click waits here for the first.
                 if not cache.add(f"imported-{name}", True, Uploads.CACHE_LIFETIME):
                     messages.warning(request, IMPORTED_ALREADY)
-                    return redirect("admin:{}_{}_import".format(*self.get_model_info()))
+                    return redirect(self._import_url())
                 reading = self._read(form.cleaned_data)
                 result = self._run(request, form.cleaned_data, reading, dry_run=False)
-                result.refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
+                result.refused_url = self._store_refused(str(result.batch_id), result, REFUSED_SECONDS)
                 Uploads(name=name).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
             return self.import_action(request)
         return self.process_result(result, request)
+
+    def _import_url(self) -> str:
+        return reverse("admin:{}_{}_import".format(*self.get_model_info()))
 
     def _run(self, request: HttpRequest, data: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
         """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
@@ -282,8 +300,6 @@ class RecordFilesMixin(ImportExportMixin):
         titles = rows.headers[:-2]
         columns = data["columns"] or suggest_columns(self.model, titles)
         encoding = data["encoding"]
-        if "columns" in request.POST and not data["columns"]:
-            notes = [OTHER_TITLES, *notes]
         form = self._import_form(request, initial=data)
         form.fields["sheet"].widget = UnfoldAdminSelectWidget(
             choices=[("", "All with the same columns"), *((name, name) for name in sheets)]
@@ -341,7 +357,7 @@ class RecordFilesMixin(ImportExportMixin):
             "lists": shown_lists,
             "to_write": len(result.written),
             "back_form": form,
-            "refused_url": self._store_refused(name, result.refused_file),
+            "refused_url": self._store_refused(name, result),
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -357,11 +373,12 @@ class RecordFilesMixin(ImportExportMixin):
         page = Paginator(lines, PAGE_ROWS).get_page(request.GET.get("page"))
         return self._import_page(request, {"list_title": title, "number": number, "page": page})
 
-    def _store_refused(self, name: str, content: bytes, seconds: int = Uploads.CACHE_LIFETIME) -> str:
+    def _store_refused(self, name: str, result: Any, seconds: int = Uploads.CACHE_LIFETIME) -> str:
         """Keep a file of refused rows; return its address, empty if no row was refused."""
-        if not content:
+        if not result.refused_file:
             return ""
-        cache.set(upload_key(self.model, "refused", name), content, seconds)
+        remember_reasons(self.model, result.refused_titles)
+        cache.set(upload_key(self.model, "refused", name), result.refused_file, seconds)
         return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
 
     def refused_rows(self, request: HttpRequest, name: str) -> HttpResponse:

@@ -148,8 +148,9 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
     # References from records that the same undo has deleted, or whose reference it has put back, don't count.
     released: set[UUID | None] = set()
     steps: dict[int, UndoStep] = {}
-    # In the order of `undo_lines`.
-    for entity_type, type_rows in sorted(grouped(rows, lambda row: row.entity_type).items()):
+    by_type = grouped(rows, lambda row: row.entity_type)
+    for entity_type in undo_order(by_type):
+        type_rows = by_type[entity_type]
         plan = _UndoPlan(entity_type, type_rows, _records_of(type_rows), released)
         for row in type_rows:
             step = plan.step(row)
@@ -157,6 +158,13 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
             if step.releases:
                 released.add(row.entity_id)
     return [steps[row.pk] for row in rows]
+
+
+def undo_order(entity_types: Collection[str]) -> list[str]:
+    """Return types in the order of their undo: those that were registered last, which point at others, first."""
+    registered = [spec.entity_type for spec in registry.entities()]
+    known = [entity_type for entity_type in reversed(registered) if entity_type in entity_types]
+    return [*known, *sorted(set(entity_types) - set(known))]
 
 
 def _records_of(rows: Sequence[ActivityLine], *, lock: bool = False) -> dict[UUID, SyncedModel]:
@@ -302,8 +310,8 @@ def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
     by_type = grouped(sorted(lines, key=lambda row: -row.pk), lambda row: row.entity_type)
     result = UndoResult(uuid.uuid4())
     with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
-        for entity_type, type_rows in sorted(by_type.items()):
-            rows = [rows[0] for rows in grouped(type_rows, lambda row: (row.entity_id, row.key)).values()]
+        for entity_type in undo_order(by_type):
+            rows = [rows[0] for rows in grouped(by_type[entity_type], lambda row: (row.entity_id, row.key)).values()]
             plan = _UndoPlan(entity_type, rows, _records_of(rows, lock=True))
             _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any
 
 import tablib
@@ -145,20 +145,22 @@ def plain_text(text: str) -> str:
 
 # So many words with an @ of one cell are looked at.
 MAX_ADDRESSES = 5
-# What stands around addresses; an apostrophe within an address is part of it.
-_BESIDE_ADDRESS = re.compile(r"""[\s<>()\[\]"“”„«»{},;:|/]+""")
+# A word without what stands around addresses; an apostrophe within an address is part of it.
+_WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 
 
-@lru_cache(maxsize=MAX_ROWS)  # an import asks several times for each cell
+@lru_cache(maxsize=2 * MAX_ROWS)  # an import asks several times for each cell
 def email_addresses(text: str) -> tuple[str, ...]:
     """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
     whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
     if _is_email_address(whole):
         return (whole,)
-    pieces = [piece.strip("'") for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
     by_key: dict[str, str] = {}
-    for address in filter(_is_email_address, map(email_address, pieces)):
-        by_key.setdefault(address.lower(), address)
+    words = (match[0] for match in _WORD.finditer(text) if "@" in match[0])
+    for word in islice(words, MAX_ADDRESSES):
+        address = email_address(word.strip("'"))
+        if _is_email_address(address):
+            by_key.setdefault(address.lower(), address)
     return tuple(by_key.values())
 
 
@@ -230,7 +232,7 @@ def read_file(
         hint = re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text, re.IGNORECASE)
         text = text[hint.end() :] if hint else text
         separator = hint[1] if hint else _separator(text, count_known)
-        rows, notes = _table(_csv_rows(text, separator), count_known)
+        rows, notes = _table(_csv_rows(text, separator), count_known, separator)
         if encoding not in CERTAIN:
             notes.append(f"Read as {ENCODINGS[encoding]}.")
         if encoding in LIKELY and (letter := _LONE_UTF8_LETTER.search(content)):
@@ -297,13 +299,15 @@ def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[st
     return max(layouts.values(), key=fitness, default=[])
 
 
-def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
+def _table(
+    rows: Iterable[Row], count_known: Callable[[Sequence[str]], int], separator: str = ","
+) -> tuple[list[Row], list[str]]:
     """Return a file's titles with the rows below them, and a note about rows around this table.
 
     Reports have headings above it, and sums or a copyright below. In prints, and where files were put together, the
     titles are repeated with what stands above them, such as a page's number or the name of a group on Monday.
     """
-    filled = list(_filled_rows(rows))
+    filled = _unwrapped(list(_filled_rows(rows)), count_known, separator)
 
     def likeness(place: int) -> tuple[int, int]:
         known = count_known(filled[place][1])
@@ -349,6 +353,31 @@ def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
             if count > MAX_ROWS + SAMPLE_ROWS:
                 raise FileError(TOO_MANY_ROWS)
             yield number, row
+
+
+def _unwrapped(rows: list[Row], count_known: Callable[[Sequence[str]], int], separator: str) -> list[Row]:
+    """Return the rows of a file whose lines a program saved as one cell each, as Excel does with another separator.
+
+    It quotes lines that hold quotation marks, so that those may be such cells alone.
+    """
+    width = max((len(cells) for _, cells in rows), default=0)
+    if any(len(list(filter(None, cells))) > 1 for _, cells in rows):
+        return [
+            (number, _inner_cells(cells, width, separator) if len(cells) == 1 and '"' in cells[0] else cells)
+            for number, cells in rows
+        ]
+    lines = {int(number): "".join(cells) for number, cells in rows}
+    text = "\n".join(lines.get(number, "") for number in range(1, max(lines, default=0) + 1))
+    inner_separator = _separator(text, count_known)
+    outer = max((count_known(cells) for _, cells in rows[:SAMPLE_ROWS]), default=0)
+    inner = max(map(count_known, _first_rows(text, inner_separator)), default=0)
+    return list(_filled_rows(_csv_rows(text, inner_separator))) if inner > outer else rows
+
+
+def _inner_cells(cells: list[str], width: int, separator: str) -> list[str]:
+    """Return the cells that stand in the only cell of a row, if they are as many as those of the other rows."""
+    inner = next(csv.reader(io.StringIO(cells[0], newline=""), delimiter=separator), [])
+    return inner if len(inner) == width else cells
 
 
 def _is_repeated(rows: tuple[Row, Row]) -> bool:

@@ -4,7 +4,7 @@ A column's place holds a field's name, `id` for the NPD ID, a part of the name, 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, product
@@ -32,7 +32,7 @@ NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
 REASON = "Reason"  # the last column of a file of refused rows
 
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
-PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
+PLAIN_NAMES = {LAST_NAME: {"name", "nom", "naam"}, FIRST_NAME: {"nombre", "nombres", "nome", "nomes", "naam", "jmeno"}}
 
 # Titles of a role that mean “Dr.” or “Ms” before the first name.
 SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
@@ -47,17 +47,26 @@ KIND_WORDS = (
     professionale societe trabajo empresa oficina lavoro ufficio azienda werk kantoor hoofd zakelijk zakelijke w g""",
     """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo fisso thuis
     prive vast h p""",
-    "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro altro",
+    """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq rechnung
+    rechnungs weiteres weitere sonstige sekundare autre otro altro""",
 )
 LAST_KIND = len(KIND_WORDS) + 1  # of a label that names another kind
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # German and Dutch write them before another word: “Geschäftstelefon”.
-_COMPOUND = re.compile("(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd)(?=.{3})")
+_COMPOUND = re.compile(
+    "(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd|rechnungs)(?=.{3})"
+)
 # Words that say nothing about a column's field.
 IDLE_WORDS = {
     "primary", "preferred", "pref", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert",
     "valeur", "valor", "valore", "internet", "of", "the", "and", "der", "die", "das", "des", "im", "u", "und", "la",
-    "le", "les", "l", "de", "du", "et", "del", "y", "della", "di", "da", "do", "van", "het", "en",
+    "le", "les", "l", "de", "du", "et", "del", "y", "della", "di", "da", "do", "van", "het", "en", "i", "a", "och",
+    "og", "s",
+}  # fmt: skip
+# Nor of an address: “Primary location > City”, “Country of Address”.
+ADDRESS_WORDS = {
+    "address", "location", "adresse", "anschrift", "postanschrift", "direccion", "indirizzo", "endereco", "adres",
+    "adresa",
 }  # fmt: skip
 # What may stand before or behind a title of a field of this kind: “Phone number”, “Nom de l'entreprise”.
 BESIDE = {
@@ -70,7 +79,7 @@ BESIDE = {
 LABELS = {"label", "type", "libelle", "etiqueta", "etichetta", "typ"}
 
 # Titles that mean something else beside another column of their field: Outlook's “Account” beside “Company”.
-WEAK_TITLES = {"account", "accounts"}
+WEAK_TITLES = {"account", "accounts", "customer", "client"}
 
 _KIND_PARAMETER = re.compile(";type=", re.IGNORECASE)  # of a vCard's line
 _PARAMETERS = re.compile(r";\w+=.*")
@@ -146,6 +155,20 @@ def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
     return f"import-columns-{model.entity_type()}-{titles_digest(own_titles)}"
 
 
+def remember_reasons(model: type[SyncedModel], titles: Sequence[str]) -> None:
+    """Remember that a file of refused rows was written, which has our reasons behind these titles."""
+    cache.set(_reasons_key(model, titles), True, REMEMBERED_SECONDS)
+
+
+def has_our_reasons(model: type[SyncedModel], titles: Sequence[str]) -> bool:
+    """Whether the last column has the reasons of a file of refused rows, and isn't somebody's own."""
+    return titles[-1] == REASON and bool(cache.get(_reasons_key(model, titles[:-1])))
+
+
+def _reasons_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
+    return f"import-reasons-{model.entity_type()}-{titles_digest(titles)}"
+
+
 def titles_digest(titles: Sequence[str]) -> str:
     """Return what is equal for the titles of one layout, such as “Email” and “E-mail” on two sheets."""
     return sha256("\0".join(map(fold_title, titles)).encode()).hexdigest()
@@ -197,7 +220,7 @@ def title_words(title: str) -> list[str]:
     return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=2 * MAX_LABELS)  # labels, and titles
 def kind_order(text: str, without_kind: int = 1) -> int:
     """Return which place the kind that a text names has among others: mobile, none, business, home, other."""
     kinds = [KINDS[word] for word in title_words(text) if word in KINDS]
@@ -206,7 +229,7 @@ def kind_order(text: str, without_kind: int = 1) -> int:
     return 0 if 0 in kinds else 1 + max(kinds)
 
 
-@lru_cache(maxsize=MAX_LABELS)
+@lru_cache(maxsize=2 * MAX_LABELS)
 def is_fax(label: str) -> bool:
     """Whether a label says of a number that nobody answers there: “Work Fax”, “Pager”."""
     return not FAX_WORDS.isdisjoint(title_words(label))
@@ -221,8 +244,9 @@ class KnownTitles:
         self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in BESIDE}
         self._by_kind = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
         # And those of which one counts: a row's street and city shouldn't be of two addresses.
-        addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
-        self._of_kinds = self._several | addresses
+        converters = [(mapping.converter, name) for mapping in spec.mappings for name in mapping.fields]
+        self._address = {name for converter, name in converters if converter == "address"}
+        self._of_kinds = self._several | self._address
         self._keys = {"id", spec.match_key, spec.name_field, *NAME_CHOICES}
         type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
         self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
@@ -236,8 +260,12 @@ class KnownTitles:
         for title, rank in ranks:
             self._ranks.setdefault("".join(title_words(title)), rank)
         if has_name_parts(model):
-            for title in joined_names(titles[FIRST_NAME], titles[LAST_NAME]):
-                self._ranks.setdefault(title, (LAST_FIRST, 0))
+            # One column for both: “Name, Vorname”, “Nome e cognome”.
+            firsts = [*titles[FIRST_NAME], *PLAIN_NAMES[FIRST_NAME]]
+            lasts = [*titles[LAST_NAME], *PLAIN_NAMES[LAST_NAME]]
+            for parts in chain(product(firsts, lasts), product(lasts, firsts)):
+                for joint in (" ", " e "):  # no idle word, because of “E-mail”
+                    self._ranks.setdefault("".join(title_words(joint.join(parts))), (LAST_FIRST, 0))
         self._ranks.pop("", None)
 
     def columns(self, titles: Sequence[str]) -> list[str]:
@@ -296,6 +324,11 @@ class KnownTitles:
         plain = "".join(word for word in texts if word not in KINDS)
         plain_or_mobile = "".join(word for word in texts if not KINDS.get(word))  # of “Mobile (work)”
         name, rank = self._ranks.get(plain) or self._ranks.get(plain_or_mobile) or ("", 0)
+        if not name:
+            parts = [word for word in texts if word not in ADDRESS_WORDS]
+            of_address = self._ranks.get("".join(parts))
+            of_address = of_address or self._ranks.get("".join(word for word in parts if word not in KINDS))
+            name, rank = of_address if of_address and of_address[0] in self._address else ("", 0)
         if not name or (kinds and name not in self._of_kinds):
             return None
         last_kind = max(kinds, default=-1)
@@ -305,16 +338,6 @@ class KnownTitles:
 @lru_cache
 def known_titles(model: type[SyncedModel]) -> KnownTitles:
     return KnownTitles(model)
-
-
-def joined_names(first_names: Sequence[str], last_names: Sequence[str]) -> Iterator[str]:
-    """Yield the titles of one column for both, as `fold_title` makes them: “Name, Vorname”, “Nome e cognome”."""
-    firsts = {*map(fold_title, first_names), *PLAIN_NAMES[FIRST_NAME]}
-    lasts = {*map(fold_title, last_names), *PLAIN_NAMES[LAST_NAME]}
-    for first, last in product(firsts, lasts):
-        for joint in ("", "e"):
-            yield last + joint + first
-            yield first + joint + last
 
 
 def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:

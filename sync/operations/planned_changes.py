@@ -117,7 +117,6 @@ def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChan
             continue
         reason = item_plan.ending.detail
         if item_plan.is_duplicate:
-            kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
             reason = Message("is_second_item_of", record=str(record))
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
         yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)

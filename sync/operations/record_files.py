@@ -34,7 +34,7 @@ from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import ActivityLine, SyncedModel, SyncQueue
-from sync.monday.columns.phones import first_phone
+from sync.monday.columns.phones import MIN_DIGITS, first_phone
 from sync.monday.text_forms import key_spellings, match_key
 from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
 from sync.operations.import_columns import (
@@ -47,6 +47,7 @@ from sync.operations.import_columns import (
     NPD_ID,
     REASON,
     field_label,
+    has_our_reasons,
     identifies_records,
     is_fax,
     key_names,
@@ -72,8 +73,6 @@ _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
-# No phone number has fewer; of several columns one with so many counts.
-PHONE_DIGITS = 5
 # So many made records are named in a sentence.
 NAMED = 5
 # Of the values that further columns have for a field, so many are compared.
@@ -193,10 +192,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
         self.further_values: list[str] = []  # of cells of that row whose first one is imported
+        self.phone = ""  # of that row, as it is read
         self.empty_cells = 0  # of that row, whose fields keep a value
         self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.unknown_names: set[str] = set()  # of related records that this import could make
         self.first_rows: dict[object, int] = {}  # the number of the row that is imported about each record
+        self.rows_of_names: dict[str, int] = {}  # of the first row that makes a record of this name
 
     def get_queryset(self) -> Any:
         return self.model.objects.select_related(*self.relations).order_by("pk")
@@ -244,6 +245,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Import a row; its result has what the preview and the file of refused rows say of it."""
         self.left_out = []
         self.further_values = []
+        self.phone = ""
         self.empty_cells = 0
         result = super().import_row(row, instance_loader, **kwargs)
         result.number = row[ROW_NUMBER]
@@ -334,7 +336,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for name, problems in errors.items():
             text = " ".join(chain.from_iterable(problem.messages for problem in problems))
             value = getattr(instance, name, None)
-            self.national_numbers += self.converters.get(name) == "phone" and is_national_number(value or "")
+            self.national_numbers += self.converters.get(name) == "phone" and is_national_number(self.phone)
             if value and isinstance(value, str) and value not in text:
                 text = f"{text} It reads {humanize.quote(value)}."
             if name not in self.own_names:
@@ -390,6 +392,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
+        # A file of refused rows may be imported again as it is.
+        width = len(self.titles) - (has_our_reasons(self.model, self.titles) and not self.columns[-1])
+        result.refused_titles = self.titles[:width]
         result.refused_file = self._refused_file(result)
         if self.is_preview:
             return
@@ -437,7 +442,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         texts = list(dict.fromkeys(texts))[:MOST_COMPARED]
         if converter == "phone":
             # Parsing all would take a fifth of a preview.
-            if len({"".join(filter(str.isdecimal, text))[-PHONE_DIGITS:] for text in texts}) > 1:
+            if len({"".join(filter(str.isdecimal, text))[-MIN_DIGITS:] for text in texts}) > 1:
                 return True
             texts = [first_phone(text, region)[0] for text in texts]
         elif converter == "email":
@@ -451,8 +456,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
-        # Such a file may be imported again as it is.
-        width = len(self.titles) - (self.titles[-1] == REASON and not self.columns[-1])
+        width = len(result.refused_titles)
         rows = []
         for row, cells in zip(result.rows, self.file_rows, strict=True):
             reasons = row.reasons or [*(f"Imported without {text}" for text in row.left_out), *row.further_values]
@@ -465,7 +469,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
         most_cells = max(map(len, rows))
         dataset = tablib.Dataset(*(row + [""] * (most_cells - len(row)) for row in rows))
-        dataset.headers = [*self.titles[:width], REASON] + [""] * (most_cells - width - 1)
+        dataset.headers = [*result.refused_titles, REASON] + [""] * (most_cells - width - 1)
         return str(CSV().export_data(dataset, self.separator)).encode("utf-8-sig")
 
     # --- columns ---
@@ -542,7 +546,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         converter = self.converters.get(name)
         if converter == "phone":
             digits = {text: sum(map(str.isdecimal, text)) for text in filled}
-            return next((text for text in filled if digits[text] >= PHONE_DIGITS), max(filled, key=digits.__getitem__))
+            return next((text for text in filled if digits[text] >= MIN_DIGITS), max(filled, key=digits.__getitem__))
         if converter == "email":
             return next(filter(email_addresses, filled), filled[0])
         return filled[0]
@@ -617,6 +621,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         elif converter == "phone":
             text, rest = first_phone(text, self._region_of(instance))
             others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
+            self.phone = text
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if others:
@@ -629,10 +634,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         name = self.spec.name_field or ""
         key = self.key_names[0]
         label = self._label(key).lower()
-        if result.is_new():
-            # A record has the row's name, and the row's other values didn't match it.
-            is_namesake = name in self.key_names and self.lookup.find(name, self._cell(row, name))
-            return f"A {self.noun} in NPD has this name, but another {label} or none." if is_namesake else ""
+        if result.is_new() and name in self.key_names:
+            # A record, or a row before, has the row's name, and the row's other values didn't match it.
+            text = self._cell(row, name)
+            first = self.rows_of_names.setdefault(match_key(text), row[ROW_NUMBER])
+            namesake = f"Row {first}" if first != row[ROW_NUMBER] else ""
+            if self.lookup.find(name, text):
+                namesake = f"A {self.noun} in NPD"
+            return f"{namesake} has this name, but another {label} or none." if namesake else ""
         if not result.is_update():
             return ""
         if self.found_by == name and name != key:
@@ -764,7 +773,7 @@ def reversed_name(text: str) -> list[str]:
 
 
 def is_national_number(text: str) -> bool:
-    return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text)) >= PHONE_DIGITS
+    return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text)) >= MIN_DIGITS
 
 
 def has_value(cell: str) -> bool:

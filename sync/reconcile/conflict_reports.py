@@ -216,8 +216,8 @@ def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflic
             npd = field_plan.display_local(field_plan.local_raw) or None
             values.append(reports.FieldConflict(key, npd, None, resolution.monday))
     keys = {value.key for value in values}
-    again = [*_reopened_fields(plan, ConflictKind.OVERWRITTEN), *_overruled_values(plan)]
-    return values + [value for value in again if value.key not in keys]
+    reopened = _reopened_fields(plan, ConflictKind.OVERWRITTEN)
+    return values + [value for value in reopened if value.key not in keys]
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
@@ -280,18 +280,6 @@ def _rejected_choices(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
     return reasons
 
 
-def _is_agreed(field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether both sides have the same value after this pass, without a question."""
-    agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
-    return not field_plan.blocked_code and not field_plan.conflict and field_plan.decision.action in agreeing
-
-
-def _npd_value_after(field_plan: pass_plan.FieldPlan) -> str | None:
-    """Return NPD's value after this pass, as displayed."""
-    is_pull = field_plan.decision.action is Action.PULL
-    return field_plan.display_local(field_plan.write_raw if is_pull else field_plan.local_raw) or None
-
-
 def _inverse_of(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
     # If Monday shows what an earlier call of ours wrote, that call's intent has the value before it.
@@ -335,24 +323,3 @@ def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
         elif is_planned and problem:
             results[request.key] = problem
     return results
-
-
-def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
-    """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
-    conflicts = []
-    for request in plan.facts.undo_requests if plan.is_settled else ():
-        field_plan = plan.fields.get(request.key)
-        if field_plan is None or not field_plan.undo_rejection or not _is_agreed(field_plan):
-            continue
-        choice = request.choice
-        value_now = _npd_value_after(field_plan)
-        sides = [("monday", choice.monday), ("npd", choice.npd)]
-        overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
-        if overruled:
-            side, value = overruled[0]
-            reason = sentences(
-                Message(f"overruled_{side}"),
-                *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
-            )
-            conflicts.append(reports.FieldConflict(request.key, value_now, None, value, reason))
-    return conflicts

@@ -6,6 +6,7 @@ The rules decide by them; what they decide stands in the plan (pass_plan.py).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -38,11 +39,10 @@ class RecordHistory:
     """What happened to a record and its item before the pass."""
 
     now: datetime  # when the pass began to read
-    # Ours, the oldest first. All if an event is new, a base is missing or an item may be a duplicate; else the recent.
+    # Ours, the oldest first. All if an event is new or a base is missing; else the recent.
     intents: tuple[Intent, ...] = ()
     # Read if an event is new or of the last minutes, or a write seems void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    unlinked_items: frozenset[str] = frozenset()  # that it was unlinked from; read only if it may have a duplicate
     token_user: str = ""  # the Monday user as whom we write
     journal_days: int = PassSettings.journal_days
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
@@ -51,7 +51,7 @@ class RecordHistory:
         """Whether the event names nobody else than the user as whom we write."""
         return not self.token_user or event.user_id in ("", self.token_user)
 
-    @property
+    @cached_property
     def unchecked_events(self) -> list[WebhookEvent]:
         """The events that no pass has checked yet, in the order of their arrival."""
         return sorted((event for event in self.events if event.processed_at is None), key=lambda event: event.pk)
@@ -60,19 +60,19 @@ class RecordHistory:
         since = self.now - window
         return [intent for intent in self.intents if intent.created_at > since and intent.state in states]
 
-    @property
+    @cached_property
     def writes(self) -> list[Intent]:
         """The intents of the last days, but for those that Monday refused."""
         not_refused = [state for state in IntentState if state != IntentState.REJECTED]
         return self._made_within(timedelta(days=self.journal_days), *not_refused)
 
-    @property
+    @cached_property
     def last_writes(self) -> dict[str, Intent]:
         """The last write within the hour that took effect, by field."""
         effective = self._made_within(LOOP_WINDOW, IntentState.APPLIED, IntentState.CONFIRMED)
         return {key: write for write in effective for key in write.values}
 
-    @property
+    @cached_property
     def ineffective_writes(self) -> list[Intent]:
         """The last day's writes to the item that seemed to have had no effect.
 

@@ -12,8 +12,8 @@ The functions at the end are about values that Monday refused. A person may keep
 column or the mapping's version changes; if Monday's value changes without a conflict, people are asked again.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -38,9 +38,6 @@ from sync.registry import relation_of, target_of
 from sync.words.message import Message, reason_of
 
 _UNDECIDED = merge.FieldDecision(Action.UNDECIDED)
-
-# Stands for a value of NPD's that has no form on Monday: it equals no other, because no text can have this character.
-_WITHOUT_FORM = "\0"
 
 
 def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
@@ -113,6 +110,8 @@ class FieldRule:
         self.mapping = field_plan.mapping
         self.converter = field_plan.converter
         self.relation = relation_of(facts.board.model, field_plan.mapping.fields)
+        # In which NPD's values are compared.
+        self.local_form: Callable[[Mapping[str, Any]], merge.Canonical] = field_plan.converter.canonical_local
 
     # --- the values ---------------------------------------------------------------------------------------------------
 
@@ -160,39 +159,22 @@ class FieldRule:
         try:
             local = self.converter.canonical_local(field_plan.local_raw)
         except UnknownValue as unknown:
-            self._decide_unknown_local(reason_of(unknown))
-            return
+            if field_plan.direction is not SyncDirection.MONDAY_TO_NPD:
+                self._decide_unknown_local(reason_of(unknown))
+                return
+            # Monday's value overwrites it, whatever it is.
+            self.local_form = _form_by_record
+            local = self.local_form(field_plan.local_raw)
         self._merge(merge.Values(local, remote))
 
     def _decide_unknown_local(self, problem: str) -> None:
         """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
         field_plan = self.field_plan
-        if field_plan.direction is SyncDirection.MONDAY_TO_NPD:
-            self._pull_over_unknown_local()
-            return
         related = getattr(self.plan.record, self.mapping.fields[0]) if self.relation is not None else None
         if related is None or field_plan.direction is SyncDirection.NONE:
             self._leave_unknown(BlockedCode.UNKNOWN, Message("npd_value_unsendable", quote=problem))
         else:
             field_plan.block_undecided(*field_values.why_no_item(related, self.facts.related_boards))
-
-    def _pull_over_unknown_local(self) -> None:
-        """Overwrite NPD's value by Monday's, whatever it is."""
-        field_plan = self.field_plan
-        remote = self.converter.canonical_remote(field_plan.remote_raw)
-        base = None
-        if entry := field_bases.base_of(self.plan.sync_state, self.mapping, self.plan.item_id):
-            if is_emptied_by_removal(self.facts, self.plan, self.mapping):
-                self._block_emptied(entry)
-                return
-            # NPD's side has changed only if it names another record than the base.
-            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
-            base = merge.Values(None, None)
-            if is_unchanged:
-                base = merge.Values(_WITHOUT_FORM, field_bases.base_remote(self.converter, entry))
-        field = merge.Field(_WITHOUT_FORM, remote, base=base, direction=field_plan.direction)
-        field_plan.decision = merge.decide_field(field)
-        self.apply()
 
     def _leave_unknown(self, code: BlockedCode, detail: str) -> None:
         """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
@@ -247,17 +229,17 @@ class FieldRule:
         if base and not (mapping.key in self.plan.doubts.lost_cells and direction is SyncDirection.BIDIRECTIONAL):
             # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
             remote = None if emptied_by_removal else field_bases.base_remote(self.converter, base)
-            agreed = merge.Values(self.converter.canonical_local(base["local"]), remote)
+            agreed = merge.Values(self.local_form(base["local"]), remote)
         emptied_since_old_base = False
         if base is None and values.local is None and (entry := self.plan.sync_state.base.get(mapping.key)):
             # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of
             # a related record, was not empty.
             emptied_since_old_base = field_bases.side_of(self.converter.canonical_local, entry["local"]) is not None
-        edited = merge.EditTimes()
+        edited = merge.NOT_KNOWN
         if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
             edited = merge.EditTimes(
                 _npd_edit_time(self.plan, self.field_plan),
-                _monday_edit_time(self.facts, self.plan, self.field_plan, values.remote),
+                _monday_edit_time(self.facts, self.plan, mapping.key, values.remote),
             )
         return merge.Field(
             local=values.local,
@@ -423,6 +405,14 @@ class FieldRule:
         self.field_plan.conflict = resolutions.as_conflict(self.field_plan, reason)
 
 
+def _form_by_record(local_raw: Mapping[str, Any]) -> str:
+    """Return what stands for a value of NPD's that has no form on Monday, mostly a record without an item.
+
+    It equals only another one of the same record, because no text can have this character.
+    """
+    return f"\0{field_values.related_id(local_raw)}"
+
+
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
     history = plan.facts.npd_edits
@@ -439,25 +429,15 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical
-) -> datetime | None:
-    """Return when the field was edited on Monday: the time of the newest event if it has this value, else the column's.
+def _monday_edit_time(facts: PassFacts, plan: RecordPlan, key: str, remote: merge.Canonical) -> datetime | None:
+    """Return when the field was edited on Monday: the time of the newest event, if that has this value.
 
-    If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
+    If it has another one, the event with the present one was lost.
     """
     events = facts.events.get(plan.item_id, ())
-    changes = [event for event in change_events(facts.board, plan.record, events) if event.key == field_plan.key]
+    changes = [event for event in change_events(facts.board, plan.record, events) if event.key == key]
     newest = max((event.at for event in changes), default=None)
-    if any(event.value == remote for event in changes if event.at == newest):
-        return newest
-    value = plan.item.reading(field_plan.mapping.column_id).value if plan.item else None
-    changed_at = value.get("changed_at") if isinstance(value, Mapping) else None
-    try:
-        at = datetime.fromisoformat(changed_at) if isinstance(changed_at, str) else None
-    except ValueError:
-        return None
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    return newest if any(event.value == remote for event in changes if event.at == newest) else None
 
 
 def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> Message:

@@ -2,8 +2,7 @@
 
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
-that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
-both sides.
+that no pass read. The values are suspected until a pass has read both sides.
 
 Implements, of docs/reference/merge:
 
@@ -102,14 +101,11 @@ class _FieldHistory:
     If it replaced something that its write had not read, it is ours only if no other event shows that write: one with
     its value, and with what it had read as the replaced value. All other events are `foreign`: not shown to be ours.
 
-    For example, we read A, Ann writes B on Monday, and we send C. Her edit is lost, and that shows in one of three
-    ways:
+    For example, we read A, Ann writes B on Monday, and we send C. Her edit is lost, and that shows in one of two ways:
 
     1. Our own event says that it replaced B, though we had read A (`_lost_by_our_event`).
     2. Our event is missing, or doesn't say what it replaced. But Ann's event is newer than our read, and no pass has
        read B (`_lost_by_their_event`). If its value can't be read, only the history can have it.
-    3. Our call had no answer. It took effect, and then Ann wrote A again. The next pass reads A as before the call,
-       takes the call to be without effect, and sends C once more, over her edit (`_lost_by_putting_back`).
     """
 
     def __init__(
@@ -137,9 +133,11 @@ class _FieldHistory:
         self.foreign = [event for event in self.changes if not self._is_own(event)]
 
     def _is_own(self, event: ChangeEvent) -> bool:
+        """Whether a write of ours made the event."""
         if not event.has_previous or self._replaced_what_was_read(event):
             return bool(self.makers[event])
-        # The event replaced what we sent by what Monday answered: an edit between our write and its answer.
+        # Our write went over an edit. But if Monday answered what the event says, instead of what we sent, somebody has
+        # replaced that before the answer.
         is_edit_in_answer = any(
             write.answer != write.sent and event.value == write.answer and event.previous == write.sent
             for write in self.writes
@@ -162,8 +160,7 @@ class _FieldHistory:
         losses = self.plan.sync_state.seen.get(self.mapping.key, {}).get("losses", ())
         reported = [(value, write_id) for value, _, write_id in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
-        in_each_way = (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back())
-        for lost_update in in_each_way:
+        for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event()):
             value = _as_json(lost_update.value)
             if not any((value, write_id) in reported for write_id in lost_update.writes):
                 lost_updates.setdefault(lost_update.value, lost_update)
@@ -237,7 +234,17 @@ class _FieldHistory:
             write = self._overwriting_write(event)
             has_value = event.is_known or any(texts_in(event.payload))
             if has_value and write is not None and not self._is_replaced_by_other(event, write):
-                yield self._lost_to(event, write)
+                yield pass_plan.LostUpdate(
+                    self.mapping.key,
+                    event.value if event.is_known else ", ".join(texts_in(event.payload)),
+                    event.user_id,
+                    event.at,
+                    writes=(write.id,),
+                    is_outcome_open=write.state == IntentState.OPEN,
+                    sent=write.sent,
+                    payload=event.payload,
+                    is_known=event.is_known,
+                )
 
     def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
@@ -288,30 +295,6 @@ class _FieldHistory:
             if not is_after_write and other.at < write.until + merge.CLOCK_TOLERANCE:
                 return True
         return False
-
-    def _lost_by_putting_back(self) -> Iterator[pass_plan.LostUpdate]:
-        """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
-        void = [write for write in self.writes if write.state == IntentState.VOID]
-        for event in self.foreign:
-            later = (write for write in self.writes if write.may_have_taken_effect and write.intended_at > event.at)
-            next_write = next(later, None)
-            if not event.is_new or next_write is None or next_write.read != event.value:
-                continue
-            if any(write.read == event.value and write.is_replaced_by(event) for write in void):
-                yield self._lost_to(event, next_write)
-
-    def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
-        return pass_plan.LostUpdate(
-            self.mapping.key,
-            event.value if event.is_known else ", ".join(texts_in(event.payload)),
-            event.user_id,
-            event.at,
-            writes=(write.id,),
-            is_outcome_open=write.state == IntentState.OPEN,
-            sent=write.sent,
-            payload=event.payload,
-            is_known=event.is_known,
-        )
 
 
 def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:

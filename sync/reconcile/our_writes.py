@@ -178,7 +178,7 @@ def take_bases(facts: PassFacts, plan: RecordPlan) -> None:
     """Take what our unanswered writes left on Monday as the bases."""
     if plan.unlink_reason:
         return
-    bases = bases_of_creates(facts, plan) if lacks_base(facts.board, plan) else {}
+    bases = bases_of_creates(facts, plan)
     if plan.history.ineffective_writes:
         bases |= bases_of_late_writes(facts.board, plan)
     if bases:
@@ -232,12 +232,6 @@ def _was_sent_again(plan: RecordPlan, intent: Intent, key: str, converter: conve
         and not had_no_effect(write, key, converter)
         for write in later
     )
-
-
-def lacks_base(board: BoardContext, plan: RecordPlan) -> bool:
-    """Whether a field of the record's item has no base, as after an unanswered create."""
-    item = plan.item
-    return item is not None and any(base_of(plan.sync_state, mapping, item.id) is None for mapping in board.mapped)
 
 
 def bases_of_creates(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, Any]]:

@@ -179,6 +179,9 @@ class Write:
         self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for=waits_for))
 
 
+# Shared by all records about which nothing was sent yet.
+NOT_SENT = Write(UUID(int=0))
+
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -319,7 +322,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    write: Write = field(default_factory=lambda: Write(UUID(int=0)), repr=False)  # what was sent, and what came of it
+    write: Write = field(default=NOT_SENT, repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -687,11 +690,12 @@ class ItemPlan:
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closing_reason: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
+    # Likewise, about edits on the removed item whose place it takes, by the field's label.
+    lines: Mapping[str, ActivityLine] = field(default_factory=dict)
     # Only for duplicates:
     answered_item: board_items.Item | None = None  # as the answer to its clearing has it
-    is_ours: bool = False  # our own create made it, so it is removed without a question
     kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
-    intents: tuple[Intent, ...] = ()  # of the calls that were carried out
+    intent: Intent | None = None  # of the call, if it was carried out
 
     @property
     def outcome(self) -> Outcome:

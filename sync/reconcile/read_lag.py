@@ -218,8 +218,8 @@ def _arrival(event: WebhookEvent) -> datetime:
 def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Set aside the cells of an item that are stale. A person's *Sync now* sends what NPD has changed all the same."""
     board = facts.board
-    if plan.item is None or not (plan.history.events or plan.history.writes):
-        return  # nearly all records
+    if plan.item is None:
+        return
     stale = _stale_cells(_unshown_reports(board, plan, facts.now), facts.now)
     if plan.facts.is_pushed_by_name:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
@@ -266,10 +266,10 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
     item = plan.item
     unshown: dict[str, Report] = {}
-    if item is None:
-        return unshown
-    changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
     intents = _recent_writes(plan, now)
+    if item is None or not (intents or plan.history.events):
+        return unshown  # nearly all records
+    changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
     reported = changes.keys() | {key for intent in intents for key in intent.values}
     for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
         converter = board.converter(mapping, plan.record)

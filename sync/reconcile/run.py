@@ -105,8 +105,6 @@ AFTER_READING: tuple[PlanRule, ...] = (
     restraints.request_approvals,
     each_record(read_lag.note_unshown_edits),  # of what is sent in the end
     each_record(emptied_cells.note_dropped_edits),  # for the history
-    # These depend on the records' final plans.
-    duplicates.decide_duplicates,
     each_record(identity.end_uncreatable),  # without a name to send
 )
 

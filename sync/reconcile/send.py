@@ -21,6 +21,7 @@ from sync.choices import ApprovalState, CallKind, WaitsFor
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
+from sync.kernel.acts import ARCHIVE_COPY
 from sync.limits import breaker, failed_writes
 from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
@@ -73,24 +74,18 @@ def send_plan(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> Non
 
 
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
-    """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
+    """Clear the NPD IDs of duplicates, and archive those that a person called copies; raises LeaseLost."""
     board = executor.board
-    planned = [item_plan for item_plan in plan.items if item_plan.is_duplicate]
-    clearings = {
-        duplicate: Write(duplicate.original_record.pk, duplicate.item.id, {board.link.npd_id_column: None})
-        for duplicate in planned
-        if duplicate.act == pass_plan.CLEAR_NPD_ID
+    columns = {pass_plan.CLEAR_NPD_ID: {board.link.npd_id_column: None}, ARCHIVE_COPY: {}}
+    writes = {
+        duplicate: Write(duplicate.original_record.pk, duplicate.item.id, columns[duplicate.act])
+        for duplicate in plan.items
+        if duplicate.is_duplicate
     }
-    executor.send(CallKind.CHANGE, list(clearings.values()))
-    archives = {}
-    for duplicate in planned:
-        if duplicates.is_to_archive(board, duplicate, clearings.get(duplicate)):
-            request = duplicates.archive_request(duplicate) if duplicate.is_ours else None
-            archives[duplicate] = Write(duplicate.original_record.pk, duplicate.item.id, approval=request)
-    executor.send(CallKind.ARCHIVE, list(archives.values()))
-    for duplicate in planned:
-        writes = [writes[duplicate] for writes in (clearings, archives) if duplicate in writes]
-        duplicates.take_answers(board, duplicate, writes)
+    for act, kind in ((pass_plan.CLEAR_NPD_ID, CallKind.CHANGE), (ARCHIVE_COPY, CallKind.ARCHIVE)):
+        executor.send(kind, [write for duplicate, write in writes.items() if duplicate.act == act])
+    for duplicate, write in writes.items():
+        duplicates.take_answer(board, duplicate, write)
 
 
 class Executor:

@@ -194,7 +194,6 @@ TEMPLATES: Mapping[str, str] = {
     "becomes of “{value}”.",
     "approval_of_value": "{label} “{value}” of {record}",
     "approval_of_item": "The item of “{record}”, which was deleted in NPD",
-    "approval_of_second_item": "The second item of “{record}”, created by a call whose answer was lost",
     "approval_of_record": "{record}",
     "approval_over": "Nothing waits for approval any more: {request}.",
     "approved": "Approved “{kind}”: {request}.",
@@ -388,8 +387,8 @@ TEMPLATES: Mapping[str, str] = {
     "undo_item_changed": "Its item or the field's column has changed since, so nothing was restored.",
     "undo_one_way": "{label} is synced one way only now, so nothing was restored.",
     "undo_in_conflict": "It is in conflict again already. Resolve that conflict.",
-    "undo_npd_changed": "NPD's value has changed since, so nothing was restored.",
-    "undo_monday_changed": "Monday's value has changed since, so nothing was restored.",
+    "undo_npd_changed": "NPD's value has changed since, so nothing was restored. Activity has the former values.",
+    "undo_monday_changed": "Monday's value has changed since, so nothing was restored. Activity has the former values.",
     "undo_npd_rejects": "NPD rejects the previous value: {quote}",
     "undo_monday_rejects": "Monday rejects the previous value: {quote}",
     "undo_swallowed": "Monday didn't store the previous value, though it was sent twice.",
@@ -398,9 +397,6 @@ TEMPLATES: Mapping[str, str] = {
     "nothing_restored": "Nothing was restored.",
     # Why a conflict is open, or closed by itself.
     "resolution_undone": "Changed on both sides: its resolution was undone.",
-    "overruled_npd": "The choice that overruled NPD's value could not be undone any more.",
-    "overruled_monday": "The choice that overruled Monday's value could not be undone any more.",
-    "npd_value_was": "NPD's value was then: {value}.",
     "column_replaced": "The field was mapped to another column, and is compared with that one.",
     "resolved_by_rule": "It was resolved: {rules:; }.",
     "left_by_rule": "{rule:capital}.",
@@ -587,8 +583,6 @@ TEMPLATES: Mapping[str, str] = {
     "could_belong_to_another": "The item “{item}” could be another record's now.",
     # A second item with a record's NPD ID.
     "copy_archived": "The item “{item}” was a copy of “{record}”; it was archived on Monday.",
-    "second_item_of_ours": "A second item “{item}” was on the board, created by a call whose answer was lost; nobody "
-    "had touched it, so it was archived.",
     "second_item_gone": "A second item “{item}” had this NPD ID; it is not on the board any more.",
     "copy_is_the_last": "The item of “{record}” has left the board, so this copy is its last one. It was not archived.",
     "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",
@@ -609,8 +603,6 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_of_left_out": "It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it.",
     "about_who_would_get_it": "This is about “{record}”, which would get the item.",
     "record_would_not_match": "A record created from it would not match, so none was created.",
-    "original_left_unsynced": "“{item}”, the item of “{record}”, left the board with values that were never synced. "
-    "First decide what happens to the record.",
     "a_record": "a record",
     "belongs_to_deleted": "It belongs to “{record}”, which was deleted in NPD.",
     "item_stays": "The item stays, and becomes no new record.",

@@ -23,6 +23,7 @@ from npd.sign_in import PROVIDER_IS_SILENT
 from sync.models import ApiToken
 from tests.accounts.signing_in import APP, CODE, LOGIN, code_of, enrolled, grow_old, is_in
 from tests.accounts.signing_in import sign_in as sign_in_by_password
+from tests.support.cases import each_once
 from tests.support.people import signed_in
 from tests.support.serving import Quiet, local, serving
 
@@ -170,11 +171,14 @@ def test_an_odd_answer_is_a_sentence(
     assert answer.status_code < 500
 
 
+NONSENSE = [
+    b"[" * 100_000, b"{", b"[]", b"null", b"<html>", b'{"token_endpoint": 5}', b"<p>token_endpoint", b"\xff\xfe",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "text",
-    [b"[" * 100_000, b"{", b"[]", b"null", b"<html>", b'{"token_endpoint": 5}', b"<p>token_endpoint", b"\xff\xfe"],
+    ("path", "text"), each_once(["/.well-known/openid-configuration", "/token", "/userinfo"], NONSENSE)
 )
-@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/userinfo"])
 def test_nonsense_in_place_of_an_answer_is_a_sentence(
     ada: User, provider: type[Provider], path: str, text: bytes
 ) -> None:

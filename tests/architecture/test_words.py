@@ -38,18 +38,7 @@ WITH_SENTENCES = {
 TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.
 NAMED = (
-    *(
-        "advice_",
-        "answered_",
-        "answers_",
-        "because_",
-        "conflict_",
-        "effect_",
-        "field_",
-        "get_back_",
-        "label_",
-        "overruled_",
-    ),
+    *("advice_", "answered_", "answers_", "because_", "conflict_", "effect_", "field_", "get_back_", "label_"),
     *("waits_", "way_", "stopped_", "refused_", "unfit_", "unmatched_"),
 )
 OPTIONAL = re.compile(r"\[\[.*?\]\](?!\])")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sync.monday.board_items import Reading
 from sync.monday.columns import CONVERTERS, make_converter
-from sync.monday.conversion import UnknownValue
-from tests.connector.board_cell import ITEMS, cell_for
+from sync.monday.conversion import Converter, UnknownValue
+from tests.connector.board_cell import ITEMS, BoardCell, cell_for
 
 # Without lone surrogates and NUL, which neither JSON over HTTP nor PostgreSQL carry.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -69,12 +69,18 @@ def test_every_converter_is_held_to_these_laws() -> None:
     assert set(VALUES) | elsewhere == set(CONVERTERS)
 
 
-@given(CASES)
-def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
+def write(case: Case) -> tuple[BoardCell, Converter, Any]:
+    """A cell that holds this value, if the column takes it; its converter, and the raw value."""
     name, local = case
     cell, converter = cell_for(name)
     assume(converter.rejection_reason(local) is None)
-    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
+    return cell, converter, converter.cell_value(cell.write(converter.to_remote(local, None)))
+
+
+@given(CASES)
+def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
+    _name, local = case
+    cell, converter, raw = write(case)
     canonical = converter.canonical_local(local)
     assert converter.canonical_remote(raw) == canonical
     assert converter.canonical_remote(json.loads(json.dumps(raw))) == canonical
@@ -89,10 +95,8 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
 
 @given(CASES)
 def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> None:
-    name, local = case
-    cell, converter = cell_for(name)
-    assume(converter.rejection_reason(local) is None)
-    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
+    _name, local = case
+    cell, converter, raw = write(case)
     nothing: dict[str, Any] = {key: [] if isinstance(value, list) else None for key, value in local.items()}
     assert converter.to_remote(nothing, raw) is None
     cleared = converter.cell_value(cell.write(None))
@@ -168,20 +172,16 @@ def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, curren
 @given(st.sampled_from(["text", "long_text"]), TEXTS)
 def test_a_text_is_sent_and_pulled_with_every_sign_that_is_no_space(name: str, text: str) -> None:
     """Only its composition and its white space may differ from what was typed."""
-    cell, converter = cell_for(name)
-    raw = converter.cell_value(cell.write(converter.to_remote({"field": text}, None)))
+    _cell, converter, raw = write((name, {"field": text}))
     pulled = converter.to_local(raw, {"field": ""})["field"] or ""
     assert "".join(pulled.split()) == "".join(unicodedata.normalize("NFC", text).split())
 
 
 @given(CASES, CASES)
 def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> None:
-    name, before = first
-    after = second[1] if second[0] == name else before
-    cell, converter = cell_for(name)
-    assume(converter.rejection_reason(before) is None)
+    after = second[1] if second[0] == first[0] else first[1]
+    cell, converter, read = write(first)
     assume(converter.rejection_reason(after) is None)
-    read = converter.cell_value(cell.write(converter.to_remote(before, None)))
     raw = converter.cell_value(cell.write(converter.to_remote(after, read)))
     assert converter.canonical_remote(raw) == converter.canonical_local(after)
 

@@ -37,7 +37,6 @@ from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
     NOW,
-    PLAIN,
     TOKEN_USER,
     TOM,
     at,
@@ -356,14 +355,6 @@ def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalReq
     return requests
 
 
-def second_run(key: UUID) -> Intent:
-    """A create of a plain contact, given up because no item of it was found."""
-    entries = {}
-    for name, value in PLAIN.items():
-        entries[name] = {"local": {name: value}, "read": None, "base": None, "column": name, "version": 1}
-    return plain(Intent, entity_id=key, item_id="", state=IntentState.VOID, was_searched=True, values=entries)
-
-
 def any_loops(draw: Draw) -> dict[str, WriteLoop]:
     rewrites = [{"at": at(-900).isoformat(), "write": str(UUID(int=1))}] * draw.randrange(5)
     until = draw.choice([None, at(600), at(-4000)])
@@ -410,7 +401,6 @@ def any_rest(
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),
         "removals": removals,
         "approvals": ApprovalFacts(requests, NOTHING_COUNTED, limit),
-        "writer": TOKEN_USER,
     }
 
 
@@ -434,16 +424,12 @@ def any_world(seed: int) -> Drawn:
         if item_id is not None and state != "missing":
             npd_id = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *gone_ids]))])
             items[item_id] = any_item(draw, item_id, there, npd_id, state)
-    unmatched, second_runs = [free.pop(0) for _ in range(draw.randrange(4))], set[UUID]()
+    unmatched = [free.pop(0) for _ in range(draw.randrange(4))]
     for number in list(unmatched):
         npd_id, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
         values = draw.values(30) | {"email": draw.choice(KEYS["email"])}
         if (ids or gone_ids) and draw.maybe(40):
-            owner = draw.choice([*ids, *gone_ids])
-            npd_id = str(owner)
-            if draw.maybe(25):
-                values = {}
-                second_runs.add(owner)
+            npd_id = str(draw.choice([*ids, *gone_ids]))
         items |= {number: any_item(draw, number, values, npd_id, state)} if state != "missing" else {}
     items_of_deleted = [by_id[key].record.monday_id for key in gone_ids]
     unmatched += [item_id for item_id in items_of_deleted if item_id and draw.maybe(30)]
@@ -481,7 +467,6 @@ def any_world(seed: int) -> Drawn:
             for answer in answers_of(facts)
             if answer.merged_id not in untouched
         },
-        copies={key: (second_run(key),) for key in second_runs},
         untouched=untouched,
         overwritten=tuple(overwritten),
         **any_rest(draw, records, deleted, items),

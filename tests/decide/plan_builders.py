@@ -11,7 +11,7 @@ from conflicts.reports import OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
 from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_id_of
-from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, WebhookEvent
+from sync.models import IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
@@ -47,8 +47,8 @@ class Related(dict[Reference, Sequence[SyncedModel]]):
 class World:
     """Both sides: records as a pass claims them, and items, some without a record.
 
-    By record: `edits` are NPD's history, `removals` more facts if its item is gone, `copies` the intents. By item:
-    `heard` are Monday's events; without a record, `jobs` are its jobs' payloads, `events` the time of its last event.
+    By record: `edits` are NPD's history, `removals` more facts if its item is gone. By item: `heard` are
+    Monday's events; without a record, `jobs` are its jobs' payloads, `events` the time of its last event.
     """
 
     context: BoardContext = field(default_factory=board)
@@ -70,8 +70,6 @@ class World:
     deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE
     approvals: ApprovalFacts = field(default_factory=lambda: ApprovalFacts(counted=NOTHING_COUNTED, limit=FEW))
     untouched: frozenset[UUID] = frozenset()
-    copies: Mapping[UUID, tuple[Intent, ...]] = field(default_factory=dict)
-    writer: str = ""
     questions: Mapping[str, tuple[UUID, OpenConflict]] = field(default_factory=dict)  # about items, with their records
 
     @property
@@ -150,10 +148,6 @@ class World:
         job = SyncQueue(id=1, remote_id=key, causes=int(Cause.WEBHOOK), payload=payload, direction=direction)
         return Claim(None, key, [job])
 
-    def _with_intents(self, facts: RecordFacts) -> RecordFacts:
-        history = replace(facts.history, intents=self.copies.get(facts.id, ()), token_user=self.writer)
-        return replace(facts, history=history)
-
     def _item_facts(self, key: str, number: int) -> ItemFacts:
         item = self.items.get(key)
         records = sorted((facts.record for facts in self.records), key=lambda record: record.pk)
@@ -178,12 +172,7 @@ class World:
             question=question[1] if question else None,
             asked_record=asked,
             duplicate_of=next(
-                (
-                    self._with_intents(facts)
-                    for facts in self.records
-                    if facts.record is original and facts.record.monday_id
-                ),
-                None,
+                (facts for facts in self.records if facts.record is original and facts.record.monday_id), None
             ),
             new_record_id=(
                 UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW_KEY) else UUID(int=1_000 + number)

@@ -12,10 +12,9 @@ from sync.fields.field_values import item_values
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.pass_plan import CLEAR_NPD_ID, Outcome
+from sync.reconcile.pass_plan import Outcome
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide import builders
-from tests.decide.any_world import second_run
 from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
 
@@ -86,24 +85,6 @@ def test_a_copy_is_not_archived_if_it_was_edited_or_is_the_records_last_item_on_
     [entry] = world(linked, items=items, unmatched=["10"], questions={"10": question}).plan().items
     assert (entry.act, bool(entry.question and entry.question.rejected)) == ("", True)
     assert ("bea@example.com" in entry.question.what) is (own == "edited"), "it says what was edited"
-
-
-@pytest.mark.parametrize(
-    ("first", "archived"),
-    [
-        (shown("10", ANN), True),
-        (replace(shown("10", ANN), board_id="2"), False),
-        (replace(shown("10", ANN, "bea@example.com"), state="archived"), False),
-        (None, False),
-    ],
-    ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
-)
-def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
-    """Otherwise the record would have no item on the board."""
-    own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
-    items = [item for item in (first, shown("11", ANN)) if item]
-    plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
-    assert [(copy.item.id, copy.is_ours) for copy in plan.items if copy.act == CLEAR_NPD_ID] == [("11", archived)]
 
 
 def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 
 from sync.choices import Cause
 from sync.fields.field_bases import new_base
-from sync.fields.field_values import BoardContext, is_active_on, local_values
+from sync.fields.field_values import BoardContext, local_values
 from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
@@ -84,7 +84,6 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
     taken = {str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted if deleted.act}
-    taken |= {item.item.id for item in plan.items if item.is_ours}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(entry.facts.item_id for entry in plan.items) == sorted(world.unmatched)
 
@@ -144,16 +143,6 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
     merged = [reply.merged_id for reply in plan.applied_answers if reply.merged_id]
     assert set(merged) <= world.untouched
-    for copy in [item for item in plan.items if item.is_ours]:
-        own_item = world.items.get(copy.original_record.monday_id or "")
-        assert is_active_on(world.context, own_item), "the record's only item there"
-        assert copy.facts.duplicate_of is not None
-        intents = copy.facts.duplicate_of.history.intents
-        assert all(
-            sides(world.context, copy.original_record, mapping, copy.item)[1]
-            in sent_values(world.context, intents, mapping)
-            for mapping in world.context.mappings
-        )
     assert not list(overwritten_unsaid(world, plan))
 
 

@@ -52,7 +52,6 @@ TOUCHED = {
     "request_approvals": {"new_requests", "open_requests", "outdated_requests", "fields", "log"},
     "note_unshown_edits": {"log"},
     "note_dropped_edits": {"log"},
-    "decide_duplicates": {"items"},
     "end_uncreatable": {*END},
 }
 

@@ -131,10 +131,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (ENDED, LINK, None),
     ),
     "its item was archived: taken": (named(LINKED, **first(LINKED, GONE)), (ENDED, LINK, None)),
-    "it was archived with an edit that was never synced: a person is asked about that first": (
-        named(LINKED, **first(LINKED, replace(GONE, name="Ann, edited"))),
-        (WAITS, NOTHING, R.DUPLICATE),
-    ),
     "what was edited in NPD alone is merged with the one that takes its place": (
         named(LINKED, **first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
         (ENDED, LINK, None),
@@ -360,6 +356,13 @@ def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     assert then.candidates == (first.record,)
     assert then.record_ids == {uuid.UUID(int=99)}
     assert "Are they one contact?" in then.ending.detail
+
+
+def test_an_edit_on_the_item_whose_place_it_takes_stays_in_the_history() -> None:
+    edited = decide_item(named(LINKED, **first(LINKED, replace(GONE, name="Ann, edited"))))
+    assert short(edited) == (ENDED, LINK, None)
+    assert {label: line.values["before"] for label, line in edited.lines.items()} == {"Name": "Ann, edited"}
+    assert not decide_item(named(LINKED, **first(LINKED, GONE))).lines
 
 
 def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_first_has_it() -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sandbox.model import API_USER
 from sync.clock import sync_now
-from sync.models import ActivityLine, BoardLink, Intent, WebhookEvent
+from sync.models import ActivityLine, BoardLink, Intent, MondayAccount, WebhookEvent
 from tests.support.cases import each_once
 from tests.support.people import unlink
 from tests.support.world import World
@@ -80,6 +81,21 @@ def test_a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_
     lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
     assert [line.values["before"] for line in lines] == ["Theirs"]
     assert not SyncConflict.objects.exists()
+
+
+def test_a_value_put_back_over_a_write_that_seemed_void_is_in_the_activity(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    MondayAccount.objects.update(user_id=str(API_USER.id))
+    world.sandbox.faults({"timeout": "after"})
+    world.save(contact, role_title="Ours")
+    assert world.values(contact)["role_title"] == "Ours"
+    world.edit(contact, "role_title", "Old")
+    world.settle()
+    assert world.values(contact)["role_title"] == "Ours", "it was sent once more, over the edit"
+    world.hear(rounds=2, minutes=11)
+    assert (world.status(contact), SyncConflict.objects.count()) == ("synced", 0)
+    lines = ActivityLine.objects.filter(entity_id=contact.pk, key="role_title", kind="edit")
+    assert [(line.values["before"], line.values["after"]) for line in lines] == [("Ours", "Old")]
 
 
 # --- what is no lost update -----------------------------------------------------------------------------------------

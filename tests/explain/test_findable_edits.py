@@ -78,55 +78,28 @@ def week(world: World, olga: User) -> Week:
     return week
 
 
-def two_people_edit_one_field(week: Week, olga: User, ann: User) -> None:
-    week.in_npd(olga, role_title="Chair")
-    week.next_day()
-    week.in_npd(ann, role_title="Head")
-    week.in_npd(ann, role_title="Head of all")
+def role_edited(*edits: tuple[str | int, str], **settings: str) -> Callable[[Week, User, User], None]:
+    """A day after the other, somebody edits the role in NPD (by name) or on Monday (by number)."""
+
+    def happen(week: Week, olga: User, ann: User) -> None:
+        FieldMapping.objects.filter(key="role_title").update(**settings)
+        for who, role in edits:
+            if isinstance(who, int):
+                week.on_monday(who, "role_title", role)
+            else:
+                week.in_npd({"olga": olga, "ann": ann}[who], role_title=role)
+            week.next_day()
+
+    return happen
 
 
-def the_second_takes_it_back(week: Week, olga: User, ann: User) -> None:
-    week.in_npd(olga, role_title="Chair")
-    week.next_day()
-    week.in_npd(ann, role_title="Boss")
-
-
-def two_edit_one_cell(week: Week, olga: User, ann: User) -> None:
-    week.on_monday(TOM, "role_title", "Chair")
-    week.next_day()
-    week.on_monday(BEA, "role_title", "Head")
-
-
-def a_cell_is_put_back(week: Week, olga: User, ann: User) -> None:
-    week.on_monday(TOM, "role_title", "Chair")
-    week.next_day()
-    week.on_monday(BEA, "role_title", "Boss")
-
-
-def both_sides_edit_it(week: Week, olga: User, ann: User) -> None:
-    week.in_npd(olga, role_title="Chair")
-    week.next_day()
-    week.on_monday(BEA, "role_title", "Head")
-
-
-def a_rule_lets_monday_win(week: Week, olga: User, ann: User) -> None:
-    FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
-    both_sides_edit_it(week, olga, ann)
-
-
-def a_rule_lets_npd_win(week: Week, olga: User, ann: User) -> None:
-    FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
-    both_sides_edit_it(week, olga, ann)
-
-
-def the_field_is_not_sent(week: Week, olga: User, ann: User) -> None:
-    FieldMapping.objects.filter(key="role_title").update(direction="none")
-    two_people_edit_one_field(week, olga, ann)
+TWO_IN_NPD = (("olga", "Chair"), ("ann", "Head"), ("ann", "Head of all"))
+BOTH_SIDES = (("olga", "Chair"), (BEA, "Head"))
 
 
 def sync_is_off_for_the_record(week: Week, olga: User, ann: User) -> None:
     week.in_npd(olga, sync_enabled=False)
-    two_people_edit_one_field(week, olga, ann)
+    role_edited(*TWO_IN_NPD)(week, olga, ann)
 
 
 def the_record_is_deleted_later(week: Week, olga: User, ann: User) -> None:
@@ -161,8 +134,12 @@ def many_edits_follow(week: Week, olga: User, ann: User) -> None:
 @pytest.mark.parametrize(
     "happens",
     [
-        *(two_people_edit_one_field, the_second_takes_it_back, two_edit_one_cell, a_cell_is_put_back),
-        *(both_sides_edit_it, a_rule_lets_monday_win, a_rule_lets_npd_win, the_field_is_not_sent),
+        role_edited(*TWO_IN_NPD),
+        role_edited(("olga", "Chair"), ("ann", "Boss")),
+        role_edited((TOM, "Chair"), (BEA, "Head")),
+        role_edited((TOM, "Chair"), (BEA, "Boss")),
+        *(role_edited(*BOTH_SIDES, rule=rule) for rule in ("ask", "monday_wins", "npd_wins")),
+        role_edited(*TWO_IN_NPD, direction="none"),
         *(sync_is_off_for_the_record, the_record_is_deleted_later, different_fields, many_edits_follow),
         a_new_record_is_edited,
     ],

@@ -25,13 +25,16 @@ def preview(client: Client, content: str | bytes, kind: str = "contact", *, app:
     return client.post(
         f"/admin/{app}/{kind}/import/",
         {"import_file": SimpleUploadedFile(name, data), "resource": "0", "format": "0"} | options,
+        follow=True,
     )
 
 
 def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd", **sent: str) -> Any:
     form = page.context["confirm_form"]
     data = {name: value for name in form.fields if (value := form.get_initial_for_field(form.fields[name], name))}
-    return client.post(f"/admin/{app}/{kind}/process_import/", data | sent)
+    answer = client.post(f"/admin/{app}/{kind}/process_import/", data | sent)
+    is_shown_again = "/import/?step=" in answer.headers.get("Location", "")
+    return client.get(answer.headers["Location"]) if is_shown_again else answer
 
 
 def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:

@@ -135,12 +135,24 @@ def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names:
         (b'Name,Email\nAnn 5" Ace,a@x.org\n"Bob 6"" Ace",b@x.org\n', ['Ann 5" Ace a@x.org', 'Bob 6" Ace b@x.org']),
         (b"'Name','Email'\n'O''Brien','o@x.org'\n", ["O'Brien o@x.org"]),
         (b"#,Name,Email\n1,Ann,a@x.org\n#,Name,Email\n2,Bob,b@x.org\n", ["Ann a@x.org", "Bob b@x.org"]),
+        # Saved as CSV by a program that had read each line as one cell.
+        (b'"Name,""Email"",Role"\r\n"Ann,""a@x.org"",""Chair, Cook"""\r\n', ["Ann a@x.org"]),
+        (b'"Name;Email";;\n"Ann;a@x.org";;\n\n"Bob;b@x.org";;\n', ["Ann a@x.org", "Bob b@x.org"]),
+        (b'Name,Email,Role\n"Ann,a@x.org,""Chair, Cook"""\nBob,b@x.org,\n', ["Ann a@x.org", "Bob b@x.org"]),
+        (b'"Name,""Email"",Notes"\n"Ann,a@x.org,""one"\n"two"""\n"Bob,b@x.org,"\n', ["Ann a@x.org", "Bob b@x.org"]),
+        (sheet(["Name;Email"], ["Ann;a@x.org"], [], ['"Bob; B";b@x.org']), ["Ann a@x.org", "Bob; B b@x.org"]),
+        (b'"Name","Email"\n"Ann ""A"", Ace",\n"Bob"\n', ['Ann "A", Ace ', "Bob "]),
         (sheet(["People", "", "Reach"], ["No", "Name", "Email"], [1, "Ann", "a@x.org"]), ["Ann a@x.org"]),
     ],
 )
 def test_messy_files_are_read(content: bytes, people: list[str]) -> None:
     rows = read_file(content, count_known=KnownTitles(Contact).count)[0]
     assert [f"{row['Name']} {row['Email']}" for row in rows.dict] == people
+
+
+def test_names_with_commas_in_one_column_are_no_cells_of_several() -> None:
+    rows = read_file(b'"Name"\n"Ace, Ann"\n"Bob ""B"", Ltd"\n', count_known=KnownTitles(Contact).count)[0]
+    assert [row["Name"] for row in rows.dict] == ["Ace, Ann", 'Bob "B", Ltd']
 
 
 def test_a_repeated_title_row_under_a_merged_cell_is_no_record() -> None:

@@ -462,12 +462,14 @@ def test_texts_beside_values_that_are_all_different_are_no_labels(browser: Clien
 @pytest.mark.parametrize(
     ("titles", "fields"),
     [
-        ("Kunde;Ort;Ansprechpartner", ["", "address_city", ""]),
+        ("Kunde;Ort;Ansprechpartner", ["name", "address_city", ""]),
+        ("Kunden-Nr.;Kundenname;Kontakt", ["", "name", ""]), ("Betreuer;Vor- und Nachname", ["", ""]),
         ("Firma 1;Straße;Ort;Ansprechpartner", ["name", "address_street", "address_city", ""]),
-        ("Company;Full name", ["name", ""]), ("Kunde;Vor- und Nachname", ["", ""]),
+        ("Company;Full name", ["name", ""]), ("Kunde;Vor- und Nachname", ["name", ""]),
         ("Firma;Contact name", ["name", ""]),
-        ("Kunde;Name Ansprechpartner;Kontaktperson", ["", "", ""]), ("Firma;Ansprechpartner 1", ["name", ""]),
+        ("Kunde;Name Ansprechpartner;Kontaktperson", ["name", "", ""]), ("Firma;Ansprechpartner 1", ["name", ""]),
         ("Account;Company", ["", "name"]), ("Account;City", ["name", "address_city"]),
+        ("Customer;Company", ["", "name"]), ("Client;City", ["name", "address_city"]),
     ],
 )  # fmt: skip
 def test_no_organization_is_named_after_a_person(titles: str, fields: list[str]) -> None:
@@ -475,10 +477,53 @@ def test_no_organization_is_named_after_a_person(titles: str, fields: list[str])
 
 
 @pytest.mark.parametrize(
+    "titles",
+    [
+        "Nombre;Primer apellido", "Primer nombre;Apellidos", "Nombre de pila;Apellido", "Nombre(s);Apellido(s)",
+        "Nombres;Apellidos", "Jméno;Příjmení", "Křestní jméno;Příjmení", "Nome;Cognome", "Nome di battesimo;Cognome",
+        "Primo nome;Cognome", "Nome;Sobrenome", "Primeiro nome;Último nome", "Nome próprio;Apelido",
+        "Nome próprio;Nome de família", "Imię;Nazwisko", "Pierwsze imię;Nazwisko", "Imiona;Nazwisko",
+        "Voornaam;Familienaam", "Roepnaam;Achternaam", "Voornaam;Naam", "Voornamen;Achternaam", "Prénom(s);Nom",
+    ],
+)  # fmt: skip
+def test_first_and_last_names_are_known_in_other_languages(titles: str) -> None:
+    assert suggest_columns(Contact, titles.split(";")) == ["first_name", "last_name"]
+    assert suggest_columns(Contact, titles.split(";")[::-1]) == ["last_name", "first_name"]
+
+
+@pytest.mark.parametrize("title", ["Kunde", "Kundenname", "Customer name", "Client"])
+def test_a_customer_is_the_organization_of_a_person(title: str) -> None:
+    assert suggest_columns(Contact, ["Ansprechpartner", title, "E-Mail"]) == ["name", "organization", "email"]
+
+
+@pytest.mark.parametrize(
     "title",
     [
-        "Account No.", "Kontakt-Nr.", "Phone 1 - Label", "Name Assistent", "Assistant's Phone", "E-mail Display Name",
-        "Post", "Company ID", "Fax-Nummer", "Tipo de correo electrónico", "Home Address", "Zentrale/Fax", "Kunden-Nr.",
+        "Primary location > {}", "Organization - Postal address - {}", "Organization - {} of Address", "Address 1: {}",
+        "address.{}", "Headquarters {}", "Rechnungsadresse {}", "Anschrift - {}",
+    ],
+)  # fmt: skip
+def test_a_part_of_an_address_is_known_whatever_address_it_is_of(title: str) -> None:
+    parts = ["Street", "City", "State", "Postcode", "Country"]
+    fields = ["address_street", "address_city", "address_state", "address_zip", "address_country"]
+    assert suggest_columns(Organization, ["Name", *map(title.format, parts)]) == ["name", *fields]
+
+
+def test_the_parts_of_addresses_of_attio_and_pipedrive_are_known() -> None:
+    attio = ("Record", "Description", "Primary location > Line 1", "Primary location > Line 2")
+    assert suggest_columns(Organization, attio) == ["name", "notes", "address_street", ""]
+    of_address = ["Street/road name", "City/town/village/locality", "State/county", "Region", "ZIP/Postal code"]
+    titles = [f"Organization - {part} of Address" for part in of_address]
+    fields = ["address_street", "address_city", "address_state", "", "address_zip"]
+    assert suggest_columns(Organization, ["Organization - Name", *titles]) == ["name", *fields]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Account No.", "Name address", "Address type", "IP address", "Country code", "Job description", "Kontakt-Nr.",
+        "Phone 1 - Label", "Name Assistent", "Assistant's Phone", "E-mail Display Name", "Post", "Company ID",
+        "Fax-Nummer", "Tipo de correo electrónico", "Home Address", "Zentrale/Fax", "Kunden-Nr.",
     ],
 )  # fmt: skip
 def test_a_title_that_only_looks_like_a_known_one_is_not_suggested(title: str) -> None:
@@ -490,6 +535,8 @@ def test_a_title_that_only_looks_like_a_known_one_is_not_suggested(title: str) -
     [
         ("Name, Vorname", "Ace, Ann"), ("Last Name / First Name", "Ace,Ann"), ("Nom, prénom", "Ann Ace"),
         ("Nome e cognome", "Ann Ace"), ("Apellidos, Nombre", "Ace, Ann"), ("Vor- und Nachname", "Ann Ace"),
+        ("Jméno a příjmení", "Ann Ace"), ("Imię i nazwisko", "Ann Ace"), ("Nombre y apellido(s)", "Ann Ace"),
+        ("Voor- en achternaam", "Ann Ace"), ("Fornavn og etternavn", "Ann Ace"),
     ],
 )  # fmt: skip
 def test_a_column_of_whole_names_gives_the_first_name_first(browser: Client, titles: str, name: str) -> None:
@@ -517,8 +564,23 @@ def go_on(client: Client, page: Any, kind: str = "contact", **choices: Any) -> A
     sent = {name: form.get_initial_for_field(form.fields[name], name) or "" for name in form.fields}
     columns = [name for _, _, name in page.context["columns"]]
     return client.post(
-        f"/admin/npd/{kind}/import/", {**sent, "columns": columns, "format": "0", "resource": "0"} | choices
+        f"/admin/npd/{kind}/import/",
+        {**sent, "columns": columns, "format": "0", "resource": "0"} | choices,
+        follow=True,
     )
+
+
+def test_each_step_is_a_page_to_which_a_browser_can_go_back(browser: Client) -> None:
+    page = choose(browser, "Name,Email,Colour\nAnn,ann@x.org,red\n")
+    columns_url = page.redirect_chain[-1][0]
+    page = go_on(browser, page, columns=["name", "email", "notes"])
+    [(preview_url, status)] = page.redirect_chain
+    assert (status, changes(browser.get(preview_url))) == (302, changes(page))
+    assert [name for _, _, name in browser.get(columns_url).context["columns"]] == ["name", "email", ""]
+    confirm(browser, page)
+    again = browser.get(preview_url)
+    assert "Choose it again." in str(again.context["form"].errors)
+    assert "Choose it again." in browser.get(f"{preview_url}0").content.decode()
 
 
 def test_each_column_shows_its_first_values_and_can_go_elsewhere(browser: Client) -> None:
@@ -652,6 +714,13 @@ def test_a_column_of_reasons_that_is_imported_stays_in_the_file_of_refused_rows(
     assert '"hers"' in lines[1]
 
 
+def test_a_last_column_that_somebody_calls_reason_keeps_its_values_in_the_file_of_refused_rows(browser: Client) -> None:
+    file = browser.get(preview(browser, "Name,Email,Reason\nAnn,none,hers\n").context["refused_url"]).content
+    assert file.decode("utf-8-sig").splitlines()[0] == '"Name","Email","Reason","Reason"'
+    assert '"hers","Imported without Email' in file.decode()
+    assert browser.get(preview(browser, file).context["refused_url"]).content == file
+
+
 def test_a_row_with_several_values_is_said_to_be_imported_with_the_first(browser: Client) -> None:
     file = "Name;Email;Phone\nAnn;a@x.org, b@x.org;+49 30 901820 oder +49 171 1234567\n"
     page = preview(browser, file)
@@ -673,6 +742,8 @@ def test_numbers_of_another_country_lead_to_the_choice_of_the_country(browser: C
     assert hint in words_of(page.content.decode())
     assert "press “Change columns and choices” and choose it" in words_of(page.content.decode())
     assert "country of their row" not in preview(browser, file, region="DE").content.decode()
+    assert hint in words_of(preview(browser, file, region="FR").content.decode())
+    assert hint in words_of(preview(browser, file, region="FR", bad_values="refuse").content.decode())
     assert re.search(
         r"As in the organization, else in the settings \([A-Z][a-z]+", choose(browser, file).content.decode()
     )
@@ -885,6 +956,19 @@ def test_new_organizations_and_namesakes_are_named_before_and_after(browser: Cli
     assert "Made 2 organizations: Nova, Orbit." in messages(confirm(browser, page))
 
 
+def test_people_of_one_name_in_one_file_are_namesakes(browser: Client) -> None:
+    contact("Dan", "dan@x.org")
+    file = "Name,Email\nAnn Ace,ann@x.org\nBob,b@x.org\n ANN  Ace,ann@y.org\nAnn Ace,\nDan,dan@x.org\nDan,dan@y.org\n"
+    page = preview(browser, file)
+    of_file = "Row 2 has this name, but another email or none."
+    assert warnings(page) == {4: of_file, 5: of_file, 7: "A contact in NPD has this name, but another email or none."}
+    assert "Namesakes: 3" in page.content.decode()
+    said = messages(confirm(browser, page, leave_out_warned="on"))
+    assert "Imported: 2 new, 0 changed, 1 unchanged. 3 rows with a warning were left out." in said
+    file = "Name,Email\nCid,no\nCid,no address\n,c@x.org\n"
+    assert warnings(preview(browser, file, bad_values="refuse")) == {}
+
+
 def test_more_organizations_than_are_named_can_be_opened_from_the_message_and_the_activity(browser: Client) -> None:
     made = [f"Firm {number}" for number in range(8)]
     page = preview(browser, "Name,Company\n" + "".join(f"P {name},{name}\n" for name in made), create_missing="on")
@@ -936,8 +1020,8 @@ def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_r
     assert "Columns that are not imported: Colour." in page.content.decode()
     page = preview(browser, "Colour,Phone\nred,1\n")
     assert "No column tells which contact a row is about." in str(page.context["form"].errors)
-    page = preview(browser, workbook(lambda book: [book.active.append([row]) for row in ("Name;Email", "Ann;a@x.org")]))
-    assert "The first row reads “Name;Email”" in str(page.context["form"].errors)
+    page = preview(browser, workbook(lambda book: [book.active.append([row]) for row in ("Who;Post", "Ann;a@x.org")]))
+    assert "The first row reads “Who;Post”" in str(page.context["form"].errors)
     page = preview(browser, "Who,Post\nAnn,ann@x.org\n")
     assert "The first row reads “Who, Post”: are the titles in another row?" in str(page.context["form"].errors)
     assert "result" not in page.context

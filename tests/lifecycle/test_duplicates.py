@@ -10,9 +10,7 @@ from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
-from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ActivityLine, ApprovalRequest, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
-from tests.admin import states
+from sync.models import ActivityLine, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
@@ -43,6 +41,19 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert (conflict.resolved_by, conflict.resolution_type) == (pat, "merge")
     newcomers(world, seconds=11)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_copy_takes_the_place_of_an_archived_item_whose_unread_edit_is_in_the_activity(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    original = contact.monday_id
+    copy = str(world.sandbox.act("duplicate", item_id=original)["id"])
+    world.sandbox.act("edit", item_id=original, column_id="role_title", text="Chief")
+    world.sandbox.act("archive", item_id=original)
+    newcomers(world, seconds=11)
+    contact.refresh_from_db()
+    assert contact.monday_id == copy
+    [line] = ActivityLine.objects.filter(entity_id=contact.pk, kind="overridden")
+    assert (line.remote_id, line.key, line.values["before"]) == (original, "role_title", "Chief")
 
 
 def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:
@@ -234,28 +245,13 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     return contact, str(first["id"])
 
 
-def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(world: World) -> None:
+def test_a_create_that_ran_twice_leaves_one_item_with_the_npd_id_and_its_copy_is_asked_about(world: World) -> None:
     contact, copy = ran_twice(world)
     newcomers(world, seconds=11)
-    assert world.sandbox.item(copy)["state"] == "archived"
-    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
-    assert [item["id"] for item in world.sandbox.items()] == [contact.monday_id]
-    assert world.status(contact) == "synced"
-    line = ActivityLine.objects.get(entity_id=contact.pk, kind="conflict_identity")
-    assert "whose answer was lost" in line.sentence
-    acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
-    assert [act.entity_id for act in acts] == [contact.pk]
-    assert not SyncConflict.objects.exists()
-
-
-def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
-    contact, copy = ran_twice(world)
-    settings.GUARD_RECORDS = 1
-    other = world.contact("Other", sync_enabled=False)
-    states.approval(other, ApprovalKind.ITEMS, ApprovalState.DONE)
-    newcomers(world, seconds=11)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert open_conflict(contact.pk, "identity").monday_item_id == copy
+    assert (world.sandbox.item(copy)["state"], world.sandbox.item(copy)["values"]["npd_id"]) == ("active", "")
+    assert (world.values(contact)["npd_id"], world.status(contact)) == (str(contact.pk), "synced")
+    question = open_conflict(contact.pk, "identity")
+    assert (question.monday_item_id, question.options[0].choose) == (copy, "archive")
 
 
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:

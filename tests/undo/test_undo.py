@@ -11,13 +11,15 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync import registry
 from sync.models import ActivityLine, FieldMapping
-from sync.operations.activity_undo import NO_EARLIER_VALUE, plan_undo, undo_lines
+from sync.operations.activity_undo import NO_EARLIER_VALUE, plan_undo, undo_lines, undo_order
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.engine.test_relations import adopt_column, choose_on_board
 from tests.explain.test_causes import last
 from tests.files.conftest import imported
+from tests.support.deals import SPEC
 from tests.support.world import World
 
 MOVED = {"before": "Boss", "after": "Chair", "raw_before": {"role_title": "Boss"}, "raw_after": {"role_title": "Chair"}}
@@ -229,3 +231,10 @@ def test_the_undo_of_an_import_is_one_line_whatever_becomes_of_the_items(world: 
     browser.post(restore, {"confirmed": "yes"})
     assert (Contact.objects.count(), Organization.objects.count()) == (5, 2)
     assert not [label for kind, label, url in offers(browser) if kind == "undo" and url]
+
+
+def test_records_of_types_that_were_registered_later_go_before_those_that_they_may_point_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry._entities, SPEC.entity_type, SPEC)
+    assert undo_order({"contact", "deal", "organization", "gone"}) == ["deal", "contact", "organization", "gone"]

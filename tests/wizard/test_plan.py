@@ -15,6 +15,7 @@ from sync.models import ActivityLine, BoardLink, UnmatchedItem
 from sync.operations.planned_changes import ChangeKind, PlannedChange
 from sync.operations.setup.plan import PlanRow
 from tests.admin.test_records import words_of
+from tests.support.cases import each_once
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, started
 
@@ -279,8 +280,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     assert Contact.objects.get().sync_status == "synced"
 
 
-@pytest.mark.parametrize("when", ["plan", "set-up"])
-@pytest.mark.parametrize("emails", [True, False])
+@pytest.mark.parametrize(("emails", "when"), each_once([True, False], ["plan", "set-up"]))
 def test_nothing_is_made_for_people_whose_items_a_listing_lacks(wizard: Wizard, when: str, emails: bool) -> None:
     """Monday's listings lag behind what was just added to a board, as its count of items shows."""
     items = []

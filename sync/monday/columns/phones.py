@@ -117,6 +117,9 @@ _EXTENSION = re.compile(
 _ONE_NUMBER = re.compile(
     r"(?!.*[(\[]\d{1,3}[)\]]$)(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?: ext\. \d{1,10})?", re.IGNORECASE
 )
+# No more digits than a number has, with a sign or two between them: no part of them is a number of its own.
+_DIGITS = re.compile(r"[+＋]?\(?\d(?:[\s()\[\].\-/]{0,2}\d){0,14}")
+MIN_DIGITS = 5  # of a number
 # A day, as 2026-11-20, 20.11.2026 or 11/20/26: dialled in some countries, its digits would be a valid number.
 _DAY_OR_MONTH = r"(?:0?[1-9]|[12]\d|3[01])"
 _DATE = re.compile(
@@ -273,10 +276,14 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
         text = rounded[1] + rounded[2]
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
-    is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)
+    if len(plain) > MAX_SEARCHED or sum(map(str.isdecimal, plain)) < MIN_DIGITS:
+        return text, ""
+    # Looking for numbers takes ten times as long as parsing one.
+    if _parse_phone(plain, region) or _DIGITS.fullmatch(plain):
+        return text, ""
     without_dates = _DATE.sub(lambda date: "_" * len(date[0]), plain)
     matches = phonenumbers.PhoneNumberMatcher(without_dates, region, max_tries=MAX_TRIES)
-    match = None if is_one else next(iter(matches), None)
+    match = next(iter(matches), None)
     if match is None:
         return text, ""
     return _international_form(match.number), plain[: match.start] + plain[match.end :]

@@ -14,24 +14,13 @@ from django.db import models
 from conflicts.reports import ConflictKind
 from conflicts.store import conflicts_and_undo_requests
 from sync import choices
-from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values, lookups
 from sync.fields.field_bases import new_sync_state
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.kernel import grouped
-from sync.models import (
-    ActivityLine,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-    WriteLoop,
-)
+from sync.models import Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent, WriteLoop
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
@@ -259,10 +248,7 @@ def _item_names(
 def with_originals(
     facts: PassFacts, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
 ) -> Sequence[ItemFacts]:
-    """Add `duplicate_of` and its item to copies of a linked record's item, and to bearers of its NPD ID.
-
-    That is the original item, all intents about the record, and the items that it was unlinked from.
-    """
+    """Add `duplicate_of` and its item to copies of a linked record's item, and to bearers of its NPD ID."""
     bearers = [(item, item.copied_record or item.npd_id_record) for item in items]
     originals = {item.item_id: record for item, record in bearers if record is not None and record.monday_id}
     if not originals:
@@ -272,22 +258,12 @@ def with_originals(
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         unclaimed_facts = facts_of_records(facts.board, facts.now, unclaimed, by_id)
         facts_by_id |= {record_facts.id: record_facts for record_facts in unclaimed_facts}
-    all_intents = Intent.objects.filter(entity_id__in=by_id).order_by("created_at")
-    intents = grouped(all_intents, lambda intent: intent.entity_id)
-    unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)
-    unlinked = set(unlinkings.values_list("entity_id", "remote_id"))
     complete = []
     for item in items:
         if item.item_id not in originals:
             complete.append(item)
             continue
         record_facts = facts_by_id[originals[item.item_id].pk]
-        history = replace(
-            record_facts.history,
-            intents=tuple(intents.get(record_facts.id, ())),
-            unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record_facts.id),
-        )
-        original = replace(record_facts, history=history)
         original_item = original_items.get(item.original_item_id)
-        complete.append(replace(item, duplicate_of=original, original_item=original_item))
+        complete.append(replace(item, duplicate_of=record_facts, original_item=original_item))
     return complete

@@ -5,7 +5,7 @@ Implements, of docs/reference/merge/record-and-item.md:
 - R10 to R16, R24, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
   left to the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed
   item ends its job.
-- R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+- R18, R21: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
 - R17: an item about which a question is open becomes no record meanwhile, unless it gets another match key; one that a
@@ -28,8 +28,8 @@ from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import ARCHIVE_COPY, CREATE_RECORD, LINK
 from sync.kernel.humanize import time_span
-from sync.models import IgnoredItem, SyncedModel, Tombstone
-from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unmatched_sentence
+from sync.models import ActivityLine, IgnoredItem, SyncedModel, Tombstone
+from sync.models.records_and_items import REPORTED_STATES, unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
@@ -37,12 +37,13 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
+from sync.reconcile.lost_values import edits_removed_with_item
 from sync.reconcile.missing import questions
-from sync.reconcile.missing.removed_items import edits_since_agreed
+from sync.reconcile.missing.removed_items import MISSED_EDIT, edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
-from sync.words.message import Message, reason_of, sentences
+from sync.words.message import Message, code_of, reason_of, sentences
 
 # How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
 # deletion that one of the next passes carries out.
@@ -437,9 +438,9 @@ class _ItemRule:
         if not record.may_sync:
             return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
         if self._may_take_place(record):
-            if waiting := self._wait_for_original(record):
-                return waiting
-            return self._assign(record, Message("took_its_place", item=self.item.name))
+            plan = self._assign(record, Message("took_its_place", item=self.item.name))
+            plan.lines = self._edits_on_original()
+            return plan
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
@@ -464,26 +465,15 @@ class _ItemRule:
         original_key = field_values.match_key_of_item(self.board, original)
         return self.match_key is not None and self.match_key in (record_key, original_key)
 
-    def _wait_for_original(self, record: SyncedModel) -> pass_plan.ItemPlan | None:
-        """Wait if edits on the original were never synced: they would be lost, so a person decides about it first.
-
-        If the person keeps the record, it is linked with this item, and NPD's edits are merged with it.
-        """
-        assert self.facts.duplicate_of is not None
-        assert self.facts.original_item is not None
-        item = self.facts.original_item
+    def _edits_on_original(self) -> dict[str, ActivityLine]:
+        """Return the history lines about what was edited on the record's own item and never reached NPD."""
+        original = self.facts.duplicate_of
+        assert original is not None
         # As this pass has planned it, but with its item as it was read.
-        original_facts = self.facts.duplicate_of
-        original = self.plan.records.get(original_facts.id) or pass_plan.RecordPlan(original_facts)
-        if not any(edit.reason for edit in edits_since_agreed(self.board, original.compared_with(item))):
-            return None
-        detail = Message("original_left_unsynced", item=item.name, record=str(record))
-        until = self.now + CHECK_SELDOM
-        plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
-        is_removal_known = original.sync_state.remote_state in OFF_BOARD_STATES
-        if not is_removal_known:
-            plan.to_enqueue = (record.pk,)
-        return plan
+        plan = self.plan.records.get(original.id) or pass_plan.RecordPlan(original)
+        plan = plan.compared_with(self.facts.original_item)
+        missed = [edit.key for edit in edits_since_agreed(self.board, plan) if code_of(edit.reason) == MISSED_EDIT]
+        return edits_removed_with_item(self.board, plan, missed, plan.history.events, Message("left_with_that"))
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""

@@ -149,8 +149,9 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         # The time matters, because reads in the next minutes are compared with recent writes.
-        applied = [intent.pk for intent in item_plan.intents]
-        Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
+        if item_plan.intent is not None:
+            applied = Intent.objects.filter(pk=item_plan.intent.pk)
+            applied.update(state=IntentState.APPLIED, settled_at=SyncNow())
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
@@ -225,6 +226,9 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     by = facts.claim.requested_by
     columns = {"actor": by, "request_id": run.read_request_id}
     run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
+    for line in plan.lines.values():
+        edit = {"key": line.key, "values": line.values}
+        run.log_line(plan.record.pk, facts.original_item_id, line.kind, line.sentence, cause=cause, **edit)
 
 
 def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import models, transaction
 
 from conflicts.store import reject_resolutions
-from sync.choices import ActivityKind, Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
@@ -53,7 +53,7 @@ class PassRun:
         enqueue_unmatched(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_line(
-        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: str
+        self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: Any
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
         entry = ActivityLine(
