@@ -272,8 +272,10 @@ def resolve(
         store_resolution(conflict, resolution_type, chosen, history, by=by)
         if conflict.is_about_record and ACTS[option.choose].waits_for_item:
             item_ids = [conflict.monday_item_id]
-            person = {"cause": Cause.PERSON, "priority": Priority.PERSON, "payload": {"by": authors.full_name(by)}}
-            enqueue_unmatched(conflict.entity_type, item_ids, **person)
+            payload = {"by": authors.full_name(by)}
+            enqueue_unmatched(
+                conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload
+            )
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 

@@ -123,7 +123,6 @@ def test_acts_with_other_words_are_other_lines(browser: Client) -> None:
         {"kind": "create", "sentence": Message("record_created", item="Ann")},
         {"kind": "create", "sentence": Message("item_created", item="Ann"), "cause": {"made": True}},
         {"kind": "conflict_identity", "sentence": Message("second_item_gone", item="Ann")},
-        {"kind": "conflict_identity", "sentence": Message("second_item_gone", item="Ann")},
         *({"kind": kind} for kind in ("link", "unlinked", "restored", "delete")),
         *({"kind": "job", "cause": {"act": act}} for act in ("retried", "discarded")),
         *({"kind": kind, "batch_id": uuid.uuid4()} for kind in ("import", "undo")),
