@@ -2,8 +2,9 @@
 
     python -m bench.hostile_files
 
-Files that were made to stop the process are refused in words; the largest ordinary ones are previewed. Gates: the
-slowest and the largest of both, of the processor's seconds and of Python's memory; seconds of ordinary files are goals.
+Files that were made to stop the process are refused in words; laborious ones are previewed or refused, and the largest
+ordinary ones previewed. Gates: the slowest and the largest of each, of the processor's seconds and of Python's memory;
+seconds of files that are previewed are goals.
 """
 
 import io
@@ -216,7 +217,7 @@ def main() -> int:
     return publish(
         [
             *rows_of("hostile", hostile, gate=True),
-            *rows_of("laborious", previewed, gate=True),
+            *rows_of("laborious", previewed, gate=False),
             *rows_of("ordinary", ordinary, gate=False),
         ]
     )

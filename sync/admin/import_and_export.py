@@ -213,12 +213,13 @@ class RecordFilesMixin(ImportExportMixin):
         data = cache.get(upload_key(self.model, "choices", request.GET.get("step", "")))
         form = self._import_form(request, data)
         if data is None:
-            if request.GET:
+            if "step" in request.GET:
                 messages.warning(request, FILE_GONE)
             return self._import_page(request, {"form": form})
         try:
             rows, notes, sheets = self._read(data)
             columns = data["columns"]
+            data["step"] = data["step"] or request.GET.get("show", "")
             digest = titles_digest(rows.headers[:-2])
             if columns and digest != data["titles_digest"]:
                 # Columns that were chosen for other titles, or tell no record, are shown again.
@@ -278,7 +279,7 @@ class RecordFilesMixin(ImportExportMixin):
         """Return what `read_file` does, and note the encoding in which the file was read."""
         content = Uploads(name=data["import_file_name"]).read()
         reading = file_formats.read_file(content, data["encoding"], data["sheet"], known_titles(self.model).count)
-        data["encoding"] = data["encoding"] or file_formats.likely_encoding(content)
+        data["encoding"] = reading[0].encoding
         return reading
 
     def _import_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ImportForm:
@@ -356,7 +357,7 @@ class RecordFilesMixin(ImportExportMixin):
             "result": result,
             "lists": shown_lists,
             "to_write": len(result.written),
-            "back_form": form,
+            "step": request.GET["step"],
             "refused_url": self._store_refused(name, result),
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))

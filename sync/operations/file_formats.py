@@ -225,7 +225,7 @@ def read_file(
     for beginning, kind in NO_TABLES.items():
         if start.startswith(beginning):
             raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
-    if not is_workbook(content):
+    if not content.startswith(b"PK\x03\x04"):  # no workbook
         encoding = encoding or likely_encoding(content)
         text = _decode(content, encoding)
         # Excel's own first line names the separator.
@@ -240,7 +240,7 @@ def read_file(
             notes.append(
                 f"Line {line:,} is written in UTF-8, unlike others: correct its letters in NPD or in the file."
             )
-        dataset = _dataset(rows)
+        dataset = _dataset(rows, encoding)
         # For the file of refused rows: German Excel knows semicolons alone.
         dataset.separator = separator if separator in SEPARATORS else SEPARATORS[0]
         return dataset, notes, []
@@ -282,10 +282,6 @@ def _with_limit(count_known: Callable[[Sequence[str]], int]) -> Callable[[Sequen
         return count_known(cells)
 
     return count
-
-
-def is_workbook(content: bytes) -> bool:
-    return content.startswith(b"PK\x03\x04")
 
 
 def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[str]], int]) -> list[str]:
@@ -376,8 +372,10 @@ def _unwrapped(rows: list[Row], count_known: Callable[[Sequence[str]], int], sep
 
 def _inner_cells(cells: list[str], width: int, separator: str) -> list[str]:
     """Return the cells that stand in the only cell of a row, if they are as many as those of the other rows."""
-    inner = next(csv.reader(io.StringIO(cells[0], newline=""), delimiter=separator), [])
-    return inner if len(inner) == width else cells
+    with suppress(csv.Error):  # a cell of a workbook may be longer than one of CSV
+        inner = next(csv.reader(io.StringIO(cells[0], newline=""), delimiter=separator), [])
+        return inner if len(inner) == width else cells
+    return cells
 
 
 def _is_repeated(rows: tuple[Row, Row]) -> bool:
@@ -449,8 +447,8 @@ def _has_letter(text: str) -> bool:
     return any(map(str.isalpha, text))
 
 
-def _dataset(rows: Sequence[Row]) -> Any:
-    """Return the rows, each cut to the number of titles, with their numbers."""
+def _dataset(rows: Sequence[Row], encoding: str = "") -> Any:
+    """Return the rows, each cut to the number of titles, with their numbers; a workbook has no encoding."""
     if len(rows) < 2:
         raise FileError("The file has no rows below its titles.")
     if len(rows) > MAX_ROWS + 1:
@@ -462,6 +460,7 @@ def _dataset(rows: Sequence[Row]) -> Any:
     if max(map(len, titles)) > MAX_TITLE:
         raise FileError(f"A title has more than {MAX_TITLE:,} characters. Are the titles in another row?")
     dataset = tablib.Dataset(headers=[*titles[:width], ROW_NUMBER, SURPLUS])
+    dataset.encoding = encoding
     for number, cells in rows[1:]:
         padding = [""] * (width - len(cells))
         surplus = cells[width:] if any(cells[width:]) else []
@@ -524,12 +523,7 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 
 def likely_encoding(content: bytes) -> str:
-    """Return a text's encoding, certain only for UTF-8 and UTF-16, else by which of its letters make words.
-
-    It is empty for a workbook.
-    """
-    if is_workbook(content):
-        return ""
+    """Return a text's encoding, certain only for UTF-8 and UTF-16, else by which of its letters make words."""
     sample = content[:SAMPLE_LENGTH]
     # Every other byte of most letters is a NUL.
     first_nuls = sample[::2].count(0)

@@ -17,11 +17,12 @@ from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
+from sync.reconcile.missing.identity import CREATES_HELD, OTHER_FIRST
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
-from sync.words.message import Message, sentences
+from sync.words.message import Message, code_of, sentences
 
 
 class ChangeKind(models.TextChoices):
@@ -160,12 +161,12 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.ending.is_behind_another:
+    elif not changes and code_of(plan.reason) == OTHER_FIRST:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.removal and plan.outcome is pass_plan.Outcome.DEFERRED:
         yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
-    elif not changes and plan.ending.is_held:
+    elif not changes and code_of(plan.reason) == CREATES_HELD:
         yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
     elif not changes and plan.filter_reason:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)

@@ -150,6 +150,12 @@ def test_messy_files_are_read(content: bytes, people: list[str]) -> None:
     assert [f"{row['Name']} {row['Email']}" for row in rows.dict] == people
 
 
+def test_a_cell_that_is_longer_than_csv_allows_is_no_line_of_cells() -> None:
+    long = b"<row><c t='str'><v>\"" + b"x," * 100_000 + b"</v></c></row></sheetData>"
+    content = changed(sheet(["Name", "Email"], ["Ann", "a@x.org"]), PART, b"</sheetData>", long)
+    assert [row["Email"] for row in rows_of(content)] == ["a@x.org", ""]
+
+
 def test_names_with_commas_in_one_column_are_no_cells_of_several() -> None:
     rows = read_file(b'"Name"\n"Ace, Ann"\n"Bob ""B"", Ltd"\n', count_known=KnownTitles(Contact).count)[0]
     assert [row["Name"] for row in rows.dict] == ["Ace, Ann", 'Bob "B", Ltd']

@@ -1,6 +1,5 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
-import os
 import re
 from collections.abc import Collection
 from datetime import timedelta
@@ -787,7 +786,7 @@ def django_settings(settings: Any) -> Any:
 @settings(
     max_examples=8,
     derandomize=True,
-    phases=[Phase.explicit, *([Phase.generate] if os.environ.get("CI") == "true" else [])],
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 @example(

@@ -341,7 +341,7 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     With a plus it must only be possible, because its country may have ranges that the library doesn't know; without
     one it is read as dialled in the region, and must be valid.
     """
-    plain = _EXTENSION.sub(r" ext. \1", text)
+    plain = _EXTENSION.sub(r" ext. \1", text) if len(text) <= MAX_SEARCHED else ""
     if not _ONE_NUMBER.fullmatch(plain):
         return None
     # 00 means the plus in most countries; in one that the library knows, its own prefixes are tried first.

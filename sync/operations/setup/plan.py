@@ -43,8 +43,9 @@ from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
+from sync.reconcile.missing.identity import CREATES_HELD
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
-from sync.words.message import Message, of_error
+from sync.words.message import Message, code_of, of_error
 
 log = structlog.get_logger(__name__)
 
@@ -386,7 +387,7 @@ def _namesakes(
         question = record_plan.question.data if record_plan.question else {}
         name = match_key(record_name(record_plan.record))
         is_made = record_plan.is_open and record_plan.creates
-        is_asking = bool(question.get("by_name")) or record_plan.ending.is_held
+        is_asking = bool(question.get("by_name")) or code_of(record_plan.reason) == CREATES_HELD
         if not name or not (is_made or is_asking or record_plan.item_id):
             continue
         asked = {str(candidate["id"]) for candidate in question.get("candidates", ())}

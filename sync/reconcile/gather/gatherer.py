@@ -22,7 +22,7 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.limits.metered_client import connector, meter_board_calls
-from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
@@ -64,6 +64,159 @@ class Gatherer:
         self.error: MondayError | None = None
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
+
+    # --- the two steps ------------------------------------------------------------------------------------------------
+
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
+        return read_facts(board, claims, planned)
+
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Add the items of everything that is open in the plan, and what these items name.
+
+        If Monday can't be read, `error` is set.
+        """
+        self.columns = None
+        self.error = None
+        try:
+            self.read_items(facts, plan)
+            self.read_about_items(facts, plan)
+        except MondayError as error:
+            self.error = error
+            if error.scope is Scope.COLUMN:
+                # Other columns may be broken too, so all are read.
+                with suppress(MondayError):
+                    board, columns = self.inspect_columns(facts.board, (), ())
+                    if _column_problems(board) - _column_problems(facts.board):
+                        facts.board = board
+                        self.columns = columns
+
+    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
+
+        If a column is missing from all items or has another type, or is there again, inspect the board too.
+        """
+        board = facts.board
+        records = [record_plan.record for record_plan in plan.open_records]
+        without_item = [record for record in records if not record.monday_id]
+        item_ids = [record.monday_id for record in records if record.monday_id]
+        item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+        item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
+        if not (item_ids or without_item):
+            return
+        # An item that nobody has edited since it was unlinked is linked again without a question.
+        former_items = (
+            unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
+        )
+        item_ids += [former.item_id for former in former_items.values()]
+        texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
+        npd_ids = [str(record.pk) for record in without_item]
+        names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
+        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
+        # What is on another board by now, such as the one that was left, is nobody's item here.
+        elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
+        for key, former in former_items.items():
+            plan.records[key].facts.former_item = former if former.item_id not in elsewhere else None
+        facts.items = items
+        suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
+        if suspect or healed:
+            facts.board, self.columns = self.inspect_columns(board, suspect, healed)
+
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Add what NPD knows about the items, and about the records that they name."""
+        if not (plan.open_records or plan.open_deleted or facts.item_claims):
+            return
+        self.add_hidden_items(facts)
+        board = facts.board
+        # The plans of records, each with an item to compare it with. Most records rest: nothing more is read for them.
+        with_items = _plans_with_items(facts, plan.open_records)
+        changed = [record_plan for record_plan in with_items if not record_plan.is_resting(board)]
+        removed = _plans_with_removed_items(facts, plan.open_records)
+        deleted = [deleted.compared_with(facts.items.by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
+        compared = [*changed, *removed, *deleted]
+        # All stored events, not only the last day's, about these items and those without a record.
+        item_ids = {entity_plan.item_id or entity_plan.record.monday_id for entity_plan in compared}
+        item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
+        facts.events = item_facts.stored_events(board, set(filter(None, item_ids)))
+        if removed:
+            item_facts.add_removals(facts, removed)
+        if deleted:
+            item_facts.add_named_records(board, deleted)
+        add_npd_edits(board, changed)
+        item_facts.add_identities(facts, plan.open_records, with_items)
+        if facts.item_claims:
+            facts.unmatched = self.read_unmatched(facts)
+        if compared:
+            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
+        facts.approvals = item_facts.approval_facts(facts, compared, self.planned_requests)
+        if board.relations:
+            # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
+            # record's item may have to pass, ignores it.
+            filtered = [*changed, *(deleted if board.sync_filter.items else ())]
+            cells = [cell for entity_plan in filtered for cell in _emptied_relations(board, entity_plan)]
+            facts.removed_related_items = self.items_off_board(board, cells)
+            add_related(facts, plan, compared)
+
+    def add_hidden_items(self, facts: PassFacts) -> None:
+        """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
+
+        A deleted item is left out of the value. An archived one, or one that isn't shown, is left out only if no base
+        names it, because it may come back.
+        """
+        board = facts.board
+        items = (*facts.items.by_id.values(), *facts.items.by_npd_id, *facts.items.by_match)
+        hidden: dict[str, str] = {}
+        for mapping, relation in board.relations:
+            cells = {item.id: item.reading(mapping.column_id).extra.get("linked_item_ids") or () for item in items}
+            crowded = {item_id: related_ids for item_id, related_ids in cells.items() if len(related_ids) > 1}
+            if not crowded:
+                continue
+            bases = [record_facts.sync_state.base.get(mapping.key) for record_facts in facts.records]
+            in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
+            named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
+            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
+            for item_id in named if related is not None else ():
+                item = related.get(item_id) if related else None
+                state = item.state if item else ""
+                if state != field_values.ACTIVE:
+                    is_left_out = state == DELETED or item_id not in in_bases
+                    why = Message("item_not_shown_now", item=item_id)
+                    if item is not None:
+                        why = Message("item_removed_now", item=item.name, state=state)
+                    hidden[item_id] = "" if is_left_out else why
+        if hidden:
+            facts.board = replace(board, hidden_items=hidden)
+
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
+        """Return the expected items that left their boards: a removed item empties the cells that name it."""
+        expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
+        # An item that a pass has found removed isn't read again in each pass of a record that names it.
+        states = SyncMetadata.objects.filter(remote_id__in=list(expected))
+        removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
+        removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
+        items = self.items_by_id(board, sorted(expected.keys() - removed), emptied)
+        for item_id, entity_type in expected.items():
+            item = items.get(item_id)
+            link = link_of(entity_type)
+            boards = (None, link.board_id if link else None)
+            if item is None or item.state != field_values.ACTIVE or item.board_id not in boards:
+                removed.add(item_id)
+        return removed
+
+    def read_unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
+        """Return what NPD knows about the claimed items that no record has.
+
+        This takes a call if an item may be a duplicate of an item that wasn't read.
+        """
+        items = item_facts.unmatched_facts(facts)
+        originals = {item.original_item_id for item in items if item.original_item_id}
+        unread = sorted(originals - facts.items.by_id.keys())
+        items_by_id = {**facts.items.by_id, **self.items_by_id(facts.board, unread)}
+        return with_originals(facts, items, items_by_id)
+
+    # --- the calls ----------------------------------------------------------------------------------------------------
 
     def find_items(
         self,
@@ -179,32 +332,6 @@ class Gatherer:
         inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
-    def read_claims(
-        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-    ) -> PassFacts:
-        """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
-        return read_facts(board, claims, planned)
-
-    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
-        """Add the items of everything that is open in the plan, and what these items name.
-
-        If Monday can't be read, `error` is set.
-        """
-        self.columns = None
-        self.error = None
-        try:
-            self.read_items(facts, plan)
-            self.read_about_items(facts, plan)
-        except MondayError as error:
-            self.error = error
-            if error.scope is Scope.COLUMN:
-                # Other columns may be broken too, so all are read.
-                with suppress(MondayError):
-                    board, columns = self.inspect_columns(facts.board, (), ())
-                    if _column_problems(board) - _column_problems(facts.board):
-                        facts.board = board
-                        self.columns = columns
-
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
@@ -212,126 +339,6 @@ class Gatherer:
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
-
-    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
-        """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
-
-        If a column is missing from all items or has another type, or is there again, inspect the board too.
-        """
-        board = facts.board
-        records = [record_plan.record for record_plan in plan.open_records]
-        without_item = [record for record in records if not record.monday_id]
-        item_ids = [record.monday_id for record in records if record.monday_id]
-        item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
-        item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        if not (item_ids or without_item):
-            return
-        # An item that nobody has edited since it was unlinked is linked again without a question.
-        former_items = (
-            unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
-        )
-        item_ids += [former.item_id for former in former_items.values()]
-        texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
-        npd_ids = [str(record.pk) for record in without_item]
-        names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
-        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
-        # What is on another board by now, such as the one that was left, is nobody's item here.
-        elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
-        for key, former in former_items.items():
-            plan.records[key].facts.former_item = former if former.item_id not in elsewhere else None
-        facts.items = items
-        suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
-        if suspect or healed:
-            facts.board, self.columns = self.inspect_columns(board, suspect, healed)
-
-    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
-        """Add what NPD knows about the items, and about the records that they name."""
-        if not (plan.open_records or plan.open_deleted or facts.item_claims):
-            return
-        self.add_hidden_items(facts)
-        board = facts.board
-        # The plans of records, each with an item to compare it with. Most records rest: nothing more is read for them.
-        with_items = _plans_with_items(facts, plan.open_records)
-        changed = [record_plan for record_plan in with_items if not record_plan.is_resting(board)]
-        removed = _plans_with_removed_items(facts, plan.open_records)
-        deleted = [deleted.compared_with(facts.items.by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
-        compared = [*changed, *removed, *deleted]
-        facts.events = _events_of_items(facts, compared)
-        if removed:
-            item_facts.add_removals(facts, removed)
-        if deleted:
-            item_facts.add_named_records(board, deleted)
-        add_npd_edits(board, changed)
-        item_facts.add_identities(facts, plan.open_records, with_items)
-        if facts.item_claims:
-            facts.unmatched = self.read_unmatched(facts)
-        if compared:
-            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
-        facts.approvals = item_facts.approval_facts(facts, compared, self.planned_requests)
-        if board.relations:
-            # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
-            # record's item may have to pass, ignores it.
-            filtered = [*changed, *(deleted if board.sync_filter.items else ())]
-            cells = [cell for entity_plan in filtered for cell in _emptied_relations(board, entity_plan)]
-            facts.removed_related_items = self.items_off_board(board, cells)
-            add_related(facts, plan, compared)
-
-    def add_hidden_items(self, facts: PassFacts) -> None:
-        """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
-
-        A deleted item is left out of the value. An archived one, or one that isn't shown, is left out only if no base
-        names it, because it may come back.
-        """
-        board = facts.board
-        items = (*facts.items.by_id.values(), *facts.items.by_npd_id, *facts.items.by_match)
-        hidden: dict[str, str] = {}
-        for mapping, relation in board.relations:
-            cells = {item.id: item.reading(mapping.column_id).extra.get("linked_item_ids") or () for item in items}
-            crowded = {item_id: related_ids for item_id, related_ids in cells.items() if len(related_ids) > 1}
-            if not crowded:
-                continue
-            bases = [record_facts.sync_state.base.get(mapping.key) for record_facts in facts.records]
-            in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
-            named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
-            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
-            for item_id in named if related is not None else ():
-                item = related.get(item_id) if related else None
-                state = item.state if item else ""
-                if state != field_values.ACTIVE:
-                    is_left_out = state == DELETED or item_id not in in_bases
-                    why = Message("item_not_shown_now", item=item_id)
-                    if item is not None:
-                        why = Message("item_removed_now", item=item.name, state=state)
-                    hidden[item_id] = "" if is_left_out else why
-        if hidden:
-            facts.board = replace(board, hidden_items=hidden)
-
-    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
-        """Return the expected items that left their boards: a removed item empties the cells that name it."""
-        expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
-        # An item that a pass has found removed isn't read again in each pass of a record that names it.
-        states = SyncMetadata.objects.filter(remote_id__in=list(expected))
-        removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
-        removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
-        items = self.items_by_id(board, sorted(expected.keys() - removed), emptied)
-        for item_id, entity_type in expected.items():
-            item = items.get(item_id)
-            link = link_of(entity_type)
-            boards = (None, link.board_id if link else None)
-            if item is None or item.state != field_values.ACTIVE or item.board_id not in boards:
-                removed.add(item_id)
-        return removed
-
-    def read_unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
-        """Return what NPD knows about the claimed items that no record has.
-
-        This takes a call if an item may be a duplicate of an item that wasn't read.
-        """
-        items = item_facts.unmatched_facts(facts)
-        originals = {item.original_item_id for item in items if item.original_item_id}
-        unread = sorted(originals - facts.items.by_id.keys())
-        items_by_id = {**facts.items.by_id, **self.items_by_id(facts.board, unread)}
-        return with_originals(facts, items, items_by_id)
 
 
 def _column_problems(board: BoardContext) -> set[str]:
@@ -363,13 +370,6 @@ def _plans_with_removed_items(
     linked = [plan for plan in plans if plan.record.monday_id]
     compared = [plan.compared_with(facts.items.by_id.get(str(plan.record.monday_id))) for plan in linked]
     return {plan: state for plan in compared if (state := removed_items.removed_state(facts.board, plan))}
-
-
-def _events_of_items(facts: PassFacts, plans: Iterable[pass_plan.EntityPlan]) -> dict[str, list[WebhookEvent]]:
-    """Return all stored events about these plans' items, and about those without a record, not only the last day's."""
-    item_ids = {plan.item_id or plan.record.monday_id for plan in plans}
-    item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
-    return item_facts.stored_events(facts.board, set(filter(None, item_ids)))
 
 
 def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[EmptiedRelation]:

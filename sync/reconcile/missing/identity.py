@@ -32,6 +32,10 @@ from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.words.message import Message, sentences
 
+# Why a record gets no item: another one with its match key comes first, or nothing new is created on the board.
+OTHER_FIRST = "other_comes_first"
+CREATES_HELD = "unmatched_creates_held"
+
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
 
@@ -77,12 +81,9 @@ def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> Non
         elif plan.creates and key and not wants_new_item and record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             first = first_by_key.setdefault(key, record)
             if first is not record:
-                reason = Message("other_comes_first", other=str(first), key=board.match_label)
+                reason = Message(OTHER_FIRST, other=str(first), key=board.match_label)
                 plan.creates = False
-                plan.reason = reason
-                plan.ending = pass_plan.Ending(
-                    pass_plan.Outcome.DEFERRED, reason, SEARCH_SECONDS, is_behind_another=True
-                )
+                plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=SEARCH_SECONDS)
 
 
 def choose_item(
@@ -158,8 +159,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
         _ask(plan, questions.which_namesake(board, record, possible))
     elif board.link.creates_held:
         # Without the number of items, which changes; the board's page has it.
-        plan.reason = Message("unmatched_creates_held", label=board.match_label)
-        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, is_held=True)
+        plan.end_settled(Message(CREATES_HELD, label=board.match_label))
     elif plan.sync_state.is_unplanned:
         _ask(plan, questions.whether_new(record))
     else:

@@ -45,19 +45,12 @@ from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.words.message import Message, code_of, reason_of, sentences
 
-# How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
-# deletion that one of the next passes carries out.
+# How long an item that can't be read waits for its next check.
 CHECK_SOON = timedelta(minutes=1)
 
-# The same for an obstacle that may last for days, until a person or the board changes it. That usually wakes the item,
-# and each check costs calls.
+# The same for an obstacle that may last for days, until another record's pass, a person or the board changes it. That
+# usually wakes the item, and each check costs calls.
 CHECK_SELDOM = timedelta(minutes=30)
-
-# So long an item's last event counts as new, so that it is checked soon.
-NEW_EDIT = timedelta(minutes=10)
-
-# A deletion that wasn't carried out within this time fails, or waits for a person.
-NEW_DELETION = timedelta(hours=1)
 
 
 def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -406,8 +399,7 @@ class _ItemRule:
         Until they have, it is looked at again: one may get another item or key first, or be deleted or left out.
         """
         waiting = [record for record in records if record.pk not in self.facts.asking_records]
-        is_new = self.facts.last_event is not None and self.facts.last_event + NEW_EDIT > self.now
-        until = self.now + (CHECK_SOON if is_new else CHECK_SELDOM) if waiting else None
+        until = self.now + CHECK_SELDOM if waiting else None
         plan = self._leave(UnmatchedReason.AMBIGUOUS, until=until, names=questions.quoted_names(records))
         plan.to_enqueue = tuple(record.pk for record in waiting)
         return plan
@@ -497,10 +489,7 @@ class _ItemRule:
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                is_new = tombstone.deleted_at + NEW_DELETION > self.now
-                is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
-                wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
-                return self._end(sentences(detail, Message("first_item_first")), self.now + wait)
+                return self._end(sentences(detail, Message("first_item_first")), self.now + CHECK_SELDOM)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.
             changed = copy(tombstone)

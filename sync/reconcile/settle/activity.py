@@ -85,7 +85,7 @@ class PassHistory:
 
     def _other_edits_on_monday(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
         """Return the same for the edits on Monday that this pass has checked."""
-        told = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
+        pulled = {(line.entity_id, line.key, line.actor) for line in lines if line.kind == ActivityKind.PULL}
         others: dict[tuple[object, ...], ActivityLine] = {}
         for plan in self.plans:
             if not plan.has_checked_events:
@@ -95,9 +95,9 @@ class PassHistory:
             last_changes = {change.key: change for change in changes}
             for change in changes:
                 line = self._edit_on_monday(plan, change)
-                is_told = change is last_changes[change.key] and (plan.id, change.key, line.actor) in told
+                is_pulled = change is last_changes[change.key] and (plan.id, change.key, line.actor) in pulled
                 # A webhook and the log's row report the same edit.
-                if not (plan.history.may_be_ours(change) or is_told):
+                if not (plan.history.may_be_ours(change) or is_pulled):
                     others[plan.id, change.key, line.actor, line.values["after"]] = line
         return list(others.values())
 
