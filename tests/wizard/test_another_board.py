@@ -784,10 +784,7 @@ def django_settings(settings: Any) -> Any:
 @pytest.mark.slow
 # The same examples each time; `max_examples` without `derandomize` looks for others.
 @settings(
-    max_examples=8,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
+    max_examples=8, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @example(
     # Two records of one email: the one that is linked by its name sends it to its item, which the other then finds.
