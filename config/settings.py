@@ -302,7 +302,7 @@ LOOP_TIMES = 5
 TOMBSTONE_DAYS = 30
 # Intents and webhook events: longer than a webhook may be late. Passes look as far back for overwritten edits.
 JOURNAL_DAYS = 7
-HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
+HISTORY_DAYS = 365  # of activity, records' changes and approvals
 QUEUE_DAYS = 14  # of finished jobs
 
 # --- API ---------------------------------------------------------------------------------------------------

@@ -137,13 +137,6 @@ class ResolutionStrategy(models.TextChoices):
     MONDAY_WINS = "monday_wins", "Monday wins"
 
 
-class WaitsFor(models.TextChoices):
-    """What makes a deferred job due before its time."""
-
-    NOTHING = "", ""
-    WRITES = "writes", "Monday stores what is sent"
-
-
 class QueueStatus(models.TextChoices):
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"

@@ -80,7 +80,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         message = Message("not_sent_one_way", record=str(record), direction=label)
         return PushResult(False, message, "direction")
     sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
-    payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
+    payload = {"sync_pressed": True, "by": by}  # for this record alone: overrides `sync_enabled`
     enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     if board.detail:
         return PushResult(True, Message("it_waits", why=board.detail), "board")

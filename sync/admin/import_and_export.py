@@ -209,6 +209,10 @@ class RecordFilesMixin(ImportExportMixin):
             choices = form.cleaned_data | {"import_file": None, "step": request.POST.get("step", "")}
             step = uuid4().hex
             cache.set(upload_key(self.model, "choices", step), choices, Uploads.CACHE_LIFETIME)
+            if before := request.GET.get("step"):
+                # Back leads to the columns as they were chosen.
+                back = choices | {"step": "read"}
+                cache.set(upload_key(self.model, "choices", before), back, Uploads.CACHE_LIFETIME)
             return redirect(f"{self._import_url()}?step={step}")
         data = cache.get(upload_key(self.model, "choices", request.GET.get("step", "")))
         form = self._import_form(request, data)

@@ -128,7 +128,7 @@ _JOBS = Definition(
     # Not the jobs of records whose sync is off, unless a person asked for them by “Sync now” or “Unlink”: turning sync
     # off answers them, and turning it on writes another job.
     waits=f"""({_JOB_WAITS}) AND job.entity_id IS NOT NULL
-        AND (jsonb_exists_any(job.payload, ARRAY['by_name', 'unlink'])
+        AND (jsonb_exists_any(job.payload, ARRAY['sync_pressed', 'unlink'])
             OR NOT sync_is_off(job.entity_type, job.entity_id))""",
     kind="'failed'",
     # A retried job keeps the key of the failed one until it succeeds, so that nobody is notified again. A job that

@@ -222,7 +222,7 @@ class Overview(LimitFacts):
     @cached_property
     def retries(self) -> str:
         """How many jobs wait for another attempt after a failure, and when the next is made; empty for none."""
-        has_failed = models.Q(error_message__gt="") | models.Q(waits_for__gt="")
+        has_failed = models.Q(error_message__gt="") | models.Q(waits_for_writes=True)
         has_failed |= models.Q(entity_id__in=list(self.unanswered_until))
         jobs = SyncQueue.objects.filter(has_failed, status=QueueStatus.PENDING).order_by("next_retry")
         first = list(jobs[:MAX_RETRIES_COMPARED])

@@ -150,7 +150,7 @@ def condition_holds(
         case FilterOp.CONTAINS:
             text = display(value).casefold()
             return any(part.casefold() in text for part in expected)
-        case _:
+        case FilterOp.IS | FilterOp.IS_NOT:
             return bool(elements & expected) is (op is FilterOp.IS)
 
 

@@ -401,7 +401,7 @@ def _store_stop(link: BoardLink, kind: str, stop: Stop | None) -> None:
 
 def make_waiting_writes_due() -> None:
     """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
-    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for_writes=True)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that was sent before this time and isn't found never took effect.
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)

@@ -74,7 +74,7 @@ _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
     WHERE job.status = 'pending' AND link.board_id <> ''
       AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
-      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for = %(writes)s)
+      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for_writes)
       AND job.priority <= %(priority)s AND NOT {pauses.IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
@@ -99,7 +99,7 @@ def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
-    rows = fetch_rows(_NEXT_PROBE, {"writes": choices.WaitsFor.WRITES, "priority": int(priority)})
+    rows = fetch_rows(_NEXT_PROBE, {"priority": int(priority)})
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 

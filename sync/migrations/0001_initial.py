@@ -687,13 +687,8 @@ class Migration(migrations.Migration):
                 ("error_message", models.TextField(blank=True, db_default="")),
                 ("reason", models.TextField(blank=True, db_default="", verbose_name="why it waits")),
                 (
-                    "waits_for",
-                    models.CharField(
-                        blank=True,
-                        choices=[("", ""), ("writes", "Monday stores what is sent")],
-                        db_default="",
-                        max_length=20,
-                    ),
+                    "waits_for_writes",
+                    models.BooleanField(db_default=False, verbose_name="waits until Monday stores what is sent"),
                 ),
                 ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),

@@ -47,7 +47,7 @@ class SyncQueue(models.Model):
         max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
     )
     operation = models.CharField(max_length=20, choices=choices.OPERATIONS, db_default=choices.UPDATE)
-    # What a pass has to know beside the record: `by`, who asked; `by_name`, true if *Sync now* was pressed on this
+    # What a pass has to know beside the record: `by`, who asked; `sync_pressed`, true if *Sync now* was pressed on this
     # record itself, so that it is sent even with its sync off; the request, under keys of records/item_links.py and
     # `approval_payload_key`; ROUNDS_KEY; `retried` (outbox/operate.py); a deleted record's `monday_id`.
     payload: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
@@ -63,9 +63,8 @@ class SyncQueue(models.Model):
     next_retry = models.DateTimeField("next attempt", db_default=SyncNow())
     error_message = MessageField(blank=True, db_default="")
     reason = MessageField("why it waits", blank=True, db_default="")
-    waits_for = models.CharField(
-        max_length=20, choices=choices.WaitsFor.choices, blank=True, db_default=choices.WaitsFor.NOTHING
-    )
+    # It is made due once a write succeeds, or a person tries again.
+    waits_for_writes = models.BooleanField("waits until Monday stores what is sent", db_default=False)
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField("worker that has it", null=True, blank=True)

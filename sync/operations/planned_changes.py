@@ -149,9 +149,9 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
                 before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
-        if field_plan.write_raw is not None:
+        if field_plan.pull_raw is not None:
             before = field_plan.display_local(field_plan.local_raw)
-            after = field_plan.display_local(field_plan.write_raw)
+            after = field_plan.display_local(field_plan.pull_raw)
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
         _record_change(plan, _kind_of_blocked(field_plan), field_plan, reason=field_plan.blocked_reason)

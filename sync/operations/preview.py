@@ -328,7 +328,7 @@ def _record_after(plan: pass_plan.RecordPlan) -> SyncedModel:
     """Return a record as its pass leaves it: linked, and with the values that it pulls."""
     record = field_values.with_item(plan.record, plan.link_to or plan.record.monday_id)
     for field_plan in plan.fields.values():
-        for name, value in field_values.update_values(type(record), field_plan.write_raw or {}).items():
+        for name, value in field_values.update_values(type(record), field_plan.pull_raw or {}).items():
             setattr(record, name, value)
     return record
 
@@ -352,7 +352,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
             question = record_plan.question.data if record_plan.question else {}
             taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
-            if record_plan.link_to or record_plan.writes_npd:
+            if record_plan.link_to or record_plan.changes_npd:
                 listing.linked[record_plan.id] = _record_after(record_plan)
         for record_plan in planned_pass.following.plan.records.values() if planned_pass.following else ():
             listing.linked[record_plan.id] = _record_after(record_plan)

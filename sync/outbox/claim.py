@@ -204,7 +204,7 @@ _DUE = f"""
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(skip_isolated)s)
-          AND NOT (%(skip_waiting)s AND row.waits_for = 'writes')
+          AND NOT (%(skip_waiting)s AND row.waits_for_writes)
           AND NOT (%(skip_saves)s AND row.direction = 'to_monday' AND row.causes & {int(Cause.PERSON)} = 0)
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent

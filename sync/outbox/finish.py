@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from conflicts.store import reject_resolutions
-from sync.choices import Cause, QueueStatus, SyncStatus, WaitsFor
+from sync.choices import Cause, QueueStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.kernel.db import run_sql
 from sync.models import SyncMetadata, SyncQueue
@@ -38,7 +38,7 @@ _SUPERSEDE_FAILED = f"""
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
         next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
-        waits_for = coalesce(%(waits_for)s, waits_for),
+        waits_for_writes = coalesce(%(waits_for_writes)s, waits_for_writes),
         claim_at_most = coalesce(%(at_most)s::smallint, claim_at_most), causes = causes | %(cause)s, counted = false,
         payload = (payload - %(rounds_key)s::text) || %(payload)s::jsonb
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
@@ -169,11 +169,11 @@ def own_fault(error: Exception) -> Message:
 
 
 def release(jobs: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
-    """Make jobs pending again without counting an attempt or changing their due time or `waits_for`.
+    """Make jobs pending again without counting an attempt or changing when and for what they are due.
 
     With `at_most` they are claimed next in parts of at most that many records, without any others.
     """
-    values = {"reason": reason, "waits_for": None, "at_most": at_most}
+    values = {"reason": reason, "waits_for_writes": None, "at_most": at_most}
     _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
@@ -182,23 +182,20 @@ def defer(  # noqa: PLR0913 - the columns of a job
     token: UUID,
     seconds: float,
     reason: str,
-    waits_for: WaitsFor = WaitsFor.NOTHING,
     *,
+    waits_for_writes: bool = False,
     rounds: int = 0,
 ) -> None:
-    """Make jobs pending again without counting an attempt, due after a wait.
+    """Make jobs pending again without counting an attempt, due after a wait, or once a write succeeds.
 
-    `rounds` is the number of passes in a row that could not decide the record.
+    Jobs that wait for writes keep the parts in which they are claimed (`claim_at_most`). `rounds` is the number of
+    passes in a row that could not decide the record.
     """
-    values: dict[str, Any] = {"reason": reason, "waits_for": waits_for, "seconds": seconds}
+    values: dict[str, Any] = {"reason": reason, "waits_for_writes": waits_for_writes, "seconds": seconds}
+    if waits_for_writes:
+        values["at_most"] = None
     if rounds:
         values["payload"] = json.dumps({ROUNDS_KEY: rounds})
-    _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
-
-
-def defer_until_writes_work(jobs: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Defer jobs that sent nothing; unlike `defer`, keep the parts in which they are claimed (`claim_at_most`)."""
-    values = {"reason": reason, "waits_for": WaitsFor.WRITES, "seconds": seconds, "at_most": None}
     _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
@@ -210,7 +207,8 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
     """
     if not ids:
         return
-    defaults = {"error": None, "reason": "", "waits_for": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
+    defaults = {"error": None, "reason": "", "waits_for_writes": False, "at_most": 0, "cause": 0, "seconds": 0}
+    defaults["payload"] = "{}"
     fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
     texts = {name: as_text(values[name]) for name in ("error", "reason") if values.get(name)}
     params = {**defaults, **values, **texts, **fixed}

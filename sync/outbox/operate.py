@@ -57,7 +57,7 @@ _RETRY = """
         priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
         payload = row.payload || excluded.payload,
         attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = '',
-        waits_for = ''
+        waits_for_writes = false
 """
 
 # Afterwards the failed job names the job that replaces it.
@@ -75,7 +75,8 @@ _RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", nul
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
-        waits_for = '', priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
+        waits_for_writes = false, priority = least(priority, %(priority)s),
+        causes = causes | {int(choices.Cause.PERSON)},
         payload = payload || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
                 THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END
     WHERE id = ANY (%(ids)s)

@@ -127,7 +127,7 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
     if plan.late_filter_reason:
         leave_out(plan, FilterSide.ITEM, plan.late_filter_reason)
         return
-    has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
+    has_pulled = any(field_plan.pull_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         leave_out(plan, FilterSide.RECORD, verdict.sentence)
         return
@@ -169,7 +169,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
     """Whether the filter applies: with sync off only to “Sync now” at the record, never if a person unlinks it."""
-    return (plan.record.may_sync or plan.facts.is_pushed_by_name) and not plan.facts.unlink_requested_by
+    return (plan.record.may_sync or plan.facts.is_sync_pressed) and not plan.facts.unlink_requested_by
 
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
@@ -180,7 +180,7 @@ def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
     field_plan.resolved_conflict = None
     field_plan.undo = None
     field_plan.send_raw = None
-    field_plan.write_raw = None
+    field_plan.pull_raw = None
 
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
@@ -194,12 +194,12 @@ def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
     pulled = {}
     for field_plan in filtered:
-        if not field_plan.write_raw:
+        if not field_plan.pull_raw:
             continue
         is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
         # An empty value isn't pulled if a person rejected emptying the field.
-        if not (is_rejected and field_plan.converter.canonical_local(field_plan.write_raw) is None):
-            pulled[field_plan.key] = field_plan.write_raw
+        if not (is_rejected and field_plan.converter.canonical_local(field_plan.pull_raw) is None):
+            pulled[field_plan.key] = field_plan.pull_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
 
 

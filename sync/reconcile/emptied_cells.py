@@ -110,7 +110,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         is_connected = facts.board.converter(mapping).names_items
         edit = _last_change(facts, plan, mapping)
         look = seconds_to_look(edit.arrived, facts.now) if edit else None
-        if plan.facts.is_pushed_by_name:
+        if plan.facts.is_sync_pressed:
             lost.add(key)
         elif look:
             reasons[key] = UNSHOWN_EDIT

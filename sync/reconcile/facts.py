@@ -159,9 +159,9 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_pushed_by_name(self) -> bool:
+    def is_sync_pressed(self) -> bool:
         """Whether a person pushes this one record (“Sync now”), which sends NPD's changes even if its sync is off."""
-        return bool(self.claim.payload.get("by_name"))
+        return bool(self.claim.payload.get("sync_pressed"))
 
     @property
     def wants_new_item(self) -> bool:
@@ -269,7 +269,7 @@ class ItemFacts:
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
     asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
-    # The facts about `copied_record`, else `npd_id_record`, if that has an item: with all intents; and that item.
+    # The facts about `copied_record`, else `npd_id_record`, if that has an item; and that item.
     duplicate_of: RecordFacts | None = None
     original_item: Item | None = None
     new_record_id: UUID | None = None  # the id of a record made from it

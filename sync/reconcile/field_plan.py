@@ -288,7 +288,7 @@ class FieldRule:
         field_plan = self.field_plan
         if not self.plan.record.may_sync:
             field_plan.resolved_conflict = None
-            self._push_by_name()
+            self._send_off_record()
             return
         match field_plan.decision.action:
             case Action.PUSH:
@@ -300,7 +300,7 @@ class FieldRule:
             case Action.CONFLICT:
                 self._ask()
 
-    def _push_by_name(self) -> None:
+    def _send_off_record(self) -> None:
         """Send only NPD's changes, because a person pushes a record whose sync is off."""
         field_plan = self.field_plan
         action = field_plan.decision.action
@@ -328,7 +328,7 @@ class FieldRule:
                 return
             if not self.plan.facts.causes & Cause.PERSON:
                 field_plan.decide(Action.NOTHING, reason)
-                field_plan.write_raw = None
+                field_plan.pull_raw = None
                 return
         field_plan.send_raw = raw
 
@@ -366,7 +366,7 @@ class FieldRule:
                 return
         self._write_local(raw)
         if not field_plan.blocked_code:
-            self._push(field_plan.write_raw or {})
+            self._push(field_plan.pull_raw or {})
 
     def _write_local(self, raw: Mapping[str, Any]) -> None:
         """Write a value in NPD, or block the field if NPD requires one or its constraints refuse it."""
@@ -374,7 +374,7 @@ class FieldRule:
             self.field_plan.block(BlockedCode.REQUIRED, Message("required_but_empty"))
             return
         try:
-            self.field_plan.write_raw = field_values.clean_values(self.plan.record, self._record_named(raw))
+            self.field_plan.pull_raw = field_values.clean_values(self.plan.record, self._record_named(raw))
         except field_values.RelatedNotFound as not_found:
             self._await_related(not_found)
         except ValidationError as invalid:

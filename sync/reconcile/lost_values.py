@@ -33,9 +33,9 @@ def overridden_line(
     converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.local_values(plan.record, mapping)
-    if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_code:
+    if field_plan is not None and field_plan.pull_raw is not None and not field_plan.blocked_code:
         # This pass takes over an edit that somebody made after our write.
-        local_raw = dict(field_plan.write_raw)
+        local_raw = dict(field_plan.pull_raw)
     unread = [] if edit.is_known else texts_in(edit.payload)
     lost_value = ", ".join(unread) or converter.display(edit.value)
 

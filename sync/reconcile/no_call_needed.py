@@ -25,7 +25,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     board = facts.board
     record_facts = plan.facts
     causes = record_facts.causes
-    if not plan.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
+    if not plan.record.may_sync and not record_facts.is_sync_pressed and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
         plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")

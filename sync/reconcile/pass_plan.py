@@ -1,6 +1,6 @@
 """What a pass decides: one plain plan for each record, which the rules fill in.
 
-A rule takes the facts (`PassFacts`), which never change, and the `Plan`, which it changes; run.py lists the rules.
+A rule takes the facts (`PassFacts`), which no rule changes, and the `Plan`, which it changes; run.py lists the rules.
 All types of plans are in this file because every rule reads what other rules decided.
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
@@ -63,7 +63,7 @@ class Ending:
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
-    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
+    waits_for_writes: bool = False  # a write that succeeds ends its wait
 
 
 OPEN = Ending()
@@ -172,9 +172,9 @@ class Write:
         """End it for no fault of the record, which is due again."""
         self.end(Ending(Outcome.RELEASED, detail, is_unsent=True), is_open=is_open)
 
-    def hold(self, detail: str, seconds: float, waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING) -> None:
-        """Have it wait for so long, or until what it waits for comes sooner."""
-        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for=waits_for))
+    def hold(self, detail: str, seconds: float) -> None:
+        """Have it wait for so long, or until another write succeeds."""
+        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for_writes=True))
 
 
 # Shared by all records about which nothing was sent yet.
@@ -195,7 +195,7 @@ class FieldPlan:
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
     send_raw: dict[str, Any] | None = None  # what is sent to Monday
-    write_raw: dict[str, Any] | None = None  # what is written in NPD
+    pull_raw: dict[str, Any] | None = None  # what is written in NPD
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_code: choices.BlockedCode | None = None  # why nothing is done with it
     blocked_reason: str = ""  # the same in words
@@ -266,7 +266,7 @@ class FieldPlan:
         self.blocked_code = code
         self.blocked_reason = reason
         self.send_raw = None
-        self.write_raw = None
+        self.pull_raw = None
 
     def block_undecided(self, code: choices.BlockedCode, reason: str) -> None:
         """Do nothing with the field, because it can't be decided, for this reason."""
@@ -523,9 +523,9 @@ class RecordPlan(EntityPlan):
         return self.facts.record.monday_id or "" if self.unlink_reason and self.is_settled else ""
 
     @property
-    def writes_npd(self) -> bool:
+    def changes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
+        pulls = any(field_plan.pull_raw is not None for field_plan in self.fields.values())
         return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
 
     @property

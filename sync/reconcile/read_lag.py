@@ -48,7 +48,7 @@ def set_aside(
     """Make these fields' cells unknown to all later rules, each with its reason, as a sentence.
 
     Such a field is not decided, and keeps its base, its unchecked events and its open intents; other fields are synced.
-    The record is pending with the first reason, and nothing of it is listed on Home. It is read again after
+    The record is pending with the last reason, and nothing of it is listed on Home. It is read again after
     `look_in_seconds`, at the latest; with None another event brings its next pass. Calls add up.
     """
     if plan.item is None or not reasons:
@@ -135,7 +135,7 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         else:
             # Of a removed item no cell is set aside by itself.
             wait = _wait_for_item_and_cells(facts, record_plan.compared_with(item))
-        if wait and is_shown and record_plan.facts.is_pushed_by_name:
+        if wait and is_shown and record_plan.facts.is_sync_pressed:
             removals = [event.pk for event in record_plan.history.unchecked_events if event.type in _TAKES_AWAY]
             record_plan.wait_for_look(wait, removals, UNSHOWN_ITEM)
         else:
@@ -221,7 +221,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if plan.item is None:
         return
     stale = _stale_cells(_unshown_reports(board, plan, facts.now), facts.now)
-    if plan.facts.is_pushed_by_name:
+    if plan.facts.is_sync_pressed:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, seconds) in stale.items():
         set_aside(board, plan, {key: sentence}, look_in_seconds=seconds)

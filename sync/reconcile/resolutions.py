@@ -122,11 +122,11 @@ def _plan_inverse(
     before = request.before
     local = converter.canonical_local(before["local"])
     remote = converter.canonical_remote(before["remote"])
-    write_raw = send_raw = None
+    pull_raw = send_raw = None
     if local != field.local:
         raw = field_values.resolve_relations(related, type(record), before["local"])
         try:
-            write_raw = field_values.clean_values(record, raw)
+            pull_raw = field_values.clean_values(record, raw)
         except ValidationError as error:
             raise ResolutionRejected("undo_npd_rejects", quote=" ".join(error.messages)) from error
     if remote != field.remote:
@@ -138,12 +138,12 @@ def _plan_inverse(
         if our_writes.sends_in_vain(plan, field_plan, send_raw) >= MAX_SENDS:
             raise ResolutionRejected("undo_swallowed")
     if send_raw is not None:
-        action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
+        action = merge.Action.PUSH if pull_raw is None else merge.Action.BOTH
     else:
-        action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
+        action = merge.Action.NOTHING if pull_raw is None else merge.Action.PULL
     field_plan.decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
     field_plan.send_raw = send_raw
-    field_plan.write_raw = write_raw
+    field_plan.pull_raw = pull_raw
     field_plan.resolved_conflict = None
     field_plan.undo = request
 
@@ -155,7 +155,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         columns = [
             field_values.field_of(plan.record, name).attname
             for field_plan in plan.fields.values()
-            if field_plan.undo is not None and field_plan.write_raw is not None
+            if field_plan.undo is not None and field_plan.pull_raw is not None
             for name in field_plan.mapping.fields
         ]
         if columns:

@@ -160,7 +160,7 @@ def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
 
 def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     """Yield a request, not stored yet, for each cell that nobody emptied and that the pass would fill in again."""
-    for key in plan.doubts.lost_cells if not plan.facts.is_pushed_by_name else ():
+    for key in plan.doubts.lost_cells if not plan.facts.is_sync_pressed else ():
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None:
             continue
@@ -203,12 +203,12 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
 
     A person's choice between values, and a push that a person asked for by name, need no approval.
     """
-    if plan.facts.is_pushed_by_name or plan.item is None:
+    if plan.facts.is_sync_pressed or plan.item is None:
         return
     for field_plan in plan.fields.values():
         send_raw = field_plan.send_raw
-        write_raw = field_plan.write_raw
-        if (send_raw is None and write_raw is None) or field_plan.choice:
+        pull_raw = field_plan.pull_raw
+        if (send_raw is None and pull_raw is None) or field_plan.choice:
             continue
         converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
@@ -217,7 +217,7 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
                 remote = converter.canonical_remote(field_plan.remote_raw)
                 if remote is not None:
                     yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if write_raw is not None and converter.canonical_local(write_raw) is None:
+            if pull_raw is not None and converter.canonical_local(pull_raw) is None:
                 local = converter.canonical_local(field_plan.local_raw)
                 if local is not None:
                     yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
@@ -281,7 +281,7 @@ def _write_back(
         return
     field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
-    field_plan.write_raw = None
+    field_plan.pull_raw = None
     FieldRule(facts, plan, field_plan).apply()
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync.choices import ApprovalState, CallKind, WaitsFor
+from sync.choices import ApprovalState, CallKind
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
@@ -128,7 +128,7 @@ class Executor:
             is_repeat = failure is not None and failure.is_at_fault
             if is_repeat and self.failed_calls >= self.repeats_left:
                 for write in document:
-                    write.hold(Message("others_first"), failed_writes.seconds_until_repeats(), WaitsFor.WRITES)
+                    write.hold(Message("others_first"), failed_writes.seconds_until_repeats())
                 continue
             self._send_document(kind, document)
         self._judge()
@@ -196,7 +196,7 @@ class Executor:
             if item is not None:
                 write.end(OPEN, item=item)
             else:
-                write.hold(Message("new_item_unknown"), LOOKS[-2])
+                write.end(Ending(Outcome.DEFERRED, Message("new_item_unknown"), LOOKS[-2]))
         return remaining
 
     def _not_on_board(self, writes: Sequence[Write]) -> list[Write]:
@@ -315,7 +315,7 @@ class Executor:
             elif wait is None:
                 ending = Ending(Outcome.FAILED, detail)
             else:
-                ending = Ending(Outcome.DEFERRED, detail, wait, waits_for=WaitsFor.WRITES)
+                ending = Ending(Outcome.DEFERRED, detail, wait, waits_for_writes=True)
             for write in writes:
                 write.ending = ending
         self.unjudged = []
@@ -389,7 +389,7 @@ class Executor:
             elif is_forbidden and kind is not CallKind.CREATE:
                 write.fail(of_error(error))
             else:
-                self._stop_kind(kind, {write: error})
+                self._stop_kind(kind, [write], error)
         elif error.scope in (Scope.FIELD, Scope.COLUMN) and not write.is_divided:
             self._end_rejected_value(kind, write, error)
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
@@ -406,7 +406,7 @@ class Executor:
             # The read before a create doesn't show that a column is missing.
             wakeups.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            self._stop_kind(kind, {write: error})
+            self._stop_kind(kind, [write], error)
             return
         rejected = rejected_fields(write, error)
         is_name_rejected = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
@@ -447,7 +447,7 @@ class Executor:
             _close_intents([write], IntentState.REJECTED)
             write.fail(of_error(forbidden[write]))
             if not self.has_written and is_last_write_refused(self.board, beside=writes[number - 1 :]):
-                self._stop_kind(kind, forbidden)
+                self._stop_kind(kind, writes, forbidden[write])
                 return
 
     def _send_rest(self, kind: CallKind, writes: Sequence[Write]) -> None:
@@ -459,18 +459,18 @@ class Executor:
 
     # --- stops --------------------------------------------------------------------------------------------------------
 
-    def _stop_kind(self, kind: CallKind, refused: Mapping[Write, MondayError]) -> None:
+    def _stop_kind(self, kind: CallKind, refused: Sequence[Write], error: MondayError) -> None:
         """Have all calls of this kind wait, because the board takes none of them: it can still be read."""
         if not self._hold_if_stopped(kind, refused):
-            breaker.stop_board(self.board.link, next(iter(refused.values())), kind)
+            breaker.stop_board(self.board.link, error, kind)
             self._hold_if_stopped(kind, refused)
 
-    def _hold_if_stopped(self, kind: CallKind, writes: Iterable[Write]) -> bool:
+    def _hold_if_stopped(self, kind: CallKind, writes: Sequence[Write]) -> bool:
         """Have the writes wait if calls of this kind are stopped; return whether they are."""
         stop = breaker.stop_of_call(self.board.link, kind)
         if stop is not None:
             for write in writes:
-                write.hold(stop.reason, (stop.until - sync_now()).total_seconds(), WaitsFor.WRITES)
+                write.hold(stop.reason, (stop.until - sync_now()).total_seconds())
         return stop is not None
 
     def _stop_writing(self, error: MondayError) -> None:

@@ -56,7 +56,7 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
 def test_a_failed_job_waits_for_nobody_while_its_records_sync_is_off_unless_a_person_asked_for_it(db: None) -> None:
     records = [states.dead(name) for name in ("Ann", "Bob", "Cleo")]
     asked, off, one_way = records
-    SyncQueue.objects.filter(entity_id=asked.pk).update(payload={"by_name": True})
+    SyncQueue.objects.filter(entity_id=asked.pk).update(payload={"sync_pressed": True})
     Contact.objects.filter(pk__in=[asked.pk, off.pk]).update(sync_enabled=False)
     Contact.objects.filter(pk=one_way.pk).update(sync_direction="none")
     assert [entry.name for entry in attention.entries()] == ["Ann"]

@@ -229,8 +229,8 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> UndoRequest:
 
 
 def any_payload(draw: Draw) -> dict[str, Any]:
-    unlink, by_name = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"by_name": True, "by": "Pat"}
-    rare: list[dict[str, Any]] = [{ROUNDS_KEY: 3}, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, unlink, by_name, by_name]
+    unlink, pressed = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"sync_pressed": True, "by": "Pat"}
+    rare: list[dict[str, Any]] = [{ROUNDS_KEY: 3}, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, unlink, pressed, pressed]
     return draw.choice([{}] * 12 + rare)
 
 

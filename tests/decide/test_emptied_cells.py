@@ -46,14 +46,14 @@ def decided(
     state: str = "active",
     on: Any = None,
     base_at: float | None = AGREED,
-    by_name: bool = False,
+    sync_pressed: bool = False,
     **extra: Any,
 ) -> RecordPlan:
     """The plan of a contact whose cell is empty; `swept`: from and to when the log was read; `since`: first read so."""
     agreed = {"organization": ACME}
     case = field_facts(agreed, agreed | {key: None}, on=on, agreed=agreed)
-    if by_name:
-        pushed = replace(case.facts, claim=claim(case.facts.record, Cause.PERSON, by_name=True))
+    if sync_pressed:
+        pushed = replace(case.facts, claim=claim(case.facts.record, Cause.PERSON, sync_pressed=True))
         case = case._replace(plan=changed(case.plan, facts=pushed))
     link = case.of_pass.board.link
     link.log_read_from, link.log_read_to = (at(swept[0]), at(swept[1])) if swept else (None, None)
@@ -101,7 +101,7 @@ BATCH, BACK = row("batch_change_pulses_column_value"), row("move_pulse_into_boar
         pytest.param({"events": [BACK]}, "sent", id="the item was moved"),
         pytest.param({"events": [row("move_pulse_into_board", AGREED - 60)]}, "waits", id="it was moved before"),
         pytest.param({}, "waits", id="no word"),
-        pytest.param({"by_name": True}, "sent", id="Sync now"),
+        pytest.param({"sync_pressed": True}, "sent", id="Sync now"),
         pytest.param({"since": -600, "swept": TOO_EARLY}, "waits", id="a sweep that began earlier has ended"),
         pytest.param({"since": -600, "swept": COVERED}, "sent", id="the log says nothing"),
         pytest.param({"since": -600, "swept": NOT_COVERED}, "pulled", id="the log doesn't reach back to the base"),

@@ -82,7 +82,7 @@ THEIRS_FIRST = role(first_match="monday_wins")
 )
 def test_a_field_is_decided_by_its_row(row: str, fields: FieldFacts, action: Action, sent: Any, written: Any) -> None:
     plan = planned("role_title", fields)
-    raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
+    raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.pull_raw)]
     assert (plan.decision.action, *raws) == (action, sent, written), row
 
 
@@ -104,7 +104,7 @@ def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(
     """The history keeps it, so that it can be taken back."""
     fields = field_facts(here, there, on=role(direction=direction), without_base=without_base)
     plan = planned("role_title", fields)
-    assert (plan.send_raw, plan.write_raw, plan.decision.overrides) == (sent, written, True)
+    assert (plan.send_raw, plan.pull_raw, plan.decision.overrides) == (sent, written, True)
 
 
 def test_without_a_base_what_differs_is_asked_about() -> None:
@@ -163,7 +163,7 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
 )
 def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, fields: FieldFacts, code: str) -> None:
     plan = planned(key, fields)
-    assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode(code), None, None), row
+    assert (plan.blocked_code, plan.send_raw, plan.pull_raw) == (BlockedCode(code), None, None), row
     assert plan.blocked_reason
 
 
@@ -201,11 +201,11 @@ def test_a_value_that_a_person_left_in_npd(row: str, fields: FieldFacts, sent: s
     assert (plan.send_raw and plan.send_raw["role_title"]) == sent, row
 
 
-def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else() -> None:
+def test_a_record_without_sync_that_is_sync_pressed_sends_what_npd_changed_and_nothing_else() -> None:
     fields = field_facts({"role_title": "Mine"}, {"notes": "Theirs"}, record={"sync_enabled": False})
     plans = decide_fields(*fields)
     assert plans["role_title"].send_raw == {"role_title": "Mine"}
-    assert (plans["notes"].decision.action, plans["notes"].write_raw) == (Action.NOTHING, None)
+    assert (plans["notes"].decision.action, plans["notes"].pull_raw) == (Action.NOTHING, None)
 
 
 # --- an item that is to be created, and its NPD ID ------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_a_name_in_another_form_names_the_same_organization_unless_another_has_i
 @pytest.mark.parametrize(
     ("direction", "local", "shown", "raw"),
     [
-        pytest.param("monday_to_npd", NO_ITEM, ACME, "write_raw", id="over an organization without an item"),
+        pytest.param("monday_to_npd", NO_ITEM, ACME, "pull_raw", id="over an organization without an item"),
         pytest.param("npd_to_monday", ACME, "99", "send_raw", id="over an item of nobody"),
     ],
 )
@@ -341,10 +341,10 @@ def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_
     on = board(mapping("organization", direction=SyncDirection.MONDAY_TO_NPD))
     fields = field_facts({"organization": NO_ITEM}, on=on, without_base=["organization"])
     first = planned("organization", fields)
-    assert (first.decision.action, first.write_raw) == (Action.AGREED, None)
+    assert (first.decision.action, first.pull_raw) == (Action.AGREED, None)
     fields.facts.sync_state.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
     second = planned("organization", fields)
-    assert (second.decision.action, second.write_raw) == (Action.NOTHING, None)
+    assert (second.decision.action, second.pull_raw) == (Action.NOTHING, None)
 
 
 def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
@@ -394,7 +394,7 @@ def resolved(selection: FieldSelection) -> FieldFacts:
 )
 def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
-    raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
+    raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.pull_raw)]
     assert (raws, plan.choice) == ([sent, written], choose)
 
 
@@ -430,10 +430,10 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     plans = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
     assert plans["role_title"].applied == {ConflictKind.OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
-    assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
+    assert (back.send_raw, back.pull_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
     typed = planned("role_title", lost(FieldSelection("custom", "Typed", "Boss", "Lost")))
-    assert (typed.send_raw, typed.write_raw) == ({"role_title": "Typed"}, {"role_title": "Typed"})
+    assert (typed.send_raw, typed.pull_raw) == ({"role_title": "Typed"}, {"role_title": "Typed"})
 
 
 @pytest.mark.parametrize("choose", ["npd", "monday"])
@@ -454,7 +454,7 @@ def undo(on: Any, **now: str) -> FieldFacts:
 
 def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
-    assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
+    assert (plan.send_raw, plan.pull_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
     assert "changed since" in late["role_title"].undo_rejection
     moved_case = undo(board())

@@ -165,7 +165,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     plan = RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields), sends_npd_id=True)
     assert not left_out_fields(after(keep_only_pulls, fields.of_pass, plan))
     pulls = after(keep_only_pulls, fields.of_pass, changed(plan, late_filter_reason="It leaves."))
-    assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
+    assert pulls.fields["phone"].pull_raw == {"phone": "+442079460019"}
     left_out = [pulls.fields[key] for key in ("role_title", "notes")]
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
@@ -178,7 +178,7 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     pulls = after(
         keep_only_pulls, of_pass(RECORDS), RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields))
     )
-    assert pulls.fields["role_title"].write_raw == {"role_title": "Chair"}
+    assert pulls.fields["role_title"].pull_raw == {"role_title": "Chair"}
     assert left_out_fields(pulls) == {"notes"}
     written = changed(record_draft({"role_title": "Chair"}), fields=pulls.fields, ending=SETTLED)
     assert after(leave_out_after_write, RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
@@ -216,11 +216,11 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
     assert bool(changed_records(*world.decided())) is changed, row
 
 
-def test_a_push_by_name_is_left_out_too() -> None:
+def test_a_send_off_record_is_left_out_too() -> None:
     """Even a record whose sync is off, which is pushed as if it were on."""
     facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
     assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).filter_reason
-    pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
+    pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, sync_pressed=True))
     assert after(filter_record, of_pass(RECORDS), RecordPlan(pushed)).filter_reason
     # The item is read again only if it fails its own conditions.
     assert after(filter_record, of_pass(ITEMS), RecordPlan(pushed)).is_open

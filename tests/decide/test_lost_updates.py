@@ -280,7 +280,7 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
 
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
-    plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
+    plans = {"role_title": field_plan(record, "Later", Action.PULL, pull_raw={"role_title": "Later"})}
     plan = ended(facts(record), reports=[lost_update("Mine")], fields=plans)
     [report] = after(confirm_losses, builders.board(), plan).lines_about_lost_values
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role on Monday while “Later”")

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from sync.choices import Cause
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, local_values
-from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD
+from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD, LINK
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -40,7 +40,7 @@ def sends(plan: RecordPlan) -> bool:
 
 
 def writes(plan: RecordPlan) -> bool:
-    return any(field.write_raw is not None for field in plan.fields.values())
+    return any(field.pull_raw is not None for field in plan.fields.values())
 
 
 def deletes(plan: RecordPlan) -> bool:
@@ -56,7 +56,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
     asks_each_question_once(plan)
     for entry in plan.records.values():
         for p in entry.fields.values():
-            planned = [p.send_raw is not None, p.write_raw is not None, p.conflict is not None]
+            planned = [p.send_raw is not None, p.pull_raw is not None, p.conflict is not None]
             is_both = p.decision.action is Action.BOTH
             assert planned in ([True, True, False], [False] * 3) if is_both else sum(planned) <= 1
             assert not (p.blocked_code and any(planned))
@@ -66,8 +66,8 @@ def no_required_field_is_emptied(_world: Drawn, _facts: PassFacts, plan: Plan) -
     """By no edit, rule, choice or restored value."""
     for entry in plan.records.values():
         for p in entry.fields.values():
-            is_written = p.mapping.required and p.write_raw is not None
-            assert not is_written or form(p.converter.canonical_local, p.write_raw) is not None
+            is_written = p.mapping.required and p.pull_raw is not None
+            assert not is_written or form(p.converter.canonical_local, p.pull_raw) is not None
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
@@ -113,12 +113,12 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
     changed = changed_records(facts, plan)
     for key, entry in plan.records.items():
         to_monday = {p.mapping.direction for p in entry.fields.values() if p.send_raw is not None}
-        to_npd = {p.mapping.direction for p in entry.fields.values() if p.write_raw is not None}
+        to_npd = {p.mapping.direction for p in entry.fields.values() if p.pull_raw is not None}
         if to_monday and not entry.creates:  # an item's name is sent whatever its direction says
             assert {entry.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
         if to_npd:
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
-        if not entry.record.may_sync and not entry.facts.is_pushed_by_name:
+        if not entry.record.may_sync and not entry.facts.is_sync_pressed:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.question or entry.removal or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
@@ -143,6 +143,15 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
     merged = [reply.merged_id for reply in plan.applied_answers if reply.merged_id]
     assert set(merged) <= world.untouched
+    for taker in plan.items:
+        first = taker.facts.duplicate_of
+        if first is None or taker.act != LINK or taker.facts.original_item is None:
+            continue
+        # It takes the place of the record's own item, whose edits go to the history.
+        replaced = plan.records.get(first.id) or RecordPlan(first)
+        missed = gone_unseen(world.context, replaced, taker.facts.original_item)
+        keys = {key for side, key, value in missed if side == "monday" and isinstance(value, str | tuple)}
+        assert keys <= {line.key for line in taker.lines.values()}
     assert not list(overwritten_unsaid(world, plan))
 
 
@@ -206,14 +215,14 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
         local, remote = sides(on, plan.record, mapping, item)
         if p.send_raw is not None and plan.is_open:
             remote = form(p.converter.canonical_local, p.send_raw)
-        if p.write_raw is not None:
-            local = form(p.converter.canonical_local, p.write_raw)
+        if p.pull_raw is not None:
+            local = form(p.converter.canonical_local, p.pull_raw)
         shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
         is_shown = isinstance(value, str | tuple | None) and p.converter.display(value) in shown
         if (
             value not in (local, remote)
             and not (isinstance(value, str | tuple) and is_shown)
-            and (p.send_raw or p.write_raw)
+            and (p.send_raw or p.pull_raw)
         ):
             yield side, mapping.key, value
 
@@ -273,7 +282,7 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
     changed = changed_records(facts, again)
     for key, keys in resting.items():
         entry = again.records[key]
-        moved = [k for k, p in entry.fields.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
+        moved = [k for k, p in entry.fields.items() if p.send_raw is not None or p.pull_raw is not None or p.conflict]
         assert not keys & set(moved)
         if keys == {mapping.key for mapping in world.context.mappings} and not world.context.sync_filter:
             assert not entry.log
@@ -309,7 +318,7 @@ def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
-    """The record's values after these are written to one side: `which` is `send_raw` or `write_raw`."""
+    """The record's values after these are written to one side: `which` is `send_raw` or `pull_raw`."""
     here = {name: getattr(plan.record, name) for name in builders.PLAIN}
     for p in plan.fields.values():
         here |= as_said(world, getattr(p, which) or {})
@@ -328,7 +337,7 @@ def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
 def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     own = {"id": plan.id, "monday_id": item.id, "sync_direction": plan.record.sync_direction}
     causes = [[Cause.SAVE, Cause.PERSON][plan.id.int % 2]]
-    after = record_facts(said_after(world, plan, "write_raw"), on=world.context, causes=causes, record=own)
+    after = record_facts(said_after(world, plan, "pull_raw"), on=world.context, causes=causes, record=own)
     base = dict(plan.sync_state.base)
     for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:

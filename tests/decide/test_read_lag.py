@@ -241,7 +241,7 @@ def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
     here: str, set_aside_keys: set[str]
 ) -> None:
     case = roles(here, history=history(events=[LATER]))
-    claim = builders.claim(case.facts.record, Cause.PERSON, by_name=True)
+    claim = builders.claim(case.facts.record, Cause.PERSON, sync_pressed=True)
     pushed = changed(case.plan, facts=replace(case.facts, claim=claim))
     plan = after(set_aside_stale_reads, case.of_pass, pushed)
     assert plan.doubts.set_aside.keys() == set_aside_keys

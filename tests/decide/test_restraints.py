@@ -58,7 +58,7 @@ def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
 def test_one_too_many_waits_and_is_said_once(fields: FieldFacts, emptied: str, stands: str) -> None:
     decision = decided(approval_facts(most=0), fields)
     plan = decision.records[ANN].fields["role_title"]
-    assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode.APPROVAL, None, None)
+    assert (plan.blocked_code, plan.send_raw, plan.pull_raw) == (BlockedCode.APPROVAL, None, None)
     assert f"It was emptied {emptied}" in plan.blocked_reason
     assert f"It still says “Boss” {stands}" in plan.blocked_reason
     assert (new(decision), len(decision.records[ANN].log)) == ([(ApprovalState.PENDING, "Boss")], 1)
@@ -88,7 +88,7 @@ def test_a_clear_counts_anew_where_the_field_was_filled_in_since_another_went(
 
 def test_what_a_person_rejected_gets_its_value_back() -> None:
     plan = decided(approval_facts(request(ApprovalState.REJECTED))).records[ANN].fields["role_title"]
-    assert (plan.decision.action, plan.write_raw) == (Action.PULL, {"role_title": "Boss"})
+    assert (plan.decision.action, plan.pull_raw) == (Action.PULL, {"role_title": "Boss"})
     rejected = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].fields["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})

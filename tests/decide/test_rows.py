@@ -61,7 +61,7 @@ TESTS = {
     "changes.a_changed_setting_leaves_it_to_the_next_pass": "F25",
     "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say": "F25",
     "small_rules.a_pass_without_a_call": "F26 O6 O11",
-    "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else": "F27",
+    "fields.a_record_without_sync_that_is_sync_pressed_sends_what_npd_changed_and_nothing_else": "F27",
     "api/push.against_its_direction_nothing_is_sent_and_through_a_filter_what_fits": "F28",
     # a cell that nobody emptied
     "emptied_cells.an_empty_cell": "E1 E2 E3 E4 E5 E6",
@@ -111,7 +111,7 @@ TESTS = {
     "wizard/another_board.a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays": "R8",
     "wizard/another_board.the_plan_is_what_happens": "R8",
     "identity.what_the_plan_had_no_new_item_for_is_asked_about": "R9",
-    "unmatched.an_item_without_a_record": "R10 R11 R12 R13 R15 R17 R18 R21 R23 R24 R25 O4 O5 O15",
+    "unmatched.an_item_without_a_record": "R10 R11 R12 R13 R15 R17 R18 R19 R20 R21 R22 O4 O5 O15",
     "unmatched.where_the_board_makes_no_records_only_a_person_does": "R13",
     "identity.same_person": "R14",
     "unmatched.what_the_plan_had_no_new_record_for_waits_for_a_person": "R16",
@@ -235,7 +235,7 @@ TESTS = {
     "deleted_records.the_item_of_a_record_that_the_filter_leaves_out_stays": "O13",
     "filter.an_item_that_left_the_board_while_the_filter_left_it_out_stays_out": "O14",
     "filter.what_waits_for_an_approval_is_taken_over_first": "O16",
-    "filter.a_push_by_name_is_left_out_too": "O19",
+    "filter.a_send_off_record_is_left_out_too": "O19",
     # sync_status
     "filter.beside_a_listing": "T1",
     "empty_plans.a_settled_plan_is_empty": "T2 T3 T4 T5 T6",

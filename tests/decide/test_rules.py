@@ -51,7 +51,7 @@ def clash(rule: str, **more: Any) -> FieldPlan:
 )
 def test_the_winning_side_is_written_and_the_other_overridden(rule: str, winner: str, sent: Any, written: Any) -> None:
     plan = clash(rule)
-    assert (plan.send_raw, plan.write_raw, plan.decision.overrides) == (sent, written, True)
+    assert (plan.send_raw, plan.pull_raw, plan.decision.overrides) == (sent, written, True)
     assert plan.decision.reason == f"changed on both sides; {winner} wins"
 
 
@@ -133,15 +133,15 @@ def united(here: list[str], there: str, agreed: list[str] | None = None, **rule:
 )
 def test_lists_are_united_on_both_sides(row: str, plan: FieldPlan) -> None:
     assert plan.decision.action is Action.BOTH, row
-    assert plan.write_raw is not None
-    assert sorted(plan.write_raw["aliases"]) == ["Ours", "Theirs", "Two"]
+    assert plan.pull_raw is not None
+    assert sorted(plan.pull_raw["aliases"]) == ["Ours", "Theirs", "Two"]
     assert sorted(value_to_send(plan).split(", ")) == ["Ours", "Theirs", "Two"]
     assert not plan.decision.overrides
 
 
 def test_an_element_that_the_column_cant_carry_is_held() -> None:
     plan = united(["One", "Smith, Jones"], "One, Theirs", ["One"])
-    assert (plan.send_raw, plan.write_raw) == (None, None)
+    assert (plan.send_raw, plan.pull_raw) == (None, None)
     assert plan.blocked_code in (BlockedCode.INVALID, BlockedCode.UNKNOWN, BlockedCode.LIMIT)
     assert "“Smith, Jones” holds a comma" in plan.blocked_reason
 
@@ -161,7 +161,7 @@ def address(there: str, *conflicts: Any) -> FieldPlan:
 
 def test_an_address_is_divided_only_where_it_changed() -> None:
     assert address(WHOLE).decision.action is Action.NOTHING
-    written = address("14 Main St, Springfield").write_raw
+    written = address("14 Main St, Springfield").pull_raw
     assert written is not None
     assert (written["address_street"], written["address_city"]) == ("14 Main St", "Springfield")
 
@@ -181,7 +181,7 @@ def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | N
     plan = address(UNDIVIDED, choice)
     assert (plan.conflict, plan.resolved_conflict) == (None, choice)
     assert (plan.send_raw and value_to_send(plan)) == sent
-    assert (plan.write_raw and plan.write_raw["address_street"]) == street
+    assert (plan.pull_raw and plan.pull_raw["address_street"]) == street
 
 
 # Numbers without a country.

@@ -10,6 +10,7 @@ import responses
 from django.test import Client
 
 from npd.models import Contact
+from sync.kernel.db import run_sql
 from sync.models import ActivityLine, FieldMapping, WriteLoop
 from sync.operations.activity_undo import is_undoable
 from sync.outbox import pauses
@@ -121,6 +122,18 @@ def looping(world: World, settings: Any) -> Contact:
         world.hear()
     assert WriteLoop.objects.get().throttled_until is not None
     return contact
+
+
+def test_a_rewrite_is_counted_though_the_pass_gave_way_to_a_save(world: World, settings: Any) -> None:
+    settings.LOOP_TIMES = 2
+    # The first attempt to store a pass meets a lock after its loops are stored. Sequences don't roll back.
+    run_sql("CREATE SEQUENCE attempts")
+    run_sql(
+        """CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('attempts') % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '55P03'; END IF; RETURN NULL; END $$;
+        CREATE TRIGGER give_way AFTER UPDATE OF sync_batch_id ON sync_metadata EXECUTE FUNCTION give_way()"""
+    )
+    assert looping(world, settings).sync_status
 
 
 def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""A second item has a linked record's NPD ID, or a second record is the same person (merge, R14 to R20)."""
+"""A second item has a linked record's NPD ID, or a second record is the same person (merge, R14 to R19)."""
 
 from typing import Any
 

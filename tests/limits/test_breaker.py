@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from sync.boards import availability
-from sync.choices import ActivityKind, WaitsFor
+from sync.choices import ActivityKind
 from sync.clock import sync_now
 from sync.limits import breaker, failed_writes, probes
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
@@ -184,12 +184,11 @@ def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_e
     assert told() == [*stopped, (ActivityKind.STOP_END, "contact", "")]
 
 
-def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:
+def test_once_writes_work_what_waits_for_them_is_due_and_nothing_else() -> None:
     later = sync_now() + timedelta(hours=1)
-    for number, waits_for in enumerate(WaitsFor):
+    for waits in (False, True):
         SyncQueue.objects.create(
-            entity_type="contact", remote_id=f"{number}", reason=said("Later."), waits_for=waits_for, next_retry=later
+            entity_type="contact", remote_id=str(waits), reason=said("Later."), waits_for_writes=waits, next_retry=later
         )
-    due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
     breaker.make_waiting_writes_due()
-    assert list(due.all()) == [WaitsFor.WRITES]
+    assert [job.remote_id for job in SyncQueue.objects.filter(next_retry__lt=later)] == ["True"]

@@ -54,7 +54,7 @@ def found(plan: RecordPlan) -> tuple[Any, ...]:
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}
-TAKEN = {"write_raw": {"role_title": "Chair"}}
+TAKEN = {"pull_raw": {"role_title": "Chair"}}
 
 
 def test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered() -> None:
@@ -80,7 +80,7 @@ def test_a_write_whose_answer_shows_what_was_read_keeps_its_base() -> None:
     assert "sent twice" in remark(again)["reason"]
     waits = settled(Action.NOTHING, base=OLD, sends_in_vain=2)
     assert (base_of(waits), remark(waits)) == (OLD, remark(again))
-    united = settled(Action.BOTH, item("Chair"), base=OLD, write_raw={"role_title": "Boss"}, **SENT)
+    united = settled(Action.BOTH, item("Chair"), base=OLD, pull_raw={"role_title": "Boss"}, **SENT)
     assert (base_of(united), united.values, united.outcome) == (OLD, {"role_title": "Boss"}, Outcome.DEFERRED)
 
 

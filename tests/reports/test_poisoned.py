@@ -108,7 +108,7 @@ def test_what_waits_behind_others_that_failed_is_tried_once_a_person_tries_again
     Contact.objects.update(notes="poison")
     Contact.objects.filter(name__in=["P000", "P013"]).update(notes="New")
     calls_in_vain(world)
-    assert SyncQueue.objects.filter(status="pending", waits_for="writes").exists()
+    assert SyncQueue.objects.filter(status="pending", waits_for_writes=True).exists()
     writes_work(world)
     probes.try_again()
     world.work()

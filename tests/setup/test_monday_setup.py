@@ -273,7 +273,7 @@ def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
     link = BoardLink.objects.create(entity_type="contact", match_key="email", board_id="1")
     breaker.stop_board(link, MondayError(BOARD_FULL, "The board is full"), "create")
     tomorrow = midnight_after(sync_now())
-    SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), waits_for="writes", next_retry=tomorrow)
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), waits_for_writes=True, next_retry=tomorrow)
     with django_capture_on_commit_callbacks(execute=True):
         switch_board(link, "2", created=True)
     assert (BoardLink.objects.get().stops, Attention.objects.count()) == ({}, 0)

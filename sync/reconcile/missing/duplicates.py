@@ -2,7 +2,7 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R18 to R20: the second item loses its NPD ID, and a person is asked whether it is a copy.
+- R18: the second item loses its NPD ID, and a person is asked whether it is a copy.
 - R14: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 

@@ -198,20 +198,14 @@ def _possible_items(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mappin
 
 
 def _is_as_unlinked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item, owners: Mapping[str, UUID]) -> bool:
-    """Whether its former item is on the board and free, and neither side was edited since the two were unlinked."""
+    """Whether its former item is on the board and free, and neither side was edited since both agreed."""
     record = plan.record
     is_free = field_values.is_active_on(board, item) and item.id not in owners
     if not is_free or not matching_items(board, record, [item]).items:
         return False
     as_linked = plan.compared_with(item)
     as_linked.record = field_values.with_item(record, item.id)
-    blocked = plan.sync_state.blocked_fields
-    for edit in edits_since_agreed(board, as_linked):
-        # A value that was held when they were unlinked is held again.
-        entry = blocked.get(edit.key, {})
-        if edit.reason or entry.get("local") != field_values.local_values(record, board.mapping_by_key[edit.key]):
-            return False
-    return True
+    return not edits_since_agreed(board, as_linked)
 
 
 def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> None:

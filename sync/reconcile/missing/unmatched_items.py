@@ -2,10 +2,10 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R10 to R16, R24, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
+- R10 to R16, R21, R22: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
   left to the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed
   item ends its job.
-- R18, R21: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+- R18, R19: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
 - R17: an item about which a question is open becomes no record meanwhile, unless it gets another match key; one that a

@@ -242,9 +242,9 @@ def log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: M
         return  # a person's choice is in the history of its conflict already
     values = {
         "before": field_plan.display_local(field_plan.local_raw),
-        "after": field_plan.display_local(field_plan.write_raw),
+        "after": field_plan.display_local(field_plan.pull_raw),
         "raw_before": dict(field_plan.local_raw),
-        "raw_after": dict(field_plan.write_raw or {}),
+        "raw_after": dict(field_plan.pull_raw or {}),
     }
     plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
 

@@ -41,15 +41,18 @@ def enqueue_next_passes(run: PassRun, plans: Sequence[RecordPlan]) -> None:
 
 def store_write_loops(run: PassRun, now: datetime, plans: Iterable[RecordPlan]) -> None:
     """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
-    settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    loops = [
-        field_plan.loop for record_plan in settled for field_plan in record_plan.fields.values() if field_plan.loop
-    ]
-    for loop in loops:
+    loops = []
+    counted = []  # by this pass
+    for record_plan in plans:
+        for field_plan in record_plan.fields.values() if record_plan.is_settled else ():
+            if loop := field_plan.loop:
+                loops.append(loop)
+                counted += [loop] if loop is not record_plan.history.loops.get(field_plan.key) else []
+    for loop in counted:
         if not loop.times:
             WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=loop.entity_id, key=loop.key).delete()
     WriteLoop.objects.bulk_create(
-        [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
+        [loop for loop in counted if loop.times],
         update_conflicts=True,
         unique_fields=["entity_type", "entity_id", "key"],
         update_fields=["times", "by", "throttled_until"],

@@ -134,18 +134,18 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     has_others = any(not item_plan.is_duplicate for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
-    planned_items = plan.items
+    decided_items = plan.items
     plan.items = []
-    for planned in planned_items:
-        item_plan = planned
+    for decided in decided_items:
+        item_plan = decided
         # The calls about duplicates are made, so their results are stored.
-        if pause and not planned.is_duplicate:
+        if pause and not decided.is_duplicate:
             ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
-            item_plan = pass_plan.ItemPlan(planned.facts, ending, keeps_finding=True)
-        elif planned.assigns or planned.candidates or planned.tombstone:
+            item_plan = pass_plan.ItemPlan(decided.facts, ending, keeps_finding=True)
+        elif decided.assigns or decided.candidates or decided.tombstone:
             # One by one, because a record with the item's key may come while others become records.
-            item_now = reread_item(run.board, planned.facts)
-            item_plan = unmatched_items.decided_again(facts, planned, item_now, plan)
+            item_now = reread_item(run.board, decided.facts)
+            item_plan = unmatched_items.decided_again(facts, decided, item_now, plan)
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         # The time matters, because reads in the next minutes are compared with recent writes.
@@ -277,14 +277,16 @@ def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
 
 def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Store the results for records that were deleted in NPD before this pass, and end their jobs."""
-    settled = list(plan.deleted.values())
+    deleted_plans = list(plan.deleted.values())
     entity_type = run.entity_type
-    rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in settled])
+    rows = Tombstone.objects.select_for_update().filter(
+        pk__in=[deleted.facts.tombstone.pk for deleted in deleted_plans]
+    )
     tombstones = {row.entity_id: row for row in rows.order_by("pk") if row.state != choices.TombstoneState.RESTORED}
-    pause = locked_pause(entity_type) if any(deleted.restores for deleted in settled) else ""
+    pause = locked_pause(entity_type) if any(deleted.restores for deleted in deleted_plans) else ""
     # A restored record's own pass checks its events, and reports its lost values.
     restored = set[UUID]()
-    for deleted in settled:
+    for deleted in deleted_plans:
         deleted_records.take_locked(deleted, pause, is_there=deleted.id in tombstones)
         if not deleted.restores:
             continue
@@ -298,7 +300,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         else:
             deleted_records.end_restored(deleted)
     now = sync_now()
-    changed = [deleted for deleted in settled if deleted.id in tombstones]
+    changed = [deleted for deleted in deleted_plans if deleted.id in tombstones]
     after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
     update_many(after, ["state", "settled_at", "note", "reason_code"])
     for deleted in changed:
@@ -314,18 +316,18 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
-    finished = [deleted for deleted in settled if deleted.is_settled]
-    ApprovalRequest.objects.bulk_create([deleted.approval for deleted in finished if deleted.approval])
-    save_reports([report for deleted in settled for report in conflict_reports.deletion_reports(deleted)])
-    for deleted in settled:
+    settled = [deleted for deleted in deleted_plans if deleted.is_settled]
+    ApprovalRequest.objects.bulk_create([deleted.approval for deleted in settled if deleted.approval])
+    save_reports([report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)])
+    for deleted in deleted_plans:
         deleted_records.take_lines_and_landed_intents(deleted)
-    run.store_history(settled)
-    pass_run.end_intents(settled, finished)
-    checked = [deleted for deleted in finished if deleted.id in tombstones and deleted.id not in restored]
+    run.store_history(deleted_plans)
+    pass_run.end_intents(deleted_plans, settled)
+    checked = [deleted for deleted in settled if deleted.id in tombstones and deleted.id not in restored]
     _leave_asked_items(run, checked)
     events = [event.pk for deleted in checked for event in deleted.history.unchecked_events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
-    pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
+    pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in deleted_plans), *plan.other_jobs])
 
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:

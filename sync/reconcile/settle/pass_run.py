@@ -126,9 +126,11 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         if ending.outcome is pass_plan.Outcome.SETTLED:
             finish.complete(rows, token, ending.detail)
         elif ending.outcome is pass_plan.Outcome.DEFERRED:
-            finish.defer(rows, token, ending.wait_seconds, ending.detail, ending.waits_for, rounds=ending.rounds)
+            for_writes = ending.waits_for_writes
+            wait = ending.wait_seconds
+            finish.defer(rows, token, wait, ending.detail, waits_for_writes=for_writes, rounds=ending.rounds)
         elif run.writes_wait_seconds and ending.is_unsent:
-            finish.defer_until_writes_work(rows, token, run.writes_wait_seconds, ending.detail)
+            finish.defer(rows, token, run.writes_wait_seconds, ending.detail, waits_for_writes=True)
         else:
             finish.release(rows, token, ending.detail, at_most=ending.at_most)
     # Requests that a person decided are shown as carried out at once.

@@ -68,7 +68,7 @@ def settle_record(
 
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
-    if pause and plan.writes_npd:
+    if pause and plan.changes_npd:
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
     if reason := _why_outdated(plan, record, board_now):
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
@@ -99,7 +99,7 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
         return ""
     if board_now is not None:
         is_by_policy = plan.removal is not None and bool(plan.act) and not plan.removal.is_chosen
-        taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
+        taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.pull_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
         if is_mapped_otherwise or (is_by_policy and plan.act != board_now.link.removed_item_policy):
@@ -200,11 +200,11 @@ def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
     plan.keeps_intent = True
 
 
-def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> bool:
+def _pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> bool:
     """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
-    assert field_plan.write_raw is not None
+    assert field_plan.pull_raw is not None
     if still_holds(record, field_plan.local_raw):
-        plan.values |= update_values(type(record), field_plan.write_raw)
+        plan.values |= update_values(type(record), field_plan.pull_raw)
         return True
     plan.is_overtaken = True
     return False
@@ -229,7 +229,7 @@ def _settle_undo(
         return
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
         _leave_to_next_pass(plan)
-    elif field_plan.write_raw is None or _write(plan, field_plan, record):
+    elif field_plan.pull_raw is None or _pull(plan, field_plan, record):
         assert field_plan.undo is not None
         base = field_plan.undo.before["base"]
         plan.sync_state.base.pop(field_plan.key, None)
@@ -252,8 +252,8 @@ def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPla
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
     if not field_plan.choice:
-        if field_plan.write_raw is not None:
-            if not _write(plan, field_plan, record):
+        if field_plan.pull_raw is not None:
+            if not _pull(plan, field_plan, record):
                 return
             log_pull(plan, field_plan, Message("way_pulled"))
         field_plan.sends_in_vain += 1
@@ -294,15 +294,15 @@ def _settle_pull(
     plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
 ) -> None:
     """Write the value, and make it and what was read, or answered, the base."""
-    if field_plan.write_raw is None:
+    if field_plan.pull_raw is None:
         return
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
     if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
         _leave_to_next_pass(plan)
-    elif _write(plan, field_plan, record):
+    elif _pull(plan, field_plan, record):
         log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
-        _agree(plan, field_plan, item, field_plan.write_raw, answered_raw)
-        _note_applied(field_plan, field_plan.display_local(field_plan.write_raw))
+        _agree(plan, field_plan, item, field_plan.pull_raw, answered_raw)
+        _note_applied(field_plan, field_plan.display_local(field_plan.pull_raw))
 
 
 def _settle_agreed(
@@ -378,7 +378,7 @@ def complete_sync_state(
         sync_state.last_error = ""
     # In which this pass transferred values.
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
-    is_pulled = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
+    is_pulled = any(field_plan.pull_raw is not None for field_plan in plan.fields.values())
     sync_state.sync_direction = SyncStateDirection.BIDIRECTIONAL
     if is_sent is not is_pulled:
         one_way = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL

@@ -121,9 +121,9 @@ def _write_records(run: pass_run.PassRun, facts: PassFacts, plan: Plan, locked: 
     """Compare each record with its locked row, and write it; the database may still reject it."""
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
-    writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
-    pause = locked_pause(run.entity_type) if writes_npd else ""
-    rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
+    changes_npd = any(record_plan.changes_npd for record_plan in plan.records.values())
+    pause = locked_pause(run.entity_type) if changes_npd else ""
+    rests_on_settings = changes_npd or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     for record_id, record_plan in plan.records.items():
         if record_id in locked:
