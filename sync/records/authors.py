@@ -117,7 +117,8 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         who = actor_name(metadata, users)
         way = edit_way(metadata)
         # Omit a way that only repeats the author.
-        return LastEdit(who, "" if who in way else way, event.pgh_created_at, is_undo, group_id)
+        way = "" if f" {who} " in f" {way} " else way
+        return LastEdit(who, way, event.pgh_created_at, is_undo, group_id)
     return None
 
 
