@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from conflicts.pages.case import conflict_progress
 from conflicts.pages.resolution import undo
-from sync.models import BoardLink, Intent, SyncQueue, Tombstone
+from sync.models import ActivityLine, BoardLink, Intent, SyncQueue, Tombstone
 from tests.engine.conftest import choose, clash
 from tests.support.cases import each_once
 from tests.support.world import World, mail
@@ -101,7 +101,8 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
     rest(world, ann, conflict)
     shown = "NPD's" if times > 1 else "Monday's"
     assert (world.values(ann)["role_title"], ann.role_title) == (shown, "NPD's")
-    assert SyncConflict.objects.filter(resolved_at=None).exists()
+    assert SyncConflict.objects.filter(resolved_at=None).exists() is (times == 1)
+    assert ActivityLine.objects.filter(kind="conflict_undo_refused").exists() is (times > 1)
 
 
 @pytest.mark.parametrize(("policy", "times"), each_once(["archive_item", "delete_item", "unlink"], [1, None]))
