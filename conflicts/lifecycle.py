@@ -42,8 +42,9 @@ KINDS = {
 class ConflictHistory:
     """Collects lines of the activity about conflicts, and saves them with one statement."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: str = "") -> None:
         self.lines: list[ActivityLine] = []
+        self.by = by  # whose act ends conflicts, such as another board; empty for the sync
 
     @property
     def text(self) -> str:
@@ -225,7 +226,7 @@ def _end_fields(
             entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
             conflict.merge_selections = {**conflict.merge_selections, key: entry}
             conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
-            history.log("ended", conflict, key, entry, why=why)
+            history.log("ended", conflict, key, entry, actor=history.by, why=why)
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
@@ -233,7 +234,7 @@ def _end_fields(
         # A line of its own tells of a person's act that answered it without a choice here.
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
         values = {**sides, "what": conflict.question}
-        history.log("record_ended", conflict, "", values, why=report.closing_reason)
+        history.log("record_ended", conflict, "", values, actor=history.by, why=report.closing_reason)
 
 
 def _remaining_fields(

@@ -48,12 +48,12 @@ def conflicts_and_undo_requests(
     return conflicts, undo_requests
 
 
-def save_reports(reports: Sequence[ConflictReport]) -> dict[UUID, list[OpenConflict]]:
+def save_reports(reports: Sequence[ConflictReport], *, by: str = "") -> dict[UUID, list[OpenConflict]]:
     """Store a pass's reports inside the settle transaction, idempotently and with a constant number of queries.
 
-    Return the conflicts that their records have open after that, by record.
+    Return the conflicts that their records have open after that, by record. `by` is the person whose act ends some.
     """
-    batch = _ReportBatch(reports)
+    batch = _ReportBatch(reports, by)
     for report in reports:
         batch.apply(report)
     batch.save()
@@ -151,7 +151,7 @@ def close_identity_conflicts(
     return record_ids
 
 
-def end_fields(entity_type: str, keys: Collection[str], reason: str) -> None:
+def end_fields(entity_type: str, keys: Collection[str], reason: str, *, by: str = "") -> None:
     """End the conflicts about these fields, with the choices that no pass has applied; their other fields stay."""
     rows = SyncConflict.objects.filter(
         entity_type=entity_type, kind=ConflictKind.FIELDS, resolved_at=None, conflict_fields__overlap=list(keys)
@@ -163,13 +163,13 @@ def end_fields(entity_type: str, keys: Collection[str], reason: str) -> None:
             entity_type, row.entity_id, row.monday_item_id, row.kind, undecided=staying, closing_reason=reason
         )
         reports.append(report)
-    save_reports(reports)
+    save_reports(reports, by=by)
 
 
 class _ReportBatch:
     """Locks the conflicts of the reports' records, applies the reports, and saves what they changed."""
 
-    def __init__(self, reports: Sequence[ConflictReport]) -> None:
+    def __init__(self, reports: Sequence[ConflictReport], by: str) -> None:
         # Locked in the order of their ids.
         rows = SyncConflict.objects.select_for_update().filter(
             OPEN_OR_UNDOING, entity_id__any_of=list({report.entity_id for report in reports})
@@ -181,7 +181,7 @@ class _ReportBatch:
         self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
         self.conflicts = conflicts
         self.new: list[SyncConflict] = []
-        self.history = lifecycle.ConflictHistory()
+        self.history = lifecycle.ConflictHistory(by)
 
     @cached_property
     def now(self) -> datetime:

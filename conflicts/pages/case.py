@@ -431,6 +431,8 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
         note = ""
         if linked_to := candidate.get("linked_to"):
             note = f"Has the item {linked_to} already." if record_id else "Belongs to another record already."
+        if linked_to == str(conflict.entity_id):
+            note = f"Has this {registry.type_name(conflict.entity_type)}'s NPD ID."
         record = records.get(record_id) if record_id else None
         columns.append(column("In NPD" if record_id else "On Monday", record, candidate, note))
     return columns

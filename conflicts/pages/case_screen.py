@@ -164,7 +164,7 @@ LIST_FILTERS = "_changelist_filters"
 
 
 def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[str, Any]:
-    """Return how many cases of a case's kind wait, 0 if it doesn't, and the addresses of its neighbours.
+    """Return how many cases of a case's kind wait, in words, empty if it doesn't, and its neighbours' addresses.
 
     `key` is that of its entry (attention.Entry). A person goes through all cases of the kind that they began with, in a
     circle, and then through the other kinds; of a list with filters first through those conflicts.
@@ -181,7 +181,7 @@ def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[s
     next_key = next(filter(_still_asks, [*circle, *others]), "")
     previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
-        "number": len(same_kind) if key in same_kind else 0,
+        "left": humanize.count_with_noun(len(same_kind), *attention.KINDS[Kind(kind)].nouns) if place >= 0 else "",
         "next_url": _case_url(next_key, filters),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": not next_key.startswith(f"{kind}:"),

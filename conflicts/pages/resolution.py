@@ -272,7 +272,10 @@ def resolve(
         store_resolution(conflict, resolution_type, chosen, history, by=by)
         if conflict.is_about_record and ACTS[option.choose].waits_for_item:
             item_ids = [conflict.monday_item_id]
-            enqueue_unmatched(conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON)
+            payload = {"by": authors.full_name(by)}
+            enqueue_unmatched(
+                conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload
+            )
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
@@ -287,12 +290,15 @@ def store_resolution(
     conflict.resolution = resolution.to_json()
     conflict.save(update_fields=["resolution"])
     history.save()
-    request_pass(conflict.entity_type, conflict.entity_id)
+    request_pass(conflict.entity_type, conflict.entity_id, by=by)
 
 
-def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> None:
-    """Enqueue a pass over these records ahead of other work, in this transaction."""
-    enqueue(entity_type, ids, cause=cause, priority=Priority.PERSON)
+def request_pass(
+    entity_type: str, entity_id: UUID, *, by: AbstractBaseUser | None = None, cause: Cause = Cause.PERSON
+) -> None:
+    """Enqueue a pass over a record ahead of other work, in this transaction; `by` is whose act it carries out."""
+    payload = {"by": authors.full_name(by)} if by else None
+    enqueue(entity_type, [entity_id], cause=cause, priority=Priority.PERSON, payload=payload)
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

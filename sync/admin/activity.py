@@ -93,11 +93,15 @@ def _act_key(row: ActivityLine) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class UndoOffer:
-    """A link that undoes an act or leads to its conflict, or that the act was undone."""
+    """A link that undoes an act or leads to its conflict, and whether the act was undone already, or in part."""
 
     url: str = ""
     label: str = ""
-    is_undone: bool = False
+    state: str = ""
+
+    @property
+    def is_undone(self) -> bool:
+        return self.state == activity_undo.UNDONE
 
 
 NOTHING_TO_UNDO = UndoOffer()
@@ -109,14 +113,15 @@ def act_undo_url(act_id: UUID, back_url: str = "") -> str:
     return reverse("admin:sync_activityline_undo_act", args=[act_id], query=query)
 
 
-def act_offer(row: ActivityLine, states: Mapping[UUID, str], back_url: str) -> UndoOffer:
+def act_offer(row: ActivityLine, states: Mapping[UUID, tuple[str, bool]], back_url: str) -> UndoOffer:
     """Return the undo of an act whose entries on other records are folded into this one; `states` as in undo_states."""
     if row.act_id is None or row.act_id not in states:
         return NOTHING_TO_UNDO
-    if state := states[row.act_id]:
-        return UndoOffer(label=state, is_undone=True)
+    state, is_undoable = states[row.act_id]
+    if not is_undoable:
+        return UndoOffer(state=state)
     act = ACTS["redo" if row.kind == ActivityKind.UNDO else "undo"]
-    return UndoOffer(act_undo_url(row.act_id, back_url), act.button)
+    return UndoOffer(act_undo_url(row.act_id, back_url), act.button, state)
 
 
 class _UndoOffers:
@@ -130,11 +135,7 @@ class _UndoOffers:
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
         undoable = [row for row in rows if activity_undo.is_undoable(row)]
-        stored = ActivityLine.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
-        undos = list(stored.values_list("pk", "undoes"))
-        taken_back = {undoes for _, undoes in undos}
-        # The entries whose undo was not undone itself.
-        self._undone = {undoes for undo, undoes in undos if undo not in taken_back}
+        self._undone = set(activity_undo.undone_lines().filter(entity_id__in={row.entity_id for row in undoable}))
         # What was changed again later can't be restored.
         self._superseded = activity_undo.superseded_changes(undoable)
 
@@ -152,7 +153,7 @@ class _UndoOffers:
         if not undoable or not activity_undo.may_undo(self._reader, undoable):
             return NOTHING_TO_UNDO
         if all(row.pk in self._undone for row in undoable):
-            return UndoOffer(is_undone=True)
+            return UndoOffer(state=activity_undo.UNDONE)
         keys = [str(row.pk) for row in undoable if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO

@@ -269,7 +269,9 @@ class ActivityChangeList(TabbedChangeList):
         file_name = f" of “{files[row.undoes]}”" if row.undoes in files else ""
         return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
-    def _offer_of(self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, str]) -> activity.UndoOffer:
+    def _offer_of(
+        self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, tuple[str, bool]]
+    ) -> activity.UndoOffer:
         """Return the link that takes a whole act back: the restore of deleted records, else its undo."""
         row: Any = act.row
         back_url = request.get_full_path()
@@ -355,10 +357,17 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find the entries by who did it, too."""
+        """Find the entries by who did it, too.
+
+        Of an act whose listed line is found, those folded into it are only found by their record's name.
+        """
         rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
         if search_term:
             rows = rows | queryset.filter(authors.done_by(search_term))
+        if ACT_PARAMETERS.isdisjoint(request.GET):
+            found = rows.filter(folded=False, fold_id__isnull=False)
+            folded = models.Q(folded=True, fold_id__in=found.order_by().values("fold_id"))
+            rows = rows.exclude(folded & ~models.Q(entity_id__in=admin_base.record_ids_by_name(search_term)))
         return rows, may_have_duplicates
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
@@ -368,10 +377,9 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         acts = ActivityLine.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
         records = dict(acts.values_list("fold_id").annotate(number=number))
-        # A list with the folded entries themselves counts none of them a second time.
-        has_folded = any(row.folded for row in rows)
+        is_of_act = not ACT_PARAMETERS.isdisjoint(request.GET)
         for row in rows:
-            row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
+            row.page_folded_count = 0 if row.folded or is_of_act else records.get(row.fold_id, 1) - 1
             row.page_board_url = ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
@@ -427,9 +435,9 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def undo_act(self, request: HttpRequest, act_id: UUID) -> HttpResponse:
         """Show what undoing an act on many records would write; on POST, undo it."""
-        rows = list(activity_undo.lines_of_acts([act_id]))
+        rows = list(activity_undo.lines_of_acts([act_id]).exclude(pk__in=activity_undo.undone_lines()))
         if not rows:
-            raise Http404("That changed nothing that can be undone, or it is too old.")
+            raise Http404("Nothing of that can be undone: it is undone already, changed nothing, or is too old.")
         file_name = rows[0].cause.get("file")
         title = f"Undo the import of “{file_name}”?" if file_name else f"Undo what {activity.actor_of(rows[0])} did?"
         return self._undo_page(request, rows, title, reverse(ACTIVITY))

@@ -556,6 +556,7 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording),
         "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",
+        "oldest": waiting.aggregate(oldest=models.Min("since"))["oldest"],
         "now": admin_base.overview_of(request).now,
     }
     return render(request, "sync/home_rows.html", context)

@@ -423,7 +423,8 @@ class RecordFilesMixin(ImportExportMixin):
         )
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', result.refused_url, " ".join(refused)))
-        if result.batch_id in activity_undo.undo_states([result.batch_id], request.user):
+        states = activity_undo.undo_states([result.batch_id], request.user)
+        if any(is_undoable for _state, is_undoable in states.values()):
             parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))

@@ -28,6 +28,8 @@ from sync.words.message import Message
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=ActivityKind.IMPORT, entity_id=None)
 
+UNDONE = "Undone"
+
 CHANGED_SINCE_IMPORT = Message("changed_since_import")
 NO_EARLIER_VALUE = Message("no_earlier_value")
 
@@ -111,13 +113,17 @@ def lines_of_acts(act_ids: Collection[UUID]) -> models.QuerySet[ActivityLine]:
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
-def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, str]:
-    """Return of each act with something to undo whether it is “Undone” or “Partly undone”; empty if neither.
-
-    An act of which nothing is undone is left out if the user may not undo all of it.
-    """
+def undone_lines() -> models.QuerySet[ActivityLine, Any]:
+    """Return the ids of the lines whose undo was not undone itself, as a column."""
     undos = ActivityLine.objects.filter(undoes__isnull=False)
-    in_force = undos.exclude(pk__in=undos.values("undoes")).values("undoes")
+    return undos.exclude(pk__in=undos.values("undoes")).values_list("undoes", flat=True)
+
+
+def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, tuple[str, bool]]:
+    """Return whether each act is “Undone” or “Partly undone”, empty if neither, and whether the user may undo the rest.
+
+    Acts with nothing to undo are left out.
+    """
     act = models.Case(models.When(batch_id__in=act_ids, then="batch_id"), default="fold_id")
     lines = (
         lines_of_acts(act_ids)
@@ -125,15 +131,14 @@ def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, str]:
         .annotate(whole_act=act, deletes=models.Q(kind=ActivityKind.IMPORT, key="", entity_id__isnull=False))
     )
     numbers = lines.values("whole_act", "entity_type", "deletes").annotate(
-        all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force))
+        all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=undone_lines()))
     )
     states = {}
     for act_id, rows in grouped(numbers, lambda row: row["whole_act"]).items():
-        undone = sum(row["undone"] for row in rows)
-        if undone:
-            states[act_id] = "Undone" if undone == sum(row["all"] for row in rows) else "Partly undone"
-        elif all(_may_undo(user, row["entity_type"], deletes=row["deletes"]) for row in rows):
-            states[act_id] = ""
+        rest = [row for row in rows if row["undone"] < row["all"]]
+        may_undo = all(_may_undo(user, row["entity_type"], deletes=row["deletes"]) for row in rest)
+        state = "" if not any(row["undone"] for row in rows) else "Partly undone" if rest else UNDONE
+        states[act_id] = (state, bool(rest) and may_undo)
     return states
 
 

@@ -114,7 +114,11 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             continue
         is_undo = metadata.get("cause") == UNDO_CAUSE
         group_id = group_id_of(metadata, event.pgh_context_id)
-        return LastEdit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
+        who = actor_name(metadata, users)
+        way = edit_way(metadata)
+        # Omit a way that only repeats the author.
+        way = "" if f" {who} " in f" {way} " else way
+        return LastEdit(who, way, event.pgh_created_at, is_undo, group_id)
     return None
 
 
@@ -155,8 +159,7 @@ def last_edits_of_records(
         for key, names in fields_by_id[entity_id].items():
             attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
             if edit := last_edit(history, attnames, users):
-                # Omit a way that only repeats the author.
-                edits[entity_id][key] = replace(edit, way="" if edit.who in edit.way else edit.way)
+                edits[entity_id][key] = edit
     return edits
 
 

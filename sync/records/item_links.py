@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import pghistory
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KT
@@ -25,7 +26,7 @@ from sync.models import ActivityLine, BoardLink, IgnoredItem, SyncedModel, SyncQ
 from sync.models.activity_lines import fold_alike
 from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.records.authors import person_line
+from sync.records.authors import UNDO_CAUSE, person_line
 from sync.words.message import Message, to_json
 
 # Payload keys of a record's job.
@@ -163,7 +164,9 @@ def relink(record: SyncedModel, by: str) -> str:
     The bases are kept, so later changes are synced, and only fields changed on both sides become conflicts.
     """
     model = type(record)
-    with transaction.atomic():
+    # Its own line tells of it, not also the edit that turns sync on.
+    with pghistory.context(cause=UNDO_CAUSE) as context, transaction.atomic():
+        batch_id = context.metadata.setdefault("batch", str(uuid4()))
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model.objects.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
         former = unlinked_item(current)
@@ -184,6 +187,7 @@ def relink(record: SyncedModel, by: str) -> str:
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
         line = person_line(current, ActivityKind.LINK, Message("linked_again"), by)
+        line.batch_id = batch_id
         ActivityLine.objects.bulk_create(fold_alike([line]))
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})

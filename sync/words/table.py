@@ -43,7 +43,6 @@ TEMPLATES: Mapping[str, str] = {
     # Values that moved.
     "transfer": "{label} “{after}”[[ (was “{before}”)]] {way}[[: {reason}]].",
     "way_sent": "sent to Monday",
-    "way_sent_to_empty": "sent to Monday's empty cell",
     "way_refilled": "filled into the new column",
     "way_filled_again": "filled in again on Monday",
     "way_pulled": "updated from Monday",
@@ -150,8 +149,7 @@ TEMPLATES: Mapping[str, str] = {
     "record_restored": "Restored as it was when it was deleted.",
     "somebody": "Somebody",
     "unlinked_by": "{by} unlinked it",
-    "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on the "
-    "record's page undoes it.",
+    "unlinked": "Unlinked from its item[[: {why}]]. Its sync is off; both sides keep what they have.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
     "field_is": "{field} is {values:or}",
@@ -545,7 +543,8 @@ TEMPLATES: Mapping[str, str] = {
     "effect_link": "“{record}” is linked with the item “{item}”; what differs is synced field by field.",
     "effect_link_sync_off": "“{record}” is linked with the item “{item}”. Its sync stays off: nothing else changes "
     "until you turn it on.",
-    "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.",
+    "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.[[ {then}]]",
+    "asked_about_copies": "Another item with its NPD ID loses that, and you are asked whether it is a copy.",
     "label_relink": "Link it with that item again",
     "effect_relink": "“{record}” and the item {item} sync as before; what changed since is synced or asked about.",
     "label_merge": "The same as “{other}”: delete “{record}”",
@@ -565,8 +564,8 @@ TEMPLATES: Mapping[str, str] = {
     "label_archive_copy": "It is a copy: archive it",
     "effect_archive_copy": "The item “{item}” is archived on Monday; “{record}” keeps the item that it has. What was "
     "written into the copy alone stays in Monday's archive.",
-    "answered_link": "Linked “{record}” with the item {item}, as somebody decided.",
-    "answered_same_name": "Linked “{record}” with the item {item}, as somebody decided.",
+    "answered_link": "Linked “{record}” with the item {item}.",
+    "answered_same_name": "Linked “{record}” with the item {item}.",
     "answered_new_item": "None of them: it gets a new item.",
     "answered_two_records": "They are two; both stay.",
     "answered_leave_alone": "The item is left alone.",
@@ -584,13 +583,12 @@ TEMPLATES: Mapping[str, str] = {
     "could_belong_to_another": "The item “{item}” could be another record's now.",
     # A second item with a record's NPD ID.
     "copy_archived": "The item “{item}” was a copy of “{record}”; it was archived on Monday.",
-    "second_item_cleared": "A second item “{item}” had this NPD ID. It was removed from that one; the link stays.",
     "second_item_gone": "A second item “{item}” had this NPD ID; it is not on the board any more.",
     "copy_is_the_last": "The item of “{record}” has left the board, so this copy is its last one. It was not archived.",
     "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",
     # What becomes of an item without a record.
     "record_created": "Created from the item “{item}” on the board.",
-    "item_linked_by_person": "Linked with the item “{item}”, as somebody decided.",
+    "item_linked_by_person": "Linked with the item “{item}”.",
     "took_its_place": "Its item left the board; “{item}” has its NPD ID, and is its item now.",
     "linked_with": "Linked with {record}.",
     "became": "Became {record}.",

@@ -64,7 +64,14 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert "and 59 more records" in page
     inside = listed(browser, within(browser))
     assert (inside.count("Linked."), "60 lines of activity" in inside, "more records" in inside) == (50, True, False)
-    assert "more records" not in listed(browser, "?q=Linked")
+    # A search finds the same line, or those of the act's records that it is about.
+    searched = listed(browser, "?q=Linked")
+    assert (searched.count("Linked."), "and 59 more records" in searched) == (2, True)
+    [first, *_, last] = ActivityLine.objects.filter(kind="link", fold_id__isnull=False)
+    assert "more records" not in listed(browser, f"?q={last.entity_id}")
+    for line in (first, last):
+        Contact.objects.create(pk=line.entity_id, name=f"Linked {line.pk}")
+    assert listed(browser, "?q=linked").count("Linked.") == 3
 
 
 def test_a_line_is_found_by_the_whole_name_of_who_did_it_on_either_side(browser: Client) -> None:
@@ -107,7 +114,7 @@ def test_the_line_of_questions_answered_in_bulk_names_the_act_and_the_person(bro
 
 
 def test_acts_with_other_words_are_other_lines(browser: Client) -> None:
-    copied = Message("who_is_this", question=Message("second_item_cleared", item="Ann"))
+    copied = Message("who_is_this", question=Message("second_item_gone", item="Ann"))
     by_maya, by_tom = (Message("item_removed_by", name="Ann", state="archived", actor=who) for who in ("Maya", "Tom"))
     acts = [
         {"kind": "conflict_found", "values": {"what": copied}},
@@ -116,7 +123,6 @@ def test_acts_with_other_words_are_other_lines(browser: Client) -> None:
         {"kind": "create", "sentence": Message("record_created", item="Ann")},
         {"kind": "create", "sentence": Message("item_created", item="Ann"), "cause": {"made": True}},
         {"kind": "conflict_identity", "sentence": Message("second_item_gone", item="Ann")},
-        {"kind": "conflict_identity", "sentence": Message("second_item_cleared", item="Ann")},
         *({"kind": kind} for kind in ("link", "unlinked", "restored", "delete")),
         *({"kind": "job", "cause": {"act": act}} for act in ("retried", "discarded")),
         *({"kind": kind, "batch_id": uuid.uuid4()} for kind in ("import", "undo")),
@@ -308,7 +314,7 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
-    assert summaries == ["Resolution chosen: Email and Phone", "Email a → b and 2 more"]
+    assert summaries == ["Resolution: Email and Phone", "Email a → b and 2 more"]
     assert "4 lines of activity" in words_of(page)
 
 

@@ -246,6 +246,20 @@ def test_each_group_says_how_long_ago_it_was(browser: Client) -> None:
     assert text_of(browser).count(" ago") == 2
 
 
+def test_each_row_says_how_long_ago_it_was_unless_its_heading_does(browser: Client) -> None:
+    states.boards()
+    _, oldest = states.conflicting("Ann", "5001")
+    for number, name in enumerate(("Ben", "Cid")):
+        states.conflicting(name, f"51{number}")
+    SyncConflict.objects.update(detected_at=sync_now() - timedelta(hours=2))
+    SyncConflict.objects.filter(pk=oldest.pk).update(detected_at=sync_now() - timedelta(hours=8))
+    page = html_of(browser)
+    assert (page.count(">8 hours ago<"), page.count(">2 hours ago<")) == (1, 2)
+    [box] = browser.get(HOME).context["boxes"]
+    rows = browser.get(ROWS, {"cause": box.group.cause}).content.decode()
+    assert (rows.count(">8 hours ago<"), rows.count(">2 hours ago<")) == (0, 2)
+
+
 def test_of_many_groups_home_lists_fifty_and_counts_all(browser: Client) -> None:
     states.boards()
     for number in range(52):

@@ -277,7 +277,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     question = browser.post(ACT, {"act_and_key": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
-    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; empty 1 value in NPD\s*<'
+    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday for 1 conflict; empty 1 value in NPD\s*<'
     assert re.search(button, question)
     conflict.refresh_from_db()
     assert conflict.resolution is None
@@ -295,8 +295,8 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
         SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
             blocked_fields=blocked_fields, seen=seen_values, base={}
         )
-    assert acts_of(browser)[-1] == ("keep_monday", "Use Monday in all 2…", True)
-    assert "Use Monday in the selected" in text_of(browser)
+    assert acts_of(browser)[-1] == ("keep_monday", "Use Monday for all 2…", True)
+    assert "Use Monday for the selected" in text_of(browser)
     [cause] = attention.groups()
     confirmed(browser, action="keep_monday", cause=cause.cause)
     assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]

@@ -199,7 +199,7 @@ def test_what_a_person_has_answered_is_planned(world: World) -> None:
     before = everything()
     [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
     assert everything() == before
-    assert (entry.kind, "as somebody decided" in entry.reason) == ("link", True)
+    assert (entry.kind, entry.reason) == ("link", f"Linked “Two” with the item {item}.")
 
 
 def test_a_second_item_of_a_record_is_asked_about_and_archived_as_its_copy(world: World) -> None:

@@ -1,6 +1,7 @@
 """Conflicts about the record itself: a delete, an identity. A person picks one of the ways offered."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -53,7 +54,8 @@ def identity_report(contact: Contact, item: str = "8", **more: Any) -> ConflictR
         "options": [option.to_json() for option in options],
         "candidates": [
             {"id": "8", "label": "Grace H.", "values": {"email": "grace@navy.test", "role_title": "Rear Admiral"}},
-            {"id": "9", "label": "G. Hopper", "linked_to": str(contact.pk), "values": {"email": "other@navy.test"}},
+            {"id": "9", "label": "G. Hopper", "linked_to": str(uuid4()), "values": {"email": "other@navy.test"}},
+            {"id": "10", "label": "Grace (copy)", "linked_to": str(contact.pk)},
         ],
     }
     return ConflictReport("contact", contact.pk, item, "identity", **{"data": data, **more})
@@ -198,7 +200,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     record(identity_report(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
-    assert len(settled.about["candidates"]) == 2
+    assert len(settled.about["candidates"]) == 3
     assert "Unlink the record" in undo_problem(settled, RecordContext.of(settled))
 
 
@@ -235,7 +237,8 @@ def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contac
     page = text_of(response)
     assert "Side by side" in page
     assert "Rear Admiral differs" in page
-    assert "Belongs to another record already." in page
+    assert page.count("Belongs to another record already.") == 1
+    assert page.count("Has this contact's NPD ID.") == 1
     assert page.count("grace@navy.test") == 2
     SyncConflict.objects.update(about={"what": WHAT, "candidates": [{"id": "8", "label": "Item 8"}]})
     unread = text_of(browser.get(screen(conflict_of(contact))))

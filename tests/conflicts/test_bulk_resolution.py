@@ -51,7 +51,7 @@ def test_the_page_names_what_is_overwritten_and_leaves_out_questions_about_recor
 ) -> None:
     question = ask(browser, "keep_monday", *contacts)
     page = text_of(question)
-    assert "Use Monday in 4 conflicts?" in page
+    assert "Use Monday for 4 conflicts?" in page
     assert "Overwrite 4 values in NPD" in page
     assert "1 conflict left out" in page
     for value in (PHONE.npd, PHONE.monday):
@@ -92,13 +92,13 @@ def test_during_a_stop_it_says_what_the_choices_wait_for(browser: Client, contac
 
 def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
     question = ask(browser, "keep_npd", contacts[0], query="?kind__in=fields", select_across="1")
-    assert "Use NPD in 4 conflicts?" in text_of(question)
+    assert "Use NPD for 4 conflicts?" in text_of(question)
     late = Contact.objects.create(name="Late", monday_id="99")
     record(finding(late, PHONE))
     confirm(browser, question)
     assert [chosen(contact) for contact in (*contacts, late)] == [*["keep_npd"] * 4, "", ""]
     question = ask(browser, "keep_monday", late, query="?kind__in=fields", select_across="1")
-    assert "Use Monday in 1 conflict?" in text_of(question)
+    assert "Use Monday for 1 conflict?" in text_of(question)
     assert "4 conflicts left out" in text_of(question)  # those that are being applied
 
 
@@ -108,7 +108,7 @@ def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monke
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(question)
     confirm(browser, question)
     assert [bool(chosen(contact)) for contact in contacts] == [True, True, True, False, False]
-    assert "Use NPD in 1 conflict?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
+    assert "Use NPD for 1 conflict?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
 
 
 @pytest.mark.parametrize("sent", ["", "[]", "nonsense", '{"x": "y"}', '{"x": ' * 2000])

@@ -73,9 +73,9 @@ def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) 
     looks = "all => [...new Set(all.map(one => getComputedStyle(one).backgroundColor))]"
     [open_look] = page.locator("input[name^=pick-]").evaluate_all(looks)
     values = "all => all.map(one => one.value)"
-    page.get_by_role("button", name="Use NPD in all").click()
+    page.get_by_role("button", name="Use NPD for all").click()
     assert picked.evaluate_all(values) == ["npd", "npd"]
-    page.get_by_role("button", name="Use Monday in all").click()
+    page.get_by_role("button", name="Use Monday for all").click()
     assert picked.evaluate_all(values) == ["monday", "monday"]
     press(page, "1")
     assert picked.evaluate_all(values) == ["npd", "monday"]
@@ -165,7 +165,7 @@ def test_what_somebody_else_resolved_meanwhile_can_not_be_sent_from_an_open_page
     page.goto("/admin/conflicts/syncconflict/?kind__in=fields")
     page.get_by_role("row", name="second Phone").get_by_label("Select record").check()
     page.get_by_role("button", name="Use NPD").click()
-    button = page.get_by_role("button", name="Use NPD in 1 conflict")
+    button = page.get_by_role("button", name="Use NPD for 1 conflict")
     expect(button).to_be_visible()
     resolve(conflict_of(second).pk, by=person, resolution_type="keep_monday", seen=values_seen(PHONE))
     page.get_by_text("Nothing is left to do here.").wait_for()

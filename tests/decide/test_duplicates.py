@@ -26,7 +26,7 @@ FOUND, COPY_OF_HERS = second(CLEAR_NPD_ID), second("archive")
 
 
 RESULTS: dict[str, tuple[ItemPlan, Write, str | None, str]] = {
-    "cleared: a person is asked": (FOUND, DONE, "conflict_identity", "It was removed from that one; the link stays."),
+    "cleared: a person is asked": (FOUND, DONE, None, ""),
     "it left the board meanwhile": (FOUND, REMOVED, "conflict_identity", "it is not on the board any more."),
     "a person's copy is archived": (COPY_OF_HERS, DONE, None, "copy of “Ann”; it was archived on Monday."),
     "a person's copy left meanwhile": (COPY_OF_HERS, REMOVED, None, "copy of “Ann”; it was archived on Monday."),

@@ -193,6 +193,15 @@ def test_several_hits_are_asked_about() -> None:
     assert candidates_of(plan) == [("7", None), ("8", None)]
     assert answers_in(plan.question) == ["link 7", "link 8", "new_item"]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
+    assert not any("you are asked" in option["effect"] for option in plan.question.data["options"])
+
+
+def test_of_several_items_with_its_npd_id_each_answer_says_that_the_others_are_asked_about_next() -> None:
+    [plan] = identified(ann(pk=KEY), by_npd_id=[shown(npd_id=KEY), shown("8", npd_id=KEY)])
+    assert plan.question is not None
+    effects = {option["choose"]: str(option["effect"]) for option in plan.question.data["options"]}
+    assert "you are asked" in effects["link"]
+    assert "you are asked" not in effects["new_item"]
 
 
 @pytest.mark.parametrize("case", ["by its link", "by its NPD ID", "by its link, whatever NPD ID is in it"])
@@ -380,7 +389,7 @@ def decided(answers: list[IdentityAnswer], *records: Contact, obstacle: str = ""
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, others: list[Contact], problem: str) -> None:
     plan = answer(record or ann(), "link", "8")
     decided([plan], *filter(None, [record]), *others)
-    result = "" if problem else "Linked “Ann” with the item 8, as somebody decided."
+    result = "" if problem else "Linked “Ann” with the item 8."
     assert (plan.rejection_reason, plan.result) == (problem, result), case
 
 

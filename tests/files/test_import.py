@@ -1272,8 +1272,25 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert not Organization.objects.exists()
     assert "2 values" not in browser.get(undo).content.decode()
     activity = words_of(browser.get("/admin/sync/activityline/").content.decode())
-    assert f"{MADE} 5 records Partly undone" in activity
+    assert f"{MADE} 5 records Partly undone Undo…" in activity
     assert "Undid the import of “people.csv”: 4 records. Show each Restore…" in activity
+
+
+def test_an_import_of_which_one_row_was_undone_can_still_be_undone_from_the_search_for_its_file(
+    browser: Client,
+) -> None:
+    imported(browser, "Name,Email\nBob,bob@x.org\nCid,cid@x.org\nDan,dan@x.org\n")
+    bob = ActivityLine.objects.get(entity_id=Contact.objects.get(name="Bob").pk)
+    browser.post(f"/admin/sync/activityline/{bob.pk}/undo/", {"confirmed": "yes"})
+    found = words_of(browser.get("/admin/sync/activityline/?q=people.csv").content.decode())
+    assert "Imported “people.csv”: 3 new, 0 changed. 3 records Partly undone Undo…" in found
+    assert found.count("people.csv”, row") == 0
+    question = words_of(browser.get(undo_address()).content.decode())
+    assert ("Undo and delete 2 records" in question, "can&#x27;t be undone" in question) == (True, False)
+    browser.post(undo_address(), {"confirmed": "yes"})
+    assert not Contact.objects.exists()
+    assert "3 records Undone" in words_of(browser.get("/admin/sync/activityline/").content.decode())
+    assert browser.get(undo_address()).status_code == 404
 
 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:

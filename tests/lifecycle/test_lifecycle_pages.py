@@ -137,6 +137,12 @@ def test_what_was_unlinked_at_once_is_linked_again_from_the_activity_and_from_th
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"].startswith("/admin/sync/activityline/")
     assert set(Contact.objects.values_list("monday_id", "sync_enabled")) == {("70", True), ("71", True), ("72", True)}
     assert offer() == ""
+    # One act, not also the edit of each record that turned its sync on.
+    listed = away.get("/admin/sync/activityline/?person=ada").context["cl"].result_list
+    told = [(row.kind, row.page_folded_count) for row in listed if row.kind != "unlinked"]
+    assert told == [("link", 2)]
+    activity = away.get(f"/admin/npd/contact/{contacts[0].pk}/change/").context["activity"]
+    assert [act.row.kind for act in activity["acts"]].count("edit") == 0
 
 
 def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:

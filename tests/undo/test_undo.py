@@ -204,7 +204,10 @@ def test_what_one_person_edited_on_many_records_is_taken_back_at_once(world: Wor
     assert all(words in question for words in ("3 values of 3 records go back", "1 change can&#x27;t be undone"))
     assert browser.post(undo, {"confirmed": "yes"}).headers["Location"] == "/admin/sync/activityline/"
     assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "Boss", "President"]
-    assert ("pull", "Partly undone", "") in offers(browser)
+    # The one that was changed since is still offered: the question says why it stays.
+    assert ("pull", "Undo…", undo) in offers(browser)
+    assert "Partly undone" in browser.get("/admin/sync/activityline/").content.decode()
+    assert "1 change can&#x27;t be undone" in browser.get(undo).content.decode()
     [redo] = [url for kind, label, url in offers(browser) if (kind, label) == ("undo", "Redo…")]
     browser.post(redo, {"confirmed": "yes"})
     assert ("pull", "Undo…", undo) in offers(browser)

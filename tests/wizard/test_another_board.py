@@ -143,9 +143,13 @@ def test_an_answer_that_no_pass_has_applied_ends_with_its_board_and_the_plan_say
     do(wizard, first, "edit item", 0)
     enqueue("contact", [Contact.objects.get().pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
     wizard.settle()
-    choose(SyncConflict.objects.get(), wizard.person, role_title={"choose": "monday"})
+    conflict = SyncConflict.objects.get()
+    choose(conflict, wizard.person, role_title={"choose": "monday"})
     wizard.planned(duplicated(wizard, first), first_match=first_match)
     assert wizard.plan_shown()["ended"] == 1
+    wizard.apply()
+    over = ActivityLine.objects.get(kind="conflict_over", cause__conflict=str(conflict.pk))
+    assert over.actor == wizard.person.get_username()
 
 
 def test_a_rejected_value_that_a_person_left_is_planned_to_be_sent_again_too(wizard: Wizard) -> None:

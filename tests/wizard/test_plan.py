@@ -150,6 +150,9 @@ def test_a_field_mapped_to_another_column_ends_its_conflict_and_is_compared_with
     assert [conflict.monday_data for conflict in closed] == [{"role_title": "Chief"}] * 3
     over = ActivityLine.objects.filter(kind="conflict_over")
     assert [line.values["monday"] for line in over] == ["Chief"] * 3
+    assert [(line.actor, line.folded) for line in over] == [
+        (wizard.person.get_username(), folded) for folded in (False, True, True)
+    ]
     assert [line.values["choose"] for line in ActivityLine.objects.filter(kind="conflict_returned")] == ["monday"]
     asked = SyncConflict.objects.filter(resolved_at=None).order_by("entity_id")
     assert {conflict.entity_id: conflict.monday_data["role_title"] for conflict in asked} == {

@@ -155,7 +155,7 @@ def _note_all(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
         note_unmatched(link, findings[start : start + 1_000])
 
 
-def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
+def switch_board(link: BoardLink, board_id: str, *, created: bool, by: str = "") -> None:
     """Store another board for the link, and forget the items of the one that it leaves, which stays as it is.
 
     Permission to create records doesn't carry over: only a board that the set-up `created` surely holds nothing but
@@ -167,7 +167,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         for kind in list(link.stops):
             breaker.end_board_stop(link, kind)
         if link.board_id:
-            item_links.forget_items(link)
+            item_links.forget_items(link, by)
         link.reset_for(board_id)
         link.creates_records = created
         # Ignored items stay, in case the board that is left is chosen again.
@@ -319,7 +319,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     if by or (is_switched and not is_new):
         _log_changes(chosen, link, by)
     if is_switched:
-        switch_board(link, setup.board.id, created=is_new)
+        switch_board(link, setup.board.id, created=is_new, by=by)
         if not is_new:
             outcome.steps.insert(0, Message("step_other_board", board=setup.board.id))
     column_before = link.npd_id_column
@@ -341,7 +341,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     breaker.end_board_stop(link)
     link.save(update_fields=["group_id", "npd_id_column", "creates_records", "sync_filter"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
-    needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)
+    needs_pass = _store_mappings(outcome, chosen, setup, by, is_first=not column_before)
     if filter_before != link.sync_filter:
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
         outcome.steps.append(Message("step_filter"))
@@ -480,7 +480,9 @@ def remapped_keys(link: BoardLink, mappings: Iterable[FieldMapping]) -> set[str]
     return {mapping.key for mapping in mappings if mapping.version != versions.get(mapping.key, mapping.version)}
 
 
-def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup: BoardSetup, *, is_first: bool) -> bool:
+def _store_mappings(
+    outcome: SetupOutcome, chosen: selection.ChosenBoard, setup: BoardSetup, by: str, *, is_first: bool
+) -> bool:
     """Store the mappings as chosen, and what changes by them; return whether every record with an item needs a pass.
 
     `is_first` if the board wasn't set up before.
@@ -493,7 +495,8 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
             outcome.problems.append(Message("field_lost_its_column", **lost))
     needs_pass = False
     mappings = mappings_after(chosen, outcome.link, setup.columns)
-    end_fields(chosen.spec.entity_type, remapped_keys(outcome.link, mappings), Message("column_replaced"))
+    remapped = remapped_keys(outcome.link, mappings)
+    end_fields(chosen.spec.entity_type, remapped, Message("column_replaced"), by=by)
     for mapping in mappings:
         mapping.save()
         before = stored.get(mapping.key)

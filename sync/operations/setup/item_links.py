@@ -60,10 +60,11 @@ CHOSEN = Message("item_linked_as_chosen")
 BATCH = 1_000
 
 
-def forget_items(link: BoardLink) -> None:
+def forget_items(link: BoardLink, by: str) -> None:
     """Forget which items of its board the records have, and what is open about them, in the caller's transaction.
 
-    The board stays as it is. On the next one, each record is looked for by its NPD ID, then by its match key.
+    `by` is who chose another board. The old one stays as it is. On the next one, each record is looked for by its NPD
+    ID, then by its match key.
     """
     entity_type = link.entity_type
     records = registry.entity(entity_type).model.objects.all()
@@ -83,7 +84,8 @@ def forget_items(link: BoardLink) -> None:
         [
             ConflictReport(entity_type, row.entity_id, row.monday_item_id, row.kind, closing_reason=BOARD_LEFT)
             for row in questions
-        ]
+        ],
+        by=by,
     )
     SyncMetadata.objects.of(entity_type).update(**STATE_WITHOUT_ITEM, sync_status=SyncStatus.PENDING)
     release_obsolete(ids)

@@ -84,20 +84,20 @@ def take_answer(board: BoardContext, duplicate: pass_plan.ItemPlan, write: Write
     duplicate.intent = write.open_intent if write.is_done else None
     duplicate.keeps_finding = False
     name = duplicate.item.name
-    # The line of a person's answer says that a copy was archived.
+    # The lines of a question and of its answer say that its NPD ID was removed, and that a copy was archived.
     if duplicate.act == acts.ARCHIVE_COPY:
         duplicate.sentence = Message("copy_archived", item=name, record=str(duplicate.original_record))
-    else:
+    elif is_gone:
         duplicate.kind = ActivityKind.CONFLICT_IDENTITY
-        duplicate.sentence = Message("second_item_gone" if is_gone else "second_item_cleared", item=name)
-    detail = duplicate.sentence
-    if is_gone or duplicate.act == acts.ARCHIVE_COPY:
-        duplicate.finding = None
-        duplicate.closing_reason = duplicate.sentence
+        duplicate.sentence = Message("second_item_gone", item=name)
     else:
         duplicate.question = whether_copy(board, duplicate)
-        detail = Message("who_is_this", question=_copy_sentence(duplicate))
-    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail)
+        asked = Message("who_is_this", question=_copy_sentence(duplicate))
+        duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, asked)
+        return
+    duplicate.finding = None
+    duplicate.closing_reason = duplicate.sentence
+    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, duplicate.sentence)
 
 
 def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> ConflictReport:

@@ -143,7 +143,9 @@ def which_item(
     """
     code = "fitting_item_taken" if len(items) == 1 else "items_could_be"
     sentence = Message(code, number=len(items), kind=record.entity_type())
-    options = [_link_option(record, item) for item in items if owners.get(item.id, record.pk) == record.pk]
+    has_npd_id = [field_values.npd_id_of(board, item) == str(record.pk) for item in items]
+    then = Message("asked_about_copies") if has_npd_id.count(True) > 1 else ""
+    options = [_link_option(record, item, then=then) for item in items if owners.get(item.id, record.pk) == record.pk]
     for duplicate in duplicates:
         label = Message("label_merge_made", other=str(duplicate))
         effect = Message("effect_merge", record=str(duplicate), other=str(record))
@@ -191,9 +193,9 @@ def _about_items(
     return ask_who(record, item_id, sentences(sentence, _UNANSWERED), candidates, [*options, creating], **details)
 
 
-def _link_option(record: SyncedModel, item: Item, act: str = acts.LINK) -> Option:
+def _link_option(record: SyncedModel, item: Item, act: str = acts.LINK, then: str = "") -> Option:
     label = Message("label_link_item", name=item.name, item=item.id)
-    return Option(act, Message("effect_link_item", record=str(record)), item.id, label)
+    return Option(act, Message("effect_link_item", record=str(record), then=then), item.id, label)
 
 
 # --- answers to “who is this?” ----------------------------------------------------------------------------------------

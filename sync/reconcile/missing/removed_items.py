@@ -425,7 +425,7 @@ def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
         plan.values["monday_id"] = None
         unlink_for_new_item(board, plan, plan.removal)
     if plan.unlinked_item_id:
-        sentence = Message("unlinked", why=plan.unlink_reason)
+        sentence = Message("unlinked", why="" if plan.facts.unlink_requested_by else plan.unlink_reason)
         plan.values |= {"monday_id": None, "sync_enabled": False}
         plan.add_line(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by)
         plan.forget_removed_state()

@@ -258,8 +258,6 @@ def log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before
     way = Message("way_sent")
     if before or field_plan.base is not None:
         values |= _values_of_push(field_plan)
-    elif not plan.makes_item:
-        way = Message("way_sent_to_empty")
     reason = ""
     actor = ""
     # A column that was only missing for a time, or had another type, is no new one.

@@ -93,16 +93,17 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         if answer.moves_item:
             run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
         merging = {"by": by, "causes": ["person"], "rule": Message("they_are_the_same")}
-        for entity_id in (answer.merged_id, answer.record_id):
-            run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
+        # The line of the answer is the asked record's.
+        other_id = answer.record_id if answer.merged_id == answer.asked_id else answer.merged_id
+        run.log_line(other_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif acts.ACTS[answer.act].links and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
-        cause = cause_of_claim(plan.facts.claim)
-        run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
+            cause = cause_of_claim(plan.facts.claim)
+            run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
             run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif answer.act == acts.NEW_ITEM:
         items = {answer.item_id, *asked_items(plan.record, plan.facts.conflicts)} - {""}
