@@ -328,10 +328,12 @@ class EntityPlan:
     lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
+    record: SyncedModel = field(init=False)  # as it was read; after settling, as it was written
+    sync_state: SyncMetadata = field(init=False)  # after the pass; its own copy, so that a change is seen
 
     def __post_init__(self) -> None:
-        self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
-        self.sync_state: SyncMetadata = copy(self.facts.sync_state)  # after the pass; its own, so that a change is seen
+        self.record = self.facts.record
+        self.sync_state = copy(self.facts.sync_state)
 
     @property
     def id(self) -> UUID:

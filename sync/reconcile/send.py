@@ -309,7 +309,8 @@ class Executor:
         for (error, writes), wait in zip(self.unjudged, waits, strict=True):
             detail: str = of_error(error)
             if wait is not None:
-                detail = self.stop_reason = sentences(breaker.WRITES_STOPPED, detail)
+                detail = sentences(breaker.WRITES_STOPPED, detail)
+                self.stop_reason = detail
             if len(writes) > 1:
                 ending = Ending(Outcome.RELEASED, detail, is_unsent=True)
             elif wait is None:

@@ -380,7 +380,7 @@ def complete_sync_state(
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
     is_pulled = any(field_plan.pull_raw is not None for field_plan in plan.fields.values())
     sync_state.sync_direction = SyncStateDirection.BIDIRECTIONAL
-    if is_sent is not is_pulled:
+    if is_sent != is_pulled:
         one_way = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
         sync_state.sync_direction = one_way
 

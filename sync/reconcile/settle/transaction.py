@@ -110,6 +110,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     for record_plan in record_plans.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
         record_plan.add_lines(*record_plan.lines_about_lost_values)
+    # By what was decided: also a record that was started anew keeps its requests.
     _store_approvals(run, decided, states_after)
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
     pass_run.finish_record_jobs(run, list(plan.records.values()))
