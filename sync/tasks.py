@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import Error, connection
@@ -108,6 +109,8 @@ def make_missing_periodic_tasks(**kwargs: object) -> None:
             ModelEntry.from_entry(name, current_app, **values)
 
 
+log = structlog.get_logger(__name__)
+
 # The board of a killed worker should continue within five seconds.
 ORPHANS_EVERY_SECONDS = 2.0
 
@@ -119,7 +122,14 @@ class Scheduler(DatabaseScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send due tasks and wake workers for killed workers' boards; return the seconds until the next tick."""
-        wait = super().tick(*args, **kwargs)
+        try:
+            wait = super().tick(*args, **kwargs)
+        except Error:
+            # django-celery-beat would end if the database goes away while it reads a schedule that has changed.
+            log.exception("schedule not read")
+            self._initial_read = True
+            self._heap_invalidated = True
+            return ORPHANS_EVERY_SECONDS
         seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
         if seconds_left > 0:
             return min(wait, seconds_left)

@@ -1,9 +1,13 @@
 """The schedule: made once after migrate, then left to the administrator."""
 
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django.db import OperationalError, connection
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from config.celery import app
 from sync.tasks import Scheduler
@@ -44,6 +48,27 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
     assert PeriodicTask.objects.filter(pk=theirs.pk).exists()
     assert "Start due jobs" in schedule
     assert "Compare the API quota with Monday's figures" not in schedule
+
+
+def test_a_schedule_that_could_not_be_read_is_read_again() -> None:
+    PeriodicTask.objects.update(enabled=False)
+    PeriodicTasks.update_changed()
+    scheduler = Scheduler(app=app)
+    scheduler.tick()
+    fails = iter([True])
+
+    def go_away(execute: Any, sql: str, *query: Any) -> Any:
+        if f'FROM "{PeriodicTask._meta.db_table}"' in sql and next(fails, False):
+            raise OperationalError("terminating connection due to administrator command")
+        return execute(sql, *query)
+
+    interval = IntervalSchedule.objects.create(every=9, period="days")
+    PeriodicTask.objects.create(name="theirs", task="theirs.task", interval=interval, last_run_at=timezone.now())
+    with connection.execute_wrapper(go_away):
+        assert 0 < scheduler.tick() <= 2
+        assert next(fails, None) is None
+        scheduler.tick()
+    assert list(scheduler.schedule) == ["theirs"]
 
 
 def test_every_job_is_a_task_that_celery_knows_with_the_time_that_it_takes() -> None:
