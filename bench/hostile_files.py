@@ -73,6 +73,17 @@ def sheets_of_texts(sheets: int, rows: int, columns: int, length: int = 99) -> b
     return out.getvalue()
 
 
+def sheets_of_two_rows(sheets: int) -> bytes:
+    """Return a workbook of so many sheets, each with titles and, in the last row that there is, a record."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        for _ in range(sheets):
+            page = book.add_worksheet()
+            page.write(0, 0, "Name;Email")
+            page.write(1_048_575, 0, "Ann;a@x.org")
+    return out.getvalue()
+
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "a number format of a million signs": lambda: in_styles(
         b"<fonts", b'<numFmts><numFmt numFmtId="9" formatCode="' + b"[" * 1_000_000 + b'"/></numFmts>'
@@ -105,6 +116,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a cell of 10 MB": lambda: b"Name\n" + b"x" * 9_900_000,
     "10 sheets of long texts above the titles": lambda: sheets_of_texts(10, 20, 200),
     "200 sheets of short titles": lambda: sheets_of_texts(200, 2, 190, length=4),
+    "600 ligatures in each cell": lambda: cells("Company", "%d" + "ﷺ" * 600),
     "25 titles of 131,000 ligatures": lambda: b",".join(["ﷺ".encode() * 131_000] * 25) + b"\nx",
 }
 
@@ -152,6 +164,7 @@ PREVIEWED: dict[str, Callable[[], bytes]] = {
     "130 addresses in each row": lambda: cells("Email", "a%d@x.org; " + "b@x.org; " * 130),
     "no address among many signs in each row": lambda: cells("Email", "a%d@b@c " + "a@b@c " * 300),
     "a row of nothing that is valid": lambda: cells("Email,Phone,Company", "no %d,ask 12345,No"),
+    "500 sheets of a first and a last row": lambda: sheets_of_two_rows(500),
     "5,000 organizations that aren't in NPD": lambda: cells("Company", "Firm %d"),
 }
 

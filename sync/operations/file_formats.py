@@ -4,10 +4,11 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice, pairwise, takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import tablib
@@ -69,8 +70,12 @@ _REPORT_LINE = re.compile(
 SUBITEM_TITLES = ["subitems", "name"]
 NUMBERED = 50  # so many of these rows are named in a note
 
+# By so many characters a file's text may grow when its cells are compared, in which “ﷺ” counts for 18.
+MAX_LONGER = 1_000_000
+
 # What Western programs write: Windows, Macs, and Excel's “CSV (MS-DOS)”.
 LIKELY = ("cp1252", "mac_roman", "cp850")
+WINDOWS_MARKS = {byte for byte in range(0x80, 0xA1) if not bytes([byte]).decode("cp1252", "replace").isalpha()}
 CHANCE_LETTERS = 2  # so few may stand where words have them by chance
 
 ENCODINGS = {
@@ -342,8 +347,13 @@ def _table(
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the rows that aren't empty, with plain texts in their cells."""
     count = 0
+    longer = 0
     for number, cells in rows:
         row = [plain_text(cell) for cell in cells]
+        for cell in row:
+            longer += 0 if cell.isascii() else len(unicodedata.normalize("NFKC", cell)) - len(cell)
+            if longer > MAX_LONGER:
+                raise FileError(f"Row {number:,}: too many of the file's signs, such as “ﷺ”, stand for several others.")
         if any(row):
             count += 1
             if count > MAX_ROWS + SAMPLE_ROWS:
@@ -362,12 +372,14 @@ def _unwrapped(rows: list[Row], count_known: Callable[[Sequence[str]], int], sep
             (number, _inner_cells(cells, width, separator) if len(cells) == 1 and '"' in cells[0] else cells)
             for number, cells in rows
         ]
-    lines = {int(number): "".join(cells) for number, cells in rows}
-    text = "\n".join(lines.get(number, "") for number in range(1, max(lines, default=0) + 1))
+    # Without the blank rows between them, which may be a million.
+    text = "\n".join("".join(cells) for _, cells in rows)
     inner_separator = _separator(text, count_known)
     outer = max((count_known(cells) for _, cells in rows[:SAMPLE_ROWS]), default=0)
     inner = max(map(count_known, _first_rows(text, inner_separator)), default=0)
-    return list(_filled_rows(_csv_rows(text, inner_separator))) if inner > outer else rows
+    if inner <= outer:
+        return rows
+    return [(rows[int(place) - 1][0], cells) for place, cells in _filled_rows(_csv_rows(text, inner_separator))]
 
 
 def _inner_cells(cells: list[str], width: int, separator: str) -> list[str]:
@@ -543,13 +555,17 @@ def likely_encoding(content: bytes) -> str:
 
 
 def _wordiness(content: bytes, encoding: str) -> int:
-    """Return how many letters beyond ASCII stand where words have them: small ones within, capitals at the start."""
+    """Return how many letters beyond ASCII stand where words have them: small ones within, capitals at the start.
+
+    What Windows-1252 has for quotation marks and prices counts only before a small letter.
+    """
     text = content.decode(encoding, "replace")
     fitting = 0
-    for before, letter in pairwise(f" {text}"):
-        if not letter.isascii():
-            is_fitting = letter.islower() if before.isalpha() else letter.isupper()
-            fitting += 1 if is_fitting else -1
+    for byte, before, letter, after in zip(content, f" {text}", text, f"{text[1:]} ", strict=False):
+        if letter.isascii() or not letter.isalpha() or (byte in WINDOWS_MARKS and not after.islower()):
+            continue
+        is_fitting = letter.islower() and not after.isupper() if before.isalpha() else letter.isupper()
+        fitting += 1 if is_fitting else -1
     return fitting
 
 

@@ -75,6 +75,9 @@ _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 REFUSE = "refuse"
 # So many made records are named in a sentence.
 NAMED = 5
+# A number with fewer digits doesn't count beside a longer one.
+WHOLE_DIGITS = 7
+
 # Of the values that further columns have for a field, so many are compared.
 MOST_COMPARED = 8
 
@@ -547,12 +550,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _first_value(self, name: str, filled: Sequence[str]) -> str:
         """Return the first value.
 
-        One without an address, or with too few digits for a phone number, doesn't count beside one that has it.
+        One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
         """
         converter = self.converters.get(name)
         if converter == "phone":
-            digits = {text: sum(map(str.isdecimal, text)) for text in filled}
-            return next((text for text in filled if digits[text] >= MIN_DIGITS), max(filled, key=digits.__getitem__))
+            digits = {text: "".join(filter(str.isdecimal, text)) for text in filled}
+            whole = [text for text in filled if len(digits[text]) >= WHOLE_DIGITS and len(set(digits[text])) > 1]
+            short = [text for text in filled if len(digits[text]) >= MIN_DIGITS]
+            return next(iter(whole or short), max(filled, key=lambda text: len(digits[text])))
         if converter == "email":
             return next(filter(email_addresses, filled), filled[0])
         return filled[0]

@@ -8,6 +8,7 @@ import io
 import posixpath
 import re
 import zipfile
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -284,6 +285,7 @@ class _Rows:
     def fill_merged(self) -> None:
         """Let each merged cell count for all that it covers in its first column."""
         filled = 0
+        numbers = sorted(self.by_number)
         for match in filter(None, map(_RANGE.fullmatch, self._merged)):
             column = _column_number(match[1])
             first = int(match[2])
@@ -291,13 +293,13 @@ class _Rows:
             text = (self.by_number.get(first) or [""])[column - 1 : column]
             if not text or not text[0]:
                 continue
-            for number in range(first + 1, min(last, self._row) + 1):
-                filled += 1
-                if filled > MAX_CELLS:
-                    raise FileError(TOO_LARGE)
-                if cells := self.by_number.get(number):
-                    cells.extend([""] * (column - len(cells)))
-                    cells[column - 1] = cells[column - 1] or text[0]
+            covered = numbers[bisect_right(numbers, first) : bisect_right(numbers, last)]
+            filled += 1 + len(covered)
+            if filled > MAX_CELLS:
+                raise FileError(TOO_LARGE)
+            for cells in map(self.by_number.__getitem__, covered):
+                cells.extend([""] * (column - len(cells)))
+                cells[column - 1] = cells[column - 1] or text[0]
 
     def notes(self) -> list[str]:
         notes = []

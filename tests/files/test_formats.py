@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from bench.hostile_files import HOSTILE, MEGABYTES, ORDINARY, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
-from sync.operations.file_formats import CSV, XLSX, email_addresses, escape_formula, read_file, unescape_formula
+from sync.operations.file_formats import (
+    CSV,
+    ROW_NUMBER,
+    XLSX,
+    email_addresses,
+    escape_formula,
+    read_file,
+    unescape_formula,
+)
 from sync.operations.import_columns import KnownTitles
 from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
@@ -148,6 +156,12 @@ def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names:
 def test_messy_files_are_read(content: bytes, people: list[str]) -> None:
     rows = read_file(content, count_known=KnownTitles(Contact).count)[0]
     assert [f"{row['Name']} {row['Email']}" for row in rows.dict] == people
+
+
+def test_rows_of_one_cell_keep_their_numbers_below_blank_ones() -> None:
+    content = sheet(["Name;Email"], ["Ann;a@x.org"], [], [], ["Bob;b@x.org"])
+    rows = read_file(content, count_known=KnownTitles(Contact).count)[0]
+    assert [(row[ROW_NUMBER], row["Name"]) for row in rows.dict] == [(2, "Ann"), (5, "Bob")]
 
 
 def test_a_cell_that_is_longer_than_csv_allows_is_no_line_of_cells() -> None:

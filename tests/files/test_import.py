@@ -207,6 +207,12 @@ def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_al
     assert (ann.role_title, ann.phone, ann.name) == ("", "", "Ann")
 
 
+@pytest.mark.parametrize("vain", ["00000000", "0171 12"])
+def test_what_is_no_whole_number_does_not_count_beside_one(browser: Client, vain: str) -> None:
+    imported(browser, f"Name,Mobile,Business phone\nAnn,{vain},+49 30 901820\nBob,{vain[:4]} 567,\n")
+    assert Contact.objects.get(name="Ann").phone == "+49 30 901820"
+
+
 def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client) -> None:
     contact("Ann", "ann@x.org", phone="+49 30 901820", role_title="CEO")
     phones = "+49 171 1234567,+49 30 901820"
@@ -680,6 +686,8 @@ def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
         ("030 901820 Durchwahl 5", "+49 30 901820 ext. 5", ""), ("030 901820 poste 12", "+49 30 901820 ext. 12", ""),
         ("030 901820 (ext. 5)", "+49 30 901820 ext. 5", ""), ("4930901820.0", "+49 30 901820", ""),
         ("030 901820 [5]", "", "“030 901820 [5]” is not a phone number"),
+        ("(030)901820/21", "+49 30 901820", "only the first one counts, so “21” isn't imported"),
+        ("030/901820", "+49 30 901820", ""),
         ("030 901820 / 0171 1234567", "+49 30 901820", "only the first one counts, so “0171 1234567” isn't imported"),
         ("2026-11-20", "", "“2026-11-20” is not a phone number"), ("20.11.2026", "", "is not a phone number"),
         ("20.11.26", "", "is not a phone number"), ("2026-11-20 10:00:00", "", "is not a phone number"),
@@ -810,6 +818,14 @@ def test_a_web_address_without_its_scheme_gets_https(browser: Client) -> None:
 
 def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
     assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
+
+
+def test_prices_and_quotation_marks_do_not_tell_the_encoding_of_names(browser: Client) -> None:
+    rows = [
+        f"Jürgen Müller {n},j{n}@x.org,“Nova”,12 €\n" if n < 3 else f"Ann,a{n}@x.org,„Nova“,1 €\n" for n in range(20)
+    ]
+    page = choose(browser, ("Name,Email,Colour,Price\n" + "".join(rows)).encode("cp1252"))
+    assert "Windows-1252" in page.context["notes"][0]
 
 
 @pytest.mark.parametrize(

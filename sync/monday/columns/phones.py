@@ -129,6 +129,7 @@ _DATE = re.compile(
 )
 # Programs that calculate write “4930901820.0”.
 _DECIMAL = re.compile(r"(\d{5,})\.0")
+_SECOND_LINE = re.compile(r"(.*\d{3}) ?(/ ?\d{1,3})")  # “030 901820/21”
 _ROUNDED = re.compile(r"(\d)[.,](\d+)E\+(\d{1,2})", re.IGNORECASE)
 
 
@@ -278,6 +279,8 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
     region = region_code(region) or region
     if len(plain) > MAX_SEARCHED or sum(map(str.isdecimal, plain)) < MIN_DIGITS:
         return text, ""
+    if (second := _SECOND_LINE.fullmatch(plain)) and _parse_phone(second[1], region):
+        return second[1], second[2]
     # Looking for numbers takes ten times as long as parsing one.
     if _parse_phone(plain, region) or _DIGITS.fullmatch(plain):
         return text, ""
