@@ -78,10 +78,12 @@ def sheets_of_two_rows(sheets: int) -> bytes:
     out = io.BytesIO()
     with xlsxwriter.Workbook(out) as book:
         for _ in range(sheets):
-            page = book.add_worksheet()
-            page.write(0, 0, "Name;Email")
-            page.write(1_048_575, 0, "Ann;a@x.org")
-    return out.getvalue()
+            book.add_worksheet().write(0, 0, "Name;Email")
+    content = out.getvalue()
+    last = b'<row r="1048576"><c r="A1048576" t="str"><v>Ann;a@x.org</v></c></row></sheetData>'
+    for number in range(1, sheets + 1):
+        content = changed(content, f"xl/worksheets/sheet{number}.xml", b"</sheetData>", last)
+    return content
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
@@ -164,7 +166,7 @@ PREVIEWED: dict[str, Callable[[], bytes]] = {
     "130 addresses in each row": lambda: cells("Email", "a%d@x.org; " + "b@x.org; " * 130),
     "no address among many signs in each row": lambda: cells("Email", "a%d@b@c " + "a@b@c " * 300),
     "a row of nothing that is valid": lambda: cells("Email,Phone,Company", "no %d,ask 12345,No"),
-    "500 sheets of a first and a last row": lambda: sheets_of_two_rows(500),
+    "100 sheets of a first and a last row": lambda: sheets_of_two_rows(100),
     "5,000 organizations that aren't in NPD": lambda: cells("Company", "Firm %d"),
 }
 
