@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
+from npd.models import Contact
 from tests.engine.conftest import choose as settle
-from tests.support.world import World
+from tests.support.world import World, mail
 
-__all__ = ["choose", "newcomers", "open_conflict", "pat", "quiet_passes", "take_away"]
+__all__ = ["choose", "made_twice", "newcomers", "open_conflict", "pat", "quiet_passes", "take_away"]
 
 
 @pytest.fixture
@@ -22,6 +23,18 @@ def take_away(world: World, record: Any, action: str = "archive") -> str:
     world.sandbox.act(action, item_id=item_id)
     world.hear()
     return item_id
+
+
+def made_twice(world: World) -> tuple[Contact, Contact]:
+    """A record, and one that was made from an item, which then has the email of the first."""
+    original = world.linked("Ann", email="ann@example.com")
+    item = world.add("A. Example")
+    newcomers(world, seconds=400)
+    newer = Contact.objects.get(monday_id=item)
+    world.hear()
+    world.edit(newer, "email", mail("ann@example.com"))
+    world.hear(newer)
+    return original, newer
 
 
 def newcomers(world: World, seconds: float = 360) -> None:

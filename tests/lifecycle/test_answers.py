@@ -12,7 +12,7 @@ from sync.admin.activity import actor_of
 from sync.choices import DeletedRecordPolicy
 from sync.kernel import as_uuid
 from sync.models import ActivityLine, BoardLink, SyncQueue
-from tests.lifecycle.conftest import choose, newcomers, quiet_passes, take_away
+from tests.lifecycle.conftest import choose, made_twice, newcomers, quiet_passes, take_away
 from tests.support.world import World, mail
 
 
@@ -32,17 +32,6 @@ def two_records(world: World) -> None:
     SyncQueue.objects.all().delete()
     world.add("Ann", email=mail("ann@example.com"))
     newcomers(world, seconds=11)
-
-
-def made_twice(world: World) -> None:
-    """A record that was made from an item has the email of another one."""
-    world.linked("Ann", email="ann@example.com")
-    item = world.add("A. Example")
-    newcomers(world, seconds=400)
-    newer = Contact.objects.get(monday_id=item)
-    world.hear()
-    world.edit(newer, "email", mail("ann@example.com"))
-    world.hear(newer)
 
 
 def copied(world: World) -> None:
@@ -75,7 +64,7 @@ def record_gone(world: World) -> None:
     ],
 )
 def test_what_an_answer_does_is_an_act_of_the_person_who_gave_it_and_a_link_is_told_once(
-    world: World, pat: Any, ask: Callable[[World], None], act: str
+    world: World, pat: Any, ask: Callable[[World], object], act: str
 ) -> None:
     ask(world)
     told = set(ActivityLine.objects.values_list("pk", flat=True))

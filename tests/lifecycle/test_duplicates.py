@@ -12,7 +12,7 @@ from sandbox.model import API_USER
 from sync import attention
 from sync.models import ActivityLine, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin.forms import answer_to_question
-from tests.lifecycle.conftest import choose, newcomers, open_conflict
+from tests.lifecycle.conftest import choose, made_twice, newcomers, open_conflict
 from tests.support.world import World, mail
 
 
@@ -150,13 +150,7 @@ def test_a_copy_that_gets_another_match_key_is_somebody_else(world: World) -> No
 
 
 def test_a_record_is_not_merged_away_with_an_edit_that_its_question_did_not_show(world: World, pat: Any) -> None:
-    world.linked("Ann", email="ann@example.com")
-    item = world.add("A. Example")
-    newcomers(world, seconds=400)
-    newer = Contact.objects.get(monday_id=item)
-    world.hear()
-    world.edit(newer, "email", mail("ann@example.com"))
-    world.hear(newer)
+    _, newer = made_twice(world)
     [question] = questions()
     value = question.options[0].value
     world.edit(newer, "role_title", "Chief")
@@ -255,19 +249,13 @@ def test_a_create_that_ran_twice_leaves_one_item_with_the_npd_id_and_its_copy_is
 
 
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
-    original = world.linked("Ann", email="ann@example.com")
-    item = world.add("A. Example")
-    newcomers(world, seconds=400)
-    newer = Contact.objects.get(monday_id=item)
-    world.hear()
-    world.edit(newer, "email", mail("ann@example.com"))
-    world.hear(newer)
+    original, newer = made_twice(world)
     choose(open_conflict(newer.pk, "identity"), pat, "merge_records", str(original.pk))
     world.work()
     world.work()
     assert list(Contact.objects.all()) == [original]
     assert Tombstone.objects.get(entity_id=newer.pk).state == "archived"
-    assert world.sandbox.item(item)["state"] == "archived"
+    assert world.sandbox.item(newer.monday_id)["state"] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
