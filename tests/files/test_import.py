@@ -403,6 +403,42 @@ ADDRESS_BOOKS = {
         "FN,EMAIL;TYPE=INTERNET,TEL;TYPE=HOME,TEL;TYPE=CELL,ORG,TITLE",
         "Ann Ace,ann@x.org,+49 30 111111,+49 30 901820,Nova,Chair",
     ),
+    "Outlook's rare numbers": (
+        "First Name,Last Name,Company,Job Title,Callback,Car Phone,Radio Phone,Business Phone,E-mail Address",
+        "Ann,Ace,Nova,Chair,+49 30 111111,+49 30 222222,+49 30 333333,+49 30 901820,ann@x.org",
+    ),
+    "Outlook's rare numbers in German": (
+        "Vorname,Nachname,Firma,Position,Autotelefon,Rückmeldung,Pager,E-Mail-Adresse",
+        "Ann,Ace,Nova,Chair,+49 30 901820,,+49 30 111111,ann@x.org",
+    ),
+    "CiviCRM": (
+        "Contact Type,Sort Name,First Name,Last Name,Current Employer,Job Title,Home-Phone-Phone,Work-Phone-Mobile,Work-Email",
+        "Individual,Ace,Ann,Ace,Nova,Chair,+49 30 111111,+49 30 901820,ann@x.org",
+    ),
+    "Shopify": (
+        "Customer ID,First Name,Last Name,Email,Default Address Company,Default Address City,Default Address Phone,Title",
+        "7,Ann,Ace,ann@x.org,Nova,Kiel,+49 30 901820,Chair",
+    ),
+    "Xero": (
+        "AccountNumber,FirstName,LastName,EmailAddress,POCity,FaxNumber,DDINumber,MobileNumber,Company,Position",
+        "7,Ann,Ace,ann@x.org,Kiel,+49 30 111111,+49 30 222222,+49 30 901820,Nova,Chair",
+    ),
+    "WooCommerce": (
+        "customer_id,billing_first_name,billing_last_name,billing_company,billing_email,billing_phone,shipping_phone,role",
+        "7,Ann,Ace,Nova,ann@x.org,+49 30 901820,+49 30 111111,Chair",
+    ),
+    "WooCommerce's orders": (
+        "First Name (Billing),Last Name (Billing),Company (Billing),Customer Email,Phone (Billing),Job",
+        "Ann,Ace,Nova,ann@x.org,+49 30 901820,Chair",
+    ),
+    "Czech": (
+        "Jméno;Příjmení;Společnost;Pracovní pozice;Služební telefon;Číslo mobilu;E-mail",
+        "Ann;Ace;Nova;Chair;+49 30 111111;+49 30 901820;ann@x.org",
+    ),
+    "Polish": (
+        "Imię;Nazwisko;Nazwa firmy;Funkcja;Telefon stacjonarny;Nr tel. kom.;Adres e-mail",
+        "Ann;Ace;Nova;Chair;+49 30 111111;+49 30 901820;ann@x.org",
+    ),
     "Odoo": (
         "Display Name,Email,Phone,Mobile,Related Company,Job Position",
         "Ann Ace,ann@x.org,,+49 30 901820,Nova,Chair",
@@ -509,7 +545,7 @@ def test_a_customer_is_the_organization_of_a_person(title: str) -> None:
     "title",
     [
         "Primary location > {}", "Organization - Postal address - {}", "Organization - {} of Address", "Address 1: {}",
-        "address.{}", "Headquarters {}", "Rechnungsadresse {}", "Anschrift - {}",
+        "address.{}", "Default Address {}", "billing_{}", "{} (Billing)", "PO{}", "Headquarters {}", "Rechnungsadresse {}", "Anschrift - {}",
     ],
 )  # fmt: skip
 def test_a_part_of_an_address_is_known_whatever_address_it_is_of(title: str) -> None:
