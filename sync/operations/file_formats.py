@@ -130,6 +130,8 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(text: str) -> str:
+    if not text.startswith(("=", "'")):
+        return text
     if code := _CODE.fullmatch(text):
         return code[1].replace('""', '"')
     is_escaped = text.startswith("'") and _FORMULA.match(text[1:])
@@ -142,6 +144,8 @@ OUTER_INVISIBLE = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\
 
 def plain_text(text: str) -> str:
     """Return a text with \\n as its line ends, without outer blanks; an empty one if nobody sees anything in it."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     text = unix_lines(text).strip().strip(OUTER_INVISIBLE).strip()
     return text if drop_invisible(text).strip() else ""
 
@@ -490,7 +494,8 @@ def _csv_rows(text: str, separator: str) -> Iterator[Row]:
     if text.count(separator) > MAX_CELLS:
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
     # MySQL and others write a backslash before a quotation mark within a cell.
-    escape = "\\" if re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text) else None
+    has_escapes = '\\"' in text and re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text)
+    escape = "\\" if has_escapes else None
     quote = "'" if re.match(rf"('[^'\r\n]+'{re.escape(separator)})+'[^'\r\n]+'[\r\n]", text) else '"'
     lines = io.StringIO(text, newline="")
     reader = csv.reader(

@@ -486,7 +486,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
         text = str(row.get(name, ""))
         if self.converters.get(name) == "email":
-            text = next(iter(email_addresses(text)), text)
+            # Two rows with the same invalid address need not be about the same person.
+            return next(iter(email_addresses(text)), "")
         return text if has_value(text) else ""
 
     def _read(self, dataset: Any) -> None:
@@ -512,17 +513,21 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             titles = humanize.quote(", ".join(self.titles[place] for place in labels.values())[:MAX_TITLE])
             raise FileError(f"{titles} have more than {MAX_LABELS:,} different texts. Rename these columns.")
         for *cells, number, surplus in self.file_rows:
-            row: dict[str, Any] = {ROW_NUMBER: number, SURPLUS: surplus, OTHERS: {}}
+            others: dict[str, list[str]] = {}
+            row: dict[str, Any] = {ROW_NUMBER: number, SURPLUS: surplus, OTHERS: others}
             for name, own in places.items():
+                if len(own) == 1 and own[0] not in labels:
+                    row[name] = cells[own[0]]
+                    continue
                 filled = [place for place in own if has_value(cells[place])]
                 counting = self._by_label(name, filled, labels, cells)
                 first = self._first_place(name, counting, cells) if counting else own[0]
                 row[name] = "" if filled and not counting else cells[first]
-                row[OTHERS][name] = [cells[place] for place in filled if cells[place] != row[name]]
+                others[name] = [cells[place] for place in filled if cells[place] != row[name]]
             parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
             if parts and not has_value(row.setdefault(name_field, "")):
                 row[name_field] = " ".join(filter(has_value, parts))
-            row[OTHERS][name_field] = list(chain.from_iterable(row[OTHERS].get(name, ()) for name in names))
+            others[name_field] = list(chain.from_iterable(others.get(name, ()) for name in names))
             self.rows.append(row)
         dataset.dict = self.rows
 
@@ -551,10 +556,16 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return places[0]
         if converter == "email":
             return next((place for place in places if email_addresses(cells[place])), places[0])
-        digits = {place: [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places}
-        whole = [place for place in places if len(digits[place]) >= WHOLE_DIGITS and len(set(digits[place])) > 1]
-        short = [place for place in places if len(digits[place]) >= MIN_DIGITS]
-        return next(iter(whole or short), max(places, key=lambda place: len(digits[place])))
+        digits = ([sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places)
+        best = places[0]
+        most = 0
+        for place, own_digits in zip(places, digits, strict=True):
+            if len(own_digits) >= WHOLE_DIGITS and len(set(own_digits)) > 1:
+                return place
+            if most < MIN_DIGITS and len(own_digits) > most:
+                best = place
+                most = len(own_digits)
+        return best
 
     # --- records ---
 
@@ -580,8 +591,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 raise ValidationError(f"{several} Add their NPD ID.")
             if records:
                 return records[0], records[0].pk
-            # Two rows with the same invalid address need not be about the same person.
-            if text and (self.converters.get(name) != "email" or email_addresses(text)):
+            if text:
                 return None, (name, match_key(text))
         return None, None
 
