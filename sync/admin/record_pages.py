@@ -456,7 +456,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                 raise NotPossible("Nothing was changed: none of them has an item on Monday.")
             authors.log_action_many(request.user, linked, "Asked to unlink it from Monday.")
             item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
-            return f"{self._subject(linked)} will be unlinked now."
+            return f"Unlinking {self._subject(linked)} from Monday."
 
         page_before = admin_base.back_url(request, request.get_full_path())
         return confirmed_action.run_action(self, request, run, page_before, question if act.asks else None)
