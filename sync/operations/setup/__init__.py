@@ -100,9 +100,7 @@ def setup_progress() -> list[dict[str, Any]]:
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
     # What is tried again later, or waits for its match key, was compared already.
-    due = SyncQueue.objects.filter(
-        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS), next_retry__lte=SyncNow()
-    )
+    due = SyncQueue.objects.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS), next_retry__lte=SyncNow())
     jobs = dict(due.order_by().values_list("entity_type").annotate(Count("pk")))
     return [
         setup
