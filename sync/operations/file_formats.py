@@ -182,6 +182,29 @@ def _is_email_address(text: str) -> bool:
     return False
 
 
+# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
+_NO_VALUE = re.compile(
+    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
+)
+
+
+def has_value(cell: str) -> bool:
+    return bool(cell) and not _NO_VALUE.fullmatch(cell)
+
+
+def reversed_name(text: str) -> list[str]:
+    """Return the parts of a name, of “Ace, Ann” the first name first."""
+    parts = text.split(",")
+    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
+
+
+def several_names(text: str) -> list[str]:
+    """Return the names in a cell of several, as HubSpot writes them: “Nova;Orbit”; none if it is one."""
+    names = [name.strip() for name in text.split(";")] if ";" in text else []
+    return list(dict.fromkeys(filter(None, names)))
+
+
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
     def export_data(self, dataset: Any, separator: str = ",", **kwargs: Any) -> str:
         titles, *rows = ([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))

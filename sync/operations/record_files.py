@@ -35,7 +35,16 @@ from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import ActivityLine, SyncedModel, SyncQueue
 from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS, first_phone
 from sync.monday.text_forms import key_spellings, match_key
-from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
+from sync.operations.file_formats import (
+    CSV,
+    ROW_NUMBER,
+    SURPLUS,
+    email_addresses,
+    has_value,
+    plain_text,
+    reversed_name,
+    several_names,
+)
 from sync.operations.import_columns import (
     LAST_FIRST,
     LAST_KIND,
@@ -61,12 +70,6 @@ from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 from sync.words.message import Message, sentences
-
-# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
-_NO_VALUE = re.compile(
-    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
-    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
-)
 
 # An address on the web as people and CRMs write it.
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
@@ -788,21 +791,5 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     return resource
 
 
-def reversed_name(text: str) -> list[str]:
-    """Return the parts of a name, of “Ace, Ann” the first name first."""
-    parts = text.split(",")
-    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
-
-
-def several_names(text: str) -> list[str]:
-    """Return the names in a cell of several, as HubSpot writes them: “Nova;Orbit”; none if it is one."""
-    names = [name.strip() for name in text.split(";")] if ";" in text else []
-    return list(dict.fromkeys(filter(None, names)))
-
-
 def is_national_number(text: str) -> bool:
     return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text[:MAX_SEARCHED])) >= MIN_DIGITS
-
-
-def has_value(cell: str) -> bool:
-    return bool(cell) and not _NO_VALUE.fullmatch(cell)
