@@ -340,36 +340,24 @@ DEFINITIONS = (
         field="mapping.key",
         values="jsonb_build_object('reason', nullif(mapping.problem, '')::jsonb)",
     ),
-    # What stops every board until Monday has answered, then what stops one; not while people have paused it.
+    # What stops every board, all calls before writes, and what stops one; not while people have paused it.
     Definition(
         refreshed_by=BOARD,
-        concerned="its_type = ''",
-        tables="sync_monday_account AS account",
-        waits="""account.stop_code <> '' AND (account.needs_probe OR account.stopped_until IS NOT NULL)
-            AND account.pause IS NULL""",
+        concerned="holder.entity_type = its_type",
+        tables="""(SELECT '' AS entity_type, stops, pause FROM sync_monday_account
+                UNION ALL SELECT entity_type, stops, pause FROM sync_board_links) AS holder
+            CROSS JOIN LATERAL (SELECT value FROM jsonb_each(holder.stops) AS call (kind, value)
+                WHERE kind IN ('all', 'writes') AND value ->> 'reason' <> '' ORDER BY kind LIMIT 1) AS call (stop)""",
+        waits="holder.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)",
         kind="'stop'",
-        source="'account'",
-        code="account.stop_code",
-        entity_type="''",
-        since="account.stopped_since",
+        source="coalesce(nullif(holder.entity_type, ''), 'account')",
+        code="coalesce(nullif(call.stop ->> 'code', ''), 'board')",
+        entity_type="holder.entity_type",
+        since="(call.stop ->> 'since')::timestamptz",
         # A limit's wait ends by itself; after any other, the stop lasts until a call of its kind succeeds.
-        until=f"""CASE WHEN account.stop_code IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
-            AND NOT account.needs_probe THEN account.stopped_until END""",
-        values="jsonb_build_object('reason', nullif(account.stop_reason, '')::jsonb, 'next', account.stopped_until)",
-    ),
-    Definition(
-        refreshed_by=BOARD,
-        concerned="link.entity_type = its_type",
-        tables="sync_board_links AS link",
-        waits="""jsonb_exists(link.stops, 'all')
-            AND link.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)""",
-        kind="'stop'",
-        source="link.entity_type",
-        code="'board'",
-        entity_type="link.entity_type",
-        since="(link.stops -> 'all' ->> 'since')::timestamptz",
-        values="""jsonb_build_object(
-            'reason', link.stops -> 'all' -> 'reason', 'next', link.stops -> 'all' ->> 'until')""",
+        until=f"""CASE WHEN call.stop ->> 'code' IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
+            AND call.stop ->> 'needs_probe' = 'false' THEN (call.stop ->> 'until')::timestamptz END""",
+        values="jsonb_build_object('reason', call.stop -> 'reason', 'next', call.stop ->> 'until')",
     ),
     Definition(
         refreshed_by=BOARD,
@@ -627,7 +615,7 @@ WATCHED = (
         IF TG_OP <> 'UPDATE' OR OLD.pause IS DISTINCT FROM NEW.pause THEN
             PERFORM sync_attention_of_board(link.entity_type) FROM sync_board_links AS link;
         END IF;""",
-        columns=("stop_code", "stop_reason", "stopped_since", "stopped_until", "needs_probe", "pause"),
+        columns=("stops", "pause"),
     ),
     WatchedTable(
         "sync_notification_receivers", "PERFORM sync_attention_of_receiver(written.id);", "NEW.failed_since IS NOT NULL"

@@ -130,7 +130,7 @@ def reconcile(
     if gatherer.error is not None:
         _end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
-        breaker.end_board_stop(lease.link)
+        breaker.end_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         send_plan(executor, facts, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]

@@ -305,18 +305,19 @@ class Executor:
         if not self.unjudged:
             return
         documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
-        waits = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), wait in zip(self.unjudged, waits, strict=True):
+        at_fault = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
+        for (error, records), (_, writes) in zip(documents, self.unjudged, strict=True):
+            is_at_fault = at_fault.issuperset(records)
             detail: str = of_error(error)
-            if wait is not None:
+            if not is_at_fault:
                 detail = sentences(breaker.WRITES_STOPPED, detail)
                 self.stop_reason = detail
             if len(writes) > 1:
                 ending = Ending(Outcome.RELEASED, detail, is_unsent=True)
-            elif wait is None:
+            elif is_at_fault:
                 ending = Ending(Outcome.FAILED, detail)
             else:
-                ending = Ending(Outcome.DEFERRED, detail, wait, waits_for_writes=True)
+                ending = Ending(Outcome.DEFERRED, detail, failed_writes.seconds_until_write(), waits_for_writes=True)
             for write in writes:
                 write.ending = ending
         self.unjudged = []
@@ -327,7 +328,7 @@ class Executor:
         """Fill in the answers to the writes of a call that Monday has answered, and end the intents of refused ones."""
         if _has_item(result):
             self.has_written = True
-            breaker.end_board_stop(self.board.link, kind)
+            breaker.end_stop(self.board.link, kind)
         forbidden: dict[Write, MondayError] = {}
         for write in writes:
             write.intent.request_id = result.request_id
