@@ -22,7 +22,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
+from conflicts.reports import COPY, ConflictKind, ConflictReport, OpenConflict
 from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -173,7 +173,7 @@ class _ItemRule:
             return False
         if self._npd_id_record is not None or self._got_other_key(question, self.facts.asked_record):
             return False
-        return any(option["choose"] == ARCHIVE_COPY for option in question.about.get("options", ()))
+        return question.asks == COPY
 
     def _got_other_key(self, question: OpenConflict, record: SyncedModel) -> bool:
         """Whether its match key was changed since the question showed it, to another one than the record's.
@@ -197,7 +197,7 @@ class _ItemRule:
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         shown = {self.item.id: plan.finding.values} if plan.finding else {}
         asked = self._asked_again()
-        asked.data = {**asked.data, "what": asked.data.get("asked", asked.what)}
+        asked.data |= {"what": asked.data.get("sentence", asked.what)}
         questions.name_edits(self.board, asked, shown, question)
         is_as_shown = question.shown == shown and question.is_answered_as_shown
         if self.facts.copied_record is None:
