@@ -11,7 +11,8 @@ the last waits are longer on small plans.
     what Monday refuses until a person acts      the board, or calls of one kind, stop        REFUSED
     many records' writes, while others succeed   further repeats of these wait                REPEATS
 
-probes.py finds out whether a stop is over, failed_writes.py whose fault a failed write is.
+probes.py finds out whether a stop is over, failed_writes.py whose fault a failed write is. All three implement
+docs/reference/merge/limits-and-stops.md.
 """
 
 import json
@@ -56,7 +57,7 @@ REPEATS = Waits((3_600,), calls=17, early_calls=50)
 # How many failures decide something:
 
 SEVERAL = 2  # failed documents, none written since the first, stop all writes: one may be a record's own fault
-PARTS = 4  # into so many parts a failed document is split; so many that fail end a pass that has written nothing
+FAILED_ENOUGH = 4  # failed documents end a pass that has written nothing
 FEW = 8  # a failed document of so many records at most is split into single ones, which takes a pass less
 REPEATS_AT_ONCE = 20  # so many failed documents of a day are repeated at once: enough to find a few records at fault
 REPEATS_LATER = 6  # after these, so many in each wait of REPEATS: one for all, because they share a pass's reads

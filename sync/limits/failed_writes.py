@@ -11,7 +11,7 @@ all writes stop.
     the same single record again              an attempt if Monday's error names it; else only this record waits
     any other, none written since the first   all writes stop
 
-The numbers are in breaker.py.
+Implements M1 and M7 to M9 of docs/reference/merge/limits-and-stops.md; the numbers are in breaker.py.
 """
 
 from collections.abc import Collection, Sequence
@@ -86,7 +86,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
 def _is_its_records_fault(account: MondayAccount, documents: Sequence[FailedDocument]) -> bool:
     """Judge failures while nothing else was written; stop writes unless only one document or record has failed."""
     error, records = documents[0]
-    only_record = "".join(map(str, records)) if len(documents) == len(records) == 1 else ""
+    only_record = str(next(iter(records))) if len(documents) == len(records) == 1 else ""
     before = account.entry_of(ALL_WRITES)
     is_first = before is None and len(documents) == 1
     is_again = before is not None and only_record != "" and only_record == before.record

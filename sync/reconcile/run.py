@@ -1,7 +1,8 @@
 """The pass: reads, decides by the ordered list of rules, sends and stores; `sync.reconcile` says which step is where.
 
 Each rule takes the facts, which stay as they are, and fills in the plan. What depends on Monday's answer to a write is
-no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py.
+no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py. After
+a read that failed: M18 to M20 of docs/reference/merge/limits-and-stops.md.
 """
 
 import time
@@ -22,6 +23,7 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox.claim import Claim, Lease
+from sync.outbox.finish import PARTS
 from sync.reconcile import (
     board_filter,
     emptied_cells,
@@ -216,7 +218,7 @@ def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated
     """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
     is_transport = error.scope is Scope.TRANSPORT
     # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // breaker.PARTS) if is_transport else 0
+    at_most = max(1, record_count // PARTS) if is_transport else 0
     counts_attempt = is_transport and record_count == 1 and was_isolated
     return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
 

@@ -1,7 +1,7 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and fill in the answers.
 
 A document is the writes of one call. Nothing else of a pass calls a mutation. changes.py and the rules decide what is
-sent and what an answer means.
+sent and what an answer means. Implements M7 and M10 to M14 of docs/reference/merge/limits-and-stops.md.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
+from sync.outbox.finish import PARTS
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import created_items, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
@@ -221,7 +222,7 @@ class Executor:
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= breaker.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= breaker.FAILED_ENOUGH:
             stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = Message("monday_is_slow")
@@ -508,7 +509,7 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.
             groups.setdefault(failure, []).append(write)
     documents = [never_failed, failed_alone]
     for failure, group in sorted(groups.items(), key=lambda item: (item[0].is_at_fault, -item[0].size)):
-        part_size = math.ceil(failure.size / breaker.PARTS) if failure.size > breaker.FEW else 1
+        part_size = math.ceil(failure.size / PARTS) if failure.size > breaker.FEW else 1
         documents += [group[start : start + part_size] for start in range(0, len(group), part_size)]
     return [document for document in documents if document]
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.breaker import FEW, PARTS, WRITES_STOPPED
+from sync.limits.breaker import FAILED_ENOUGH, FEW, WRITES_STOPPED
 from sync.limits.failed_writes import FailedDocument, Failures
 from sync.models import Intent
 from sync.models.boards_and_account import Stop
@@ -90,7 +90,7 @@ class Monday:
         self.stopped.append(error.kind.code)
 
     WRITES_STOPPED = WRITES_STOPPED
-    PARTS = PARTS
+    FAILED_ENOUGH = FAILED_ENOUGH
     FEW = FEW
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
