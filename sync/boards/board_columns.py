@@ -10,6 +10,7 @@ the blocked records get a pass; only a restored column keeps its base.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -243,8 +244,9 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
     """Store why nothing is created, in the field `npd_id_problem` or `creates_held`; if empty, enqueue what waited."""
     if reason == getattr(link, name):
         return
-    setattr(link, name, reason)
     with transaction.atomic():
+        # Not before, because a pass that gives way to a save is rolled back and stored again with this `link`.
+        transaction.on_commit(partial(setattr, link, name, reason))
         row = BoardLink.objects.filter(pk=link.pk)
         has_waited = row.exclude(**{name: ""}).exists()
         row.update(**{name: reason})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from conflicts.models import SyncConflict
 from conflicts.pages.resolution import current_values, resolve
@@ -169,6 +170,28 @@ def test_what_no_pass_has_read_yet_changes_nothing_about_it(world: World, settin
     assert link.creates_held.startswith("5 items on the board")
 
 
+def test_it_ends_also_if_the_pass_that_ended_it_was_stored_again(world: World, settings: Any) -> None:
+    unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
+    link = BoardLink.objects.get(entity_type="contact")
+    UnmatchedItem.objects.all().delete()
+    with transaction.atomic():
+        recheck_hold(link)
+        transaction.set_rollback(True)
+    recheck_hold(link)
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
+
+
+def test_it_ends_with_an_item_that_was_listed_while_it_was_being_linked(world: World) -> None:
+    link = world.link()
+    BoardLink.objects.update(creates_held=said("Nobody can be recognized."))
+    item = world.sandbox.act("add", board_id=link.board_id, name="Ann")["id"]
+    enqueue_items(link, [item], cause=Cause.SWEEP)
+    Contact.objects.create(name="Ann", monday_id=item)
+    UnmatchedItem.objects.create(entity_type="contact", board_id=link.board_id, item_id=item)
+    world.work(link)
+    assert not link.creates_held
+
+
 def test_an_administrator_may_have_new_ones_created(world: World, settings: Any, admin_client: Any) -> None:
     board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")
@@ -235,7 +258,8 @@ def test_nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in(
     for _ in range(3):
         world.hear(minutes=3)
     assert (Contact.objects.filter(monday_id=None).count(), len(items_of(world, board))) == (0, 60)
-    assert not BoardLink.objects.get(entity_type="contact").creates_held
+    left = list(UnmatchedItem.objects.values("item_id", "reason_code", "values"))
+    assert not BoardLink.objects.get(entity_type="contact").creates_held, left
 
 
 def test_a_record_with_the_name_of_an_item_is_asked_about_whenever_it_comes(world: World, settings: Any) -> None:

@@ -16,7 +16,6 @@ from conflicts.store import (
     save_reports,
 )
 from sync import choices
-from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values
@@ -165,8 +164,6 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     ended = [entry.facts.item_id for entry in plan.items if entry.outcome is pass_plan.Outcome.SETTLED]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
     run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
-    # An item may have been filled in, archived or ignored.
-    recheck_hold(run.link)
 
 
 def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:

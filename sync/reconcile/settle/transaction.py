@@ -11,6 +11,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import save_reports
+from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
@@ -56,6 +57,8 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, decided: Plan) -> Plan:
                 items_and_deletions.settle_deleted(run, plan)
             if plan.records:
                 _settle_records(run, facts, decided, plan)
+            # Last, because an item may have been filled in, archived, ignored or linked.
+            recheck_hold(run.link)
         return plan
 
     return attempt()
