@@ -125,8 +125,8 @@ def reconcile(
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
     plan = plan_pass(gatherer, facts)
-    if gatherer.columns is not None:
-        store_inspection(lease.link, gatherer.columns)
+    if gatherer.inspected is not None:
+        store_inspection(lease.link, gatherer.inspected)
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if gatherer.error is not None:
@@ -185,7 +185,7 @@ def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, p
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
     released = Ending(Outcome.RELEASED, of_error(error))
-    if gatherer.columns is not None:
+    if gatherer.inspected is not None:
         # The next pass leaves out the missing column.
         end_unread(facts, plan, released)
     elif error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
