@@ -221,11 +221,6 @@ class ConflictReport:
     editors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
-    def asks(self) -> str:
-        """What is asked about a record or an item, such as WHICH_ITEM; empty about fields."""
-        return str(self.data.get("asks", ""))
-
-    @property
     def what(self) -> str:
         """The sentence of a question about the record."""
         what: str = self.data["what"]

@@ -56,7 +56,6 @@ REPEATS = Waits((3_600,), calls=17, early_calls=50)
 
 # How many failures decide something:
 
-SEVERAL = 2  # failed documents, none written since the first, stop all writes: one may be a record's own fault
 FAILED_ENOUGH = 4  # failed documents end a pass that has written nothing
 FEW = 8  # a failed document of so many records at most is split into single ones, which takes a pass less
 REPEATS_AT_ONCE = 20  # so many failed documents of a day are repeated at once: enough to find a few records at fault
@@ -243,7 +242,7 @@ def forget_failures(*, has_written: bool) -> None:
         account = locked_account()
         entry = account.entry_of()
         # A read that succeeds doesn't end a limit that writes have reached, nor a wait that has begun meanwhile.
-        is_proven = has_written or account.are_writes_stopped or (entry and entry.code != StopCode.LIMIT)
+        is_proven = has_written or account.stop_of(ALL_WRITES) or (entry and entry.code != StopCode.LIMIT)
         if entry and is_proven and not entry.lasts_at(sync_now()):
             end_stop(account)
     if has_written:
@@ -255,13 +254,12 @@ def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> Non
     now = sync_now()
     before = account.stop_of(ALL_WRITES)
     if before is None:
-        # A new stop begins with the shortest wait, however often a single record has failed before. While everything is
-        # stopped already, only that is shown.
-        before = Stop(now, now, "", failures=SEVERAL - 1, is_logged=account.stop_of() is None)
+        # While everything is stopped already, only that is shown.
+        before = Stop(now, now, "", failures=0, is_logged=account.stop_of() is None)
         if before.is_logged:
             log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
     failures = before.failures + 1
-    seconds = seconds_until_write(failures, waits)
+    seconds = seconds_until_attempt(waits, failures)
     stop = Stop(
         since=before.since,
         until=now + timedelta(seconds=seconds),
@@ -273,11 +271,6 @@ def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> Non
     )
     store_stop(account, ALL_WRITES, stop)
     log.warning("writes stopped", seconds=seconds, reason=error.full_sentence)
-
-
-def seconds_until_write(failures: int, waits: Waits) -> float:
-    """Return the seconds until the next attempt of a write; of so many that failed, the first was no probe."""
-    return seconds_until_attempt(waits, max(1, failures - 1))
 
 
 def stop_refused_writes(error: MondayError) -> None:

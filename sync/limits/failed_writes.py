@@ -75,7 +75,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
     with transaction.atomic():
         account = breaker.locked_account()
         # During a stop, each failure is another sign of the outage.
-        if account.are_writes_stopped:
+        if account.stop_of(ALL_WRITES):
             at_fault.clear()
         unexplained = [document for document in failed if not at_fault.issuperset(document[1])]
         if unexplained and _is_its_records_fault(account, unexplained):
@@ -95,9 +95,10 @@ def _is_its_records_fault(account: MondayAccount, documents: Sequence[FailedDocu
         return False
     now = sync_now()
     failures = before.failures + 1 if before else 1
-    until = now + timedelta(seconds=breaker.seconds_until_write(failures, breaker.WRITES))
+    # A single record's first failure was an attempt, with the wait of that.
+    wait = breaker.seconds_until_attempt(breaker.WRITES, max(1, failures - 1))
     # Without a reason, nothing else stops.
-    failure = Stop(now, until, "", failures, is_logged=False, tried_at=now, record=only_record)
+    failure = Stop(now, now + timedelta(seconds=wait), "", failures, is_logged=False, tried_at=now, record=only_record)
     breaker.store_stop(account, ALL_WRITES, failure)
     return only_record != "" and (is_first or error.path_alias is not None)
 
@@ -114,7 +115,7 @@ def repeats_left() -> int:
     Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
     account = breaker.monday_account()
-    if account.are_writes_stopped:
+    if account.stop_of(ALL_WRITES):
         return breaker.REPEATS_AT_ONCE
     limit = api_quota.read_quota().day_limit
     # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.

@@ -28,10 +28,10 @@ from sync.words.message import Message, sentences
 
 log = structlog.get_logger(__name__)
 
-# No other worker probes until a probe's call has timed out and its result is stored.
+# A probe's result is stored in this time after its call has timed out.
 READ_PROBE_MARGIN = timedelta(seconds=5)
 
-# Time limit of a probe of writes; if its worker dies, the next probe starts after it.
+# The same for a probe of writes, with all calls of its pass.
 WRITE_PROBE_TIME = timedelta(seconds=180)
 
 
@@ -41,14 +41,13 @@ def probe_if_due() -> bool:
     stop = account.stop_of()
     if stop is None or not stop.needs_probe:
         return breaker.stop_of_call(None, breaker.READS, account=account) is None
-    time_limit = timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS) + READ_PROBE_MARGIN
-    if not _claim_probe(ALL_CALLS, time_limit):
+    if not claim_probe(ALL_CALLS):
         return False
     try:
         info = metered_client.connector(urgent=True).ping()
     except errors.MondayError as error:
         # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
-        _release_probe(ALL_CALLS, time_limit)
+        release_probe(ALL_CALLS)
         breaker.stop_account(error)
         return False
     MondayAccount.objects.filter(id=1).update(
@@ -59,27 +58,39 @@ def probe_if_due() -> bool:
     return True
 
 
-def _claim_probe(kind: str, time_limit: timedelta) -> bool:
-    """Have all others wait for this probe; return whether this worker makes it, which is true for one worker only."""
+def is_write_probe_due() -> bool:
+    """Whether a write may be tried now although writes are stopped."""
+    return _stop_to_probe(breaker.monday_account(), ALL_WRITES) is not None
+
+
+def claim_probe(kind: str) -> bool:
+    """Return whether this worker makes the probe that is due, which is true for one worker only; the others wait."""
     with transaction.atomic():
         account = breaker.locked_account()
         stop = _stop_to_probe(account, kind)
         if stop is None:
             return False
         now = sync_now()
-        breaker.store_stop(account, kind, replace(stop, until=now + time_limit, tried_at=now))
+        breaker.store_stop(account, kind, replace(stop, until=now + _time_limit(kind), tried_at=now))
         return True
 
 
-def _release_probe(kind: str, time_limit: timedelta) -> bool:
+def release_probe(kind: str) -> bool:
     """Make the next probe due now unless this one has ended the stop or failed; return whether that was so."""
     with transaction.atomic():
         account = breaker.locked_account()
         stop = account.stop_of(kind)
-        if stop is None or stop.tried_at is None or stop.until != stop.tried_at + time_limit:
+        if stop is None or stop.tried_at is None or stop.until != stop.tried_at + _time_limit(kind):
             return False
         breaker.store_stop(account, kind, replace(stop, until=sync_now()))
         return True
+
+
+def _time_limit(kind: str) -> timedelta:
+    """Return after what time another worker probes, because this one may have died."""
+    if kind == ALL_WRITES:
+        return WRITE_PROBE_TIME
+    return timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS) + READ_PROBE_MARGIN
 
 
 def _stop_to_probe(account: MondayAccount, kind: str) -> Stop | None:
@@ -149,21 +160,6 @@ def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
-def is_write_probe_due() -> bool:
-    """Whether a write may be tried now although writes are stopped."""
-    return _stop_to_probe(breaker.monday_account(), ALL_WRITES) is not None
-
-
-def begin_write_probe() -> bool:
-    """Return whether this worker probes, which is true for one worker only."""
-    return _claim_probe(ALL_WRITES, WRITE_PROBE_TIME)
-
-
-def release_unused_write_probe() -> bool:
-    """Make the next probe due now if this one's record needed no write; return whether that was so."""
-    return _release_probe(ALL_WRITES, WRITE_PROBE_TIME)
-
-
 # Monday is asked once in this time, however many people try again at once.
 TRY_AGAIN_INTERVAL = timedelta(seconds=5)
 
@@ -196,7 +192,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
     asks_for_account = (stop is not None and stop.lasts_at(now)) or is_slowed or is_day_used_up
-    if not (asks_for_account or account.are_writes_stopped or _stopped_links()):
+    if not (asks_for_account or account.stop_of(ALL_WRITES) or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         _make_repeats_due()
         return TRIED if has_stopped_kinds else NOT_STOPPED
@@ -224,7 +220,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
     account = breaker.monday_account()
     if not is_over or breaker.stop_of_call(None, account=account):
         return STOPPED
-    return TRIED if account.are_writes_stopped or has_stopped_kinds else RESUMED
+    return TRIED if account.stop_of(ALL_WRITES) or has_stopped_kinds else RESUMED
 
 
 def _waits_for_minute(stop: Stop, now: datetime) -> bool:

@@ -20,7 +20,7 @@ from sync.words.message import JSONWithMessages, Message, MessageField
 
 # The keys of `stops`: all calls, all writes of the account, else a kind of a board's calls (choices.CallKind).
 ALL_CALLS = "all"
-ALL_WRITES = "writes"
+ALL_WRITES = "writes"  # reads may go on; one that succeeds doesn't end it
 
 # Why a field is blocked whose mapping names no column.
 NO_COLUMN = Message("no_column")
@@ -310,11 +310,6 @@ class MondayAccount(Stoppable):
     def stop(self) -> Stop | None:
         """The stop that pages show: of all calls, else of writes."""
         return self.stop_of() or self.stop_of(ALL_WRITES)
-
-    @property
-    def are_writes_stopped(self) -> bool:
-        """Whether writes are stopped, though reads may go on; a successful read doesn't end this stop."""
-        return self.stop_of(ALL_WRITES) is not None
 
 
 class StoredSecret(models.Model):

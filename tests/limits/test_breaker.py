@@ -13,7 +13,7 @@ from sync.choices import ActivityKind
 from sync.clock import sync_now
 from sync.limits import breaker, failed_writes, probes
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
-from sync.models.boards_and_account import ALL_CALLS, Stop
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES, Stop
 from sync.monday import errors
 from tests.support.clock import stop_clock
 from tests.support.words import said
@@ -142,7 +142,7 @@ def test_a_pass_that_only_read_does_not_end_a_stop_of_writes() -> None:
     failed_writes.judge_failed_writes([failed], others_written=False)
     failed_writes.judge_failed_writes([failed, failed], others_written=False)
     breaker.forget_failures(has_written=False)
-    assert MondayAccount.objects.get().are_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
 
 
 A, B = uuid4(), uuid4()
@@ -184,7 +184,7 @@ def test_what_fails_while_nothing_is_written_is_a_records_fault_or_stops_all_wri
         assert at_fault == set(failed[0][1])
     else:
         assert (at_fault, round(failed_writes.seconds_until_write())) == (set(), wait)
-    assert breaker.monday_account().are_writes_stopped is is_stopped
+    assert (breaker.monday_account().stop_of(ALL_WRITES) is not None) is is_stopped
 
 
 def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:

@@ -129,7 +129,7 @@ def list_asked_items(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     for record_plan in (plan for plan in plans if plan.asks_which_item):
         question = record_plan.question
         assert question is not None
-        if question.asks == SAME_NAME:
+        if question.data["asks"] == SAME_NAME:
             names = {"names": quoted_names([record_plan.record])}
             findings += [
                 item_links.UnmatchedFinding(item["id"], item["label"], UnmatchedReason.AMBIGUOUS, names)
