@@ -71,6 +71,8 @@ class ConflictHistory:
                 values=dict(values),
                 actor=actor[: activity_lines.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
+                # What became of a deleted or removed one has a line of its own, with the restore or the link back.
+                folded=code == "record_applied" and conflict.kind == reports.ConflictKind.DELETE,
             )
         )
 

@@ -320,12 +320,10 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     if not conflict.is_open or conflict.is_being_applied:
         return fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
-    columns = {mapping.column_id: mapping.key for mapping in context.mappings if mapping.key in keys}
     model = registry.entity(conflict.entity_type).model
     npd_edits = authors.last_npd_edits(model, conflict.entity_id, names)
-    monday_edits = authors.last_monday_edits(conflict.monday_item_id, columns)
     for row in fields:
-        editors = {NPD: npd_edits.get(row.key), MONDAY: monday_edits.get(row.key)}
+        editors = {NPD: npd_edits.get(row.key)}
         if stored := conflict.about.get(EDITORS, {}).get(row.key):
             editors[MONDAY] = authors.LastEdit(stored["who"], "", datetime.fromisoformat(stored["at"]))
         row.editors = {side: edit for side, edit in editors.items() if edit}

@@ -69,7 +69,7 @@ def plain_column(description: str, value: Callable[[Any], Any], ordering: str = 
 
 
 def phone_column(field: Any) -> Any:
-    """Return a list's column with a phone number in the one form that pages show; its style is by the field's name."""
+    """Return a column or read-only field with a phone number in the one form that pages show, named as the field."""
 
     @admin.display(description=field.verbose_name, ordering=field.name)
     def column(row: Any) -> str | None:

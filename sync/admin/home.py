@@ -255,7 +255,9 @@ def _first_load(
     jobs = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
     )
-    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started, pk__in=jobs.values("entity_id"))
+    # One that just got its item has no job, and is pending until the webhooks about that are checked.
+    is_to_come &= models.Q(pk__in=jobs.values("entity_id")) | ~models.Q(monday_id=None)
+    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started)
     pending = record_view.filter_by_state(to_come, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None

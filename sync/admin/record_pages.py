@@ -146,12 +146,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         return (spec.name_field or "__str__", *short[:MAX_FIELD_COLUMNS], "sync", "item", "updated")
 
     def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
-        """Show phone numbers in one form, however they are stored."""
+        return self._with_shown_phones(super().get_list_display(request))
+
+    def _with_shown_phones(self, names: Iterable[Any]) -> Sequence[Any]:
+        """Have phone numbers shown in one form, however they are stored."""
         phones = {field.name: field for field in registry.own_fields(self.model) if field_values.is_phone(field)}
-        return [
-            admin_base.phone_column(phones[name]) if name in phones else name
-            for name in super().get_list_display(request)
-        ]
+        return [admin_base.phone_column(phones[name]) if name in phones else name for name in names]
 
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
@@ -223,10 +223,13 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
         return format_html("{} {}", words, link)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
         """Return the model's own fields, and of a new record also the sync's, for which an existing one has a panel."""
         names = [field.name for field in registry.own_fields(self.model)]
-        return names if obj else [*names, "sync_enabled", "sync_direction"]
+        if obj is None:
+            return [*names, "sync_enabled", "sync_direction"]
+        # A form has what is stored, because saving it must not rewrite that.
+        return names if self.has_change_permission(request, obj) else self._with_shown_phones(names)
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         # Not an attribute, because Django may check it before the other model's admin is generated.
@@ -456,7 +459,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                 raise NotPossible("Nothing was changed: none of them has an item on Monday.")
             authors.log_action_many(request.user, linked, "Asked to unlink it from Monday.")
             item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
-            return f"{self._subject(linked)} will be unlinked now."
+            return f"Unlinking {self._subject(linked)} from Monday."
 
         page_before = admin_base.back_url(request, request.get_full_path())
         return confirmed_action.run_action(self, request, run, page_before, question if act.asks else None)

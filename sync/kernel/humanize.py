@@ -38,9 +38,11 @@ def time_of_day(moment: datetime) -> str:
 
 
 def due_time(moment: datetime, now: datetime | None = None) -> str:
-    """Return when something is due, rounded up to the minute, with the day if that isn't the day of `now`."""
-    since_minute = timedelta(seconds=moment.second, microseconds=moment.microsecond)
-    minute = moment - since_minute + timedelta(minutes=1) if since_minute else moment
+    """Return when something is due, with the day if that isn't the day of `now`.
+
+    It is rounded up to the minute, but for some seconds: the day's quota is new at 00:00:05.
+    """
+    minute = (moment + timedelta(seconds=54)).replace(second=0, microsecond=0)
     is_today = now is None or timezone.localtime(minute).date() == timezone.localtime(now).date()
     return time_of_day(minute) if is_today else day_and_time(minute)
 

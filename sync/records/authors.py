@@ -18,7 +18,7 @@ from pghistory.models import Context
 from sync import registry
 from sync.choices import ActivityKind
 from sync.kernel import humanize
-from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
+from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, history_of
 from sync.models.activity_lines import MAX_ACTOR_LENGTH, log_event
 from sync.words.message import Message
 
@@ -36,9 +36,6 @@ MAX_EVENTS = 20
 
 # How many are searched for the person who turned a record's sync off.
 MAX_EVENTS_OF_SWITCH = 500
-
-# How many of an item's webhook events are searched for the edit of a column.
-MAX_WEBHOOK_EVENTS = 50
 
 UNKNOWN_USER = "An unknown user"
 
@@ -176,25 +173,6 @@ def last_edits(record: SyncedModel, names: Iterable[str]) -> dict[str, LastEdit]
     return edits
 
 
-def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEdit]:
-    """Return the last edit of each of an item's columns, by its key in `keys`, without our own writes."""
-    if not keys or not item_id:
-        return {}
-    history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
-    account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
-    account = account or MondayAccount()
-    people = account.users
-    edits: dict[str, LastEdit] = {}
-    for event in history.order_by("-received_at")[:MAX_WEBHOOK_EVENTS]:
-        user = event.user_id
-        key = keys[str(event.column_id)]
-        if user and user != account.user_id and key not in edits:
-            # While we don't know our own id, don't show an unnamed id as a person: it may be the token's.
-            is_known = account.user_id or people.get(user, {}).get("name")
-            edits[key] = LastEdit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
-    return edits
-
-
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     """Return the name of a change's author, from its history context."""
     if context.get("cause") == "sync":
@@ -236,6 +214,15 @@ def monday_user_name(user_id: str, people: Mapping[str, Any]) -> str:
     """Return the name of a Monday user, or "Monday user 4711", cut to the columns that store it."""
     name = str(people.get(user_id, {}).get("name") or f"Monday user {user_id}")
     return name[: MAX_ACTOR_LENGTH - len(_ON_MONDAY)]
+
+
+def monday_editor(user_id: str, people: Mapping[str, Any], token_user: str) -> str:
+    """Return the name of who edited something on Monday; empty if it was nobody, or we by the token."""
+    if user_id in ("", token_user):
+        return ""
+    # While our own id isn't known, an unnamed one may be the token's, so it isn't shown as a person.
+    is_known = token_user or people.get(user_id, {}).get("name")
+    return monday_user_name(user_id, people) if is_known else UNKNOWN_USER
 
 
 def actor_label(user: AbstractBaseUser) -> str:

@@ -148,6 +148,10 @@ def test_pages_and_files_show_a_phone_number_in_one_form_and_forms_and_the_api_a
     ):
         assert (shown in text, stored in text) == (True, False)
     assert f'value="{stored}"' in page
+    reader = Client()
+    reader.force_login(staff_who_may("view_contact"))
+    read_only = reader.get(change_page(ann)).content.decode()
+    assert (shown in read_only, stored in read_only) == (True, False)
     assert browser.get(f"/api/v1/contacts/{ann.pk}/").json()["phone"] == stored
     # A form alone is no change.
     assert counts(preview(browser, file)) == {"skip": 1}

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from conflicts.reports import FieldConflict
 from npd.models import Contact
 from sync.kernel.humanize import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
-from sync.models import MondayAccount, WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record
 from tests.conflicts.test_screen import screen, text_of
@@ -130,23 +129,15 @@ def test_the_screen_marks_the_differences_and_escapes_what_it_marks(client: Clie
 
 @pytest.mark.django_db
 def test_the_sides_are_named_by_who_edited_them_and_when(client: Client, ada: User) -> None:
-    links = states.boards()
-    column = links["contact"].mappings.get(key="phone").column_id
+    states.boards()
     client.force_login(ada)
     contact = Contact.objects.create(name="Ann", monday_id="71", phone="+44 20 7946 0018")
     contact.phone = "+44 20 7946 0812"
     with pghistory.context(user=ada.pk, url="/admin/npd/contact/"):
         contact.save()
-    for number, user in enumerate(["4711", "4712"]):
-        WebhookEvent.objects.create(
-            trigger_id=str(number), board_id="9001", item_id="71", column_id=column, type="update_column_value",
-            body={"event": {"userId": int(user)}},
-        )  # fmt: skip
-    record(finding(contact, PHONE))
-    # The token's user isn't known yet: it may be ourselves.
-    assert "An unknown user," in text_of(client.get(screen(conflict_of(contact))))
-    MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4700"})
+    report = finding(contact, PHONE)
+    report.editors = {"phone": {"who": "Tom Board", "at": "2026-11-03T10:15:00+00:00"}}
+    record(report)
     page = text_of(client.get(screen(conflict_of(contact))))
-    assert "Monday user 4712," in page
-    assert "4711" not in page
+    assert "Tom Board, 3 Nov 2026, 10:15 UTC" in page
     assert re.search(r"Ada, \d+ \w+ \d{4}, \d\d:\d\d UTC ?, in the admin", page)

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
@@ -96,3 +98,31 @@ def test_who_wrote_a_value_in_conflict_on_monday_is_known_after_its_events_are_p
     world.run_pass(contact)
     conflict.refresh_from_db()
     assert (conflict.monday_data["role_title"], "editors" in conflict.about) == ("Newer", False), "it isn't Tom's"
+
+
+@pytest.mark.parametrize(
+    ("account", "reported", "who"),
+    [
+        ({"user_id": "1"}, ["Theirs"], f"Monday user {TOM}"),
+        ({"user_id": "1", "users": {str(TOM): {"name": "Tom Board"}}}, ["Theirs"], "Tom Board"),
+        ({"user_id": ""}, ["Theirs"], "An unknown user"),  # it may be ourselves
+        ({"user_id": str(TOM)}, ["Theirs"], None),  # ourselves
+        ({"user_id": "1"}, ["Earlier", "Theirs"], f"Monday user {TOM}"),
+        ({"user_id": "1"}, ["Earlier"], None),  # the event with the present value was lost
+    ],
+)
+def test_who_wrote_a_value_in_conflict_is_whom_the_newest_event_names_if_it_has_this_value(
+    world: World, account: dict[str, Any], reported: list[str], who: str | None
+) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults=account)
+    contact = world.linked(role_title="Old")
+    for value in reported:
+        world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value=value, user_id=TOM)
+    world.deliver()
+    if reported[-1] != "Theirs":
+        world.edit(contact, "role_title", "Theirs")
+    world.pass_time(minutes=15)  # no read lags that long
+    world.save(contact, role_title="Ours")
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    assert conflict.monday_data["role_title"] == "Theirs"
+    assert conflict.about.get("editors", {}).get("role_title", {}).get("who") == who

@@ -57,7 +57,7 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     page.get_by_text("still to be compared").wait_for()
     wizard.settle()
     page.reload()
-    page.get_by_text("Nothing waits to be synced.").wait_for()
+    page.get_by_text("All records and items were compared.").wait_for()
     faults += barriers_in_both_schemes(page)
     assert items_of(wizard, first) == before
     assert len(items_of(wizard, copy)) == 8

@@ -5,7 +5,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync import attention
-from sync.models import ActivityLine, BoardLink, FieldMapping
+from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations import worker
 from sync.operations.setup.board_setup import set_up_all
@@ -253,3 +253,12 @@ def test_a_field_left_out_is_not_synced_again_by_the_command(wizard: Wizard) -> 
     wizard.apply()
     list(set_up_all())
     assert FieldMapping.objects.get(link__entity_type="contact", key="notes").direction == "none"
+
+
+def test_an_item_that_waits_for_its_match_key_was_compared(wizard: Wizard) -> None:
+    board = planned(wizard)
+    an_item(wizard.monday, board, "Cid")
+    wizard.planned(board, creates_records="on", creates_anyway="on")
+    wizard.apply()
+    assert SyncQueue.objects.filter(status="pending").exists()
+    assert "All records and items were compared." in wizard.get("run/")

@@ -25,7 +25,7 @@ from django.db.models import Count
 
 from sync import registry
 from sync.choices import Cause, QueueStatus, SetupState
-from sync.clock import sync_now
+from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
@@ -96,17 +96,18 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return each started set-up with its board's title, plan, steps and problems so far, and how many jobs wait."""
+    """Return each started set-up with its board's title, plan, steps and problems so far, and how many jobs are due."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
-    pending = SyncQueue.objects.filter(status=QueueStatus.PENDING).order_by().values_list("entity_type")
-    waiting = dict(pending.annotate(jobs=Count("pk")))
+    # What is tried again later, or waits for its match key, was compared already.
+    due = SyncQueue.objects.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS), next_retry__lte=SyncNow())
+    jobs = dict(due.order_by().values_list("entity_type").annotate(Count("pk")))
     return [
         setup
         | {
             "title": spec.board_title,
             "state": SetupState(setup["state"]),
-            "waiting": waiting.get(spec.entity_type, 0),
+            "to_compare": jobs.get(spec.entity_type, 0),
             "planned": [(LABELS[kind], number) for kind, number in setup.get("planned", ())],
         }
         for spec, setup in started

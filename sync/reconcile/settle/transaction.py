@@ -17,9 +17,10 @@ from sync.clock import SyncNow
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
 from sync.kernel.secret_texts import without_secrets
-from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
+from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WebhookEvent
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports
+from sync.reconcile.change_events import reported_changes
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
@@ -32,6 +33,9 @@ from sync.reconcile.settle.record import STORED, complete_sync_state, settle_rec
 from sync.records import authors, item_links, tombstones
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.words.message import Message
+
+# How many of an item's events are searched for who wrote the values in conflict.
+MAX_EVENTS_OF_CONFLICT = 50
 
 log = structlog.get_logger(__name__)
 
@@ -221,9 +225,11 @@ def _write_dependent_rows(
     dependents.store_write_loops(run, facts.now, record_plans)
     for record_plan in record_plans:
         duplicates.add_shown_values(run.board, record_plan)
-    reports = [report for record_plan in record_plans for report in conflict_reports.conflict_reports(record_plan)]
-    for report in reports:
-        _add_editors(run, report)
+    reports = []
+    for record_plan in record_plans:
+        for report in conflict_reports.conflict_reports(record_plan):
+            _add_editors(run, record_plan, report)
+            reports.append(report)
     kept = [record_plan for record_plan in record_plans if not record_plan.is_deleted]
     conflicts = {record_plan.id: record_plan.open_conflicts for record_plan in kept} | save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in record_plans if plan.is_deleted])
@@ -244,11 +250,24 @@ def _write_dependent_rows(
     dependents.enqueue_items_in_question(run, kept, conflicts)
 
 
-def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
-    """Add to a report about fields who wrote Monday's values."""
-    keys = {conflict.key for conflict in report.fields}
-    if report.kind != ConflictKind.FIELDS or not keys:
+def _add_editors(run: pass_run.PassRun, plan: RecordPlan, report: ConflictReport) -> None:
+    """Add to a report about fields who wrote Monday's values: whom the newest event names, if it has this value.
+
+    If it has another one, the event with the present one was lost.
+    """
+    if report.kind != ConflictKind.FIELDS or not report.fields:
         return
-    columns = {mapping.column_id: mapping.key for mapping in run.board.mapped if mapping.key in keys}
-    edits = authors.last_monday_edits(report.monday_item_id, columns)
-    report.editors = {key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()}
+    columns = [plan.fields[conflict.key].mapping.column_id for conflict in report.fields]
+    events = WebhookEvent.objects.filter(board_id=run.board.link.board_id, item_id=report.monday_item_id)
+    newest_events = events.filter(column_id__in=columns).order_by("-received_at")[:MAX_EVENTS_OF_CONFLICT]
+    newest = {change.key: change for change in reported_changes(run.board, plan.record, newest_events)}
+    editors = {}
+    for conflict in report.fields:
+        field_plan = plan.fields[conflict.key]
+        value = field_plan.converter.canonical_remote(field_plan.remote_raw)
+        change = newest.get(conflict.key)
+        if change and change.names(value, field_plan.remote_raw):
+            settings = run.board.settings
+            if who := authors.monday_editor(change.user_id, settings.people, settings.token_user):
+                editors[conflict.key] = {"who": who, "at": change.at.isoformat()}
+    report.editors = editors
