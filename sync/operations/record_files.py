@@ -301,7 +301,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         is_new = instance._state.adding
         others = row[OTHERS].get(field.attribute)
         if others and self._are_several(instance, field.attribute, [text, *others]):
-            self.unused_values.append(f"{field.column_name}: {humanize.quote('; '.join(others))} isn't imported.")
+            values = humanize.quote("; ".join(others))
+            self.unused_values.append(f"{field.column_name}: another column counts, so {values} isn't imported.")
         if not is_new and self._is_unchanged(instance, field, text):
             return
         if has_value(text):
