@@ -35,18 +35,19 @@ REASON = "Reason"  # the last column of a file of refused rows
 _WORDS = {
     # Which of several values it is: the kinds in the order in which they count. Mobile words are titles by themselves.
     "mobile": """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy
-    portable sms whatsapp gsm mobilni mobilny mobilu komorkowy komorkowa komorka kom cep 携帯電話 手机""",
+    portable sms whatsapp gsm mobilni mobilny mobilu komorkowy komorkowa komorka kom cep
+    мобильныи мобільнии matkapuhelin 携帯電話 手机""",
     "work": """work business office company main direct corporate professional voice arbeit geschaft geschafts
     geschaftl geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro
     professionnel professionale societe trabajo laboral comercial empresa oficina lavoro ufficio azienda werk kantoor
     hoofd zakelijk zakelijke arbets arbete arbejds arbejde jobb pracovni prace pracy praca sluzebni firemni słuzbowy
-    słuzbowa firmowy firmowa w g""",
+    słuzbowa firmowy firmowa zamestnani рабочии робочии w g""",
     "home": """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo
     fisso residencial thuis prive vast hem hjem domaci domu doma soukromy prywatny prywatna domowy domowa stacjonarny
-    h p""",
+    домашнии h p""",
     "other": """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq po sa
     rechnung rechnungs weiteres weitere sonstige sekundare autre otro altro car auto voiture automovil radio callback
-    ruckmeldung ruckruf rappel isdn""",
+    ruckmeldung ruckruf rappel isdn alt auta samochodzie zpetne volani oddzwanianie""",
     # Numbers at which nobody answers: such columns aren't known, either.
     "fax": """fax telefax faxnummer faxnr faxnumber telecopie telecopieur telex pager beeper pieper piepser bip
     cercapersone buscapersona localizador semafoon""",
@@ -64,7 +65,7 @@ _WORDS = {
     # Nothing before other words in a file of people: “Customer email”.
     "person": "customer user client member subscriber kunde kunden",
     # A full name, but one part of it in a file that has a column for the other part alone.
-    LAST_NAME: "name nom naam",
+    LAST_NAME: "name nom naam nume",
     FIRST_NAME: "nombre nombres nome nomes naam jmeno",
     # A role, but “Dr.” or “Ms” before the first name.
     "salutation": "title titel titre titolo titulo titul",
@@ -151,18 +152,14 @@ def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
     return f"import-columns-{model.entity_type()}-{titles_digest(own_titles)}"
 
 
-def remember_reasons(model: type[SyncedModel], titles: Sequence[str]) -> None:
+def remember_reasons(titles: Sequence[str]) -> None:
     """Remember that a file of refused rows was written, which has our reasons behind these titles."""
-    cache.set(_reasons_key(model, titles), True, REMEMBERED_SECONDS)
+    cache.set(f"import-reasons-{titles_digest(titles)}", True, REMEMBERED_SECONDS)
 
 
-def has_our_reasons(model: type[SyncedModel], titles: Sequence[str]) -> bool:
+def has_our_reasons(titles: Sequence[str]) -> bool:
     """Whether the last column has the reasons of a file of refused rows, and isn't somebody's own."""
-    return titles[-1] == REASON and bool(cache.get(_reasons_key(model, titles[:-1])))
-
-
-def _reasons_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
-    return f"import-reasons-{model.entity_type()}-{titles_digest(titles)}"
+    return titles[-1] == REASON and bool(cache.get(f"import-reasons-{titles_digest(titles[:-1])}"))
 
 
 def titles_digest(titles: Sequence[str]) -> str:

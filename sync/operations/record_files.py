@@ -469,8 +469,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
         # It may be imported again as it is.
-        width = len(self.titles) - (has_our_reasons(self.model, self.titles) and not self.columns[-1])
-        remember_reasons(self.model, self.titles[:width])
+        width = len(self.titles) - (has_our_reasons(self.titles) and not self.columns[-1])
+        remember_reasons(self.titles[:width])
         rows = [
             [*cells[:width], " ".join(reasons), *cells[-1]]
             for row, cells in zip(result.rows, self.file_rows, strict=True)
@@ -631,6 +631,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lookup = self.related[name]
         return next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
 
+    def _names_in(self, name: str, text: str) -> list[str]:
+        """Return the names of related records in a cell; “Nova, Inc.” is one."""
+        names = several_names(text)
+        is_list = {";", "\n"}.intersection(text) or all(self._records_called(name, part) for part in names)
+        return names if names and is_list and not self._records_called(name, text) else [text]
+
     def _region_of(self, record: SyncedModel) -> str:
         return self.chosen_region or record.sync_region() or self.region
 
@@ -646,8 +652,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         elif converter == "phone":
             text, rest = first_phone(text, self._region_of(instance))
             others = [rest.strip(" ,;:|/")] if any(map(str.isdecimal, rest)) else []
-        elif name in self.relations and not self._records_called(name, text):
-            text, *others = several_names(text) or [text]
+        elif name in self.relations:
+            text, *others = self._names_in(name, text)
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if others:

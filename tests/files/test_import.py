@@ -766,6 +766,11 @@ def test_a_row_with_several_values_is_said_to_be_imported_with_the_first(browser
     cells = '+49 30 901820 oder +49 171 1234567;"Nova; Orbit GmbH"'
     page = preview(browser, f"Name;Email;Phone;Company\nAnn;a@x.org, b@x.org;{cells}\n", create_missing="on")
     assert page.context["result"].made_names == ["Nova"]
+    for name in ("Acme", "Zed"):
+        Organization.objects.create(name=name)
+    page = preview(browser, 'Name,Company\nAnn,"Acme, Zed"\nBob,"Acme, Inc"\n', create_missing="on")
+    assert [diff[-1][2] for diff in changes(page).values()] == ["Acme", "Acme, Inc"]
+    page = preview(browser, f"Name;Email;Phone;Company\nAnn;a@x.org, b@x.org;{cells}\n", create_missing="on")
     assert "Organization: only the first one counts, so “Orbit GmbH” isn't imported." in warnings(page)[2]
     text = words_of(page.content.decode())
     assert "Imported with the first of several values: 1" in text
