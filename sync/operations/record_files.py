@@ -81,7 +81,7 @@ NAMED = 5
 # A number with fewer digits doesn't count beside a longer one.
 WHOLE_DIGITS = 7
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
-_DECIMAL = re.compile(r"([\d\s()+/-]*\d)\.0")
+_CODE = re.compile(r"[\d\s()+/-]+\.0")
 OTHERS = "other cells"  # of a row: the filled cells of each field that don't count
 
 # Of the values that further columns have for a field, so many are compared.
@@ -316,6 +316,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         else:
             text = ""
         if field.attribute not in self.relations:
+            # Validators would read a long text to its end.
+            most = field.widget.field.max_length
+            if most and len(text) > most:
+                raise ValueError(f"Write at most {most} characters; it has {len(text):,}.")
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
@@ -644,8 +648,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Return the first value in a cell, and note which others aren't imported; any other text as it is."""
         converter = self.converters.get(name)
         others: Sequence[str] = ()
-        if converter != "long_text" and (decimal := _DECIMAL.fullmatch(text)):
-            text = decimal[1]
+        if text.endswith(".0") and converter != "long_text" and _CODE.fullmatch(text):
+            text = text.removesuffix(".0")
         if converter == "email" and (addresses := email_addresses(text)):
             text = addresses[0]
             others = addresses[1:]
