@@ -47,7 +47,6 @@ from sync.operations.file_formats import (
 )
 from sync.operations.import_columns import (
     LAST_FIRST,
-    LAST_KIND,
     MAX_LABELS,
     MAX_TITLE,
     NAME_CHOICES,
@@ -55,13 +54,13 @@ from sync.operations.import_columns import (
     NPD_ID,
     REASON,
     field_label,
+    first_place,
     has_our_reasons,
     identifies_records,
-    is_fax,
     key_names,
-    kind_order,
     label_places,
     missing_key_note,
+    places_by_label,
     places_of_fields,
     remember_reasons,
     suggest_columns,
@@ -78,8 +77,6 @@ _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 REFUSE = "refuse"
 # So many made records are named in a sentence.
 NAMED = 5
-# A number with fewer digits doesn't count beside a longer one.
-WHOLE_DIGITS = 7
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
 _CODE = re.compile(r"[\d\s()+/-]+\.0")
 OTHERS = "other cells"  # of a row: the filled cells of each field that don't count
@@ -528,8 +525,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                     row[name] = cells[own[0]]
                     continue
                 filled = [place for place in own if has_value(cells[place])]
-                counting = self._by_label(name, filled, labels, cells)
-                first = self._first_place(name, counting, cells) if counting else own[0]
+                converter = self.converters.get(name, "")
+                counting = places_by_label(converter, self.titles, filled, labels, cells)
+                first = first_place(converter, counting, cells) if counting else own[0]
                 row[name] = "" if filled and not counting else cells[first]
                 others[name] = [cells[place] for place in filled if cells[place] != row[name]]
             parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
@@ -538,42 +536,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             others[name_field] = list(chain.from_iterable(others.get(name, ()) for name in names))
             self.rows.append(row)
         dataset.dict = self.rows
-
-    def _by_label(self, name: str, places: list[int], labels: Mapping[int, int], cells: Sequence[str]) -> list[int]:
-        """Return a field's columns in the order in which they count in this row, where labels tell their kinds.
-
-        Without those of numbers at which nobody answers.
-        """
-        converter = self.converters.get(name)
-        if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
-            return places
-        texts = {place: cells[labels[place]] for place in places if place in labels}
-        if converter == "phone":
-            places = [place for place in places if not is_fax(texts.get(place, ""))]
-        orders = {place: kind_order(self.titles[place]) for place in places}
-        orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
-        return sorted(places, key=orders.__getitem__)
-
-    def _first_place(self, name: str, places: Sequence[int], cells: Sequence[str]) -> int:
-        """Return the place of the first value.
-
-        One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
-        """
-        converter = self.converters.get(name)
-        if len(places) == 1 or converter not in ("phone", "email"):
-            return places[0]
-        if converter == "email":
-            return next((place for place in places if email_addresses(cells[place])), places[0])
-        digits = ([sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places)
-        best = places[0]
-        most = 0
-        for place, own_digits in zip(places, digits, strict=True):
-            if len(own_digits) >= WHOLE_DIGITS and len(set(own_digits)) > 1:
-                return place
-            if most < MIN_DIGITS and len(own_digits) > most:
-                best = place
-                most = len(own_digits)
-        return best
 
     # --- records ---
 
