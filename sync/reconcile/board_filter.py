@@ -257,8 +257,8 @@ def linked_item_verdict(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item
     verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
-    relations = [mapping for mapping, _ in facts.board.relations]
-    emptied = {mapping.key for mapping in relations if is_emptied_by_removal(facts, plan, mapping)}
+    relations = [plan.compared(facts.board, mapping) for mapping, _ in facts.board.relations]
+    emptied = {field.mapping.key for field in relations if is_emptied_by_removal(facts, field)}
     return item_verdict(facts.board, item, plan.record, emptied | plan.doubts.unreported_cells)
 
 

@@ -383,6 +383,12 @@ class EntityPlan:
         """Return the direction that both the record's and the mapping's allow."""
         return choices.common_direction(self.record.sync_direction, mapping.direction)
 
+    def compared(self, board: field_values.BoardContext, mapping: FieldMapping) -> field_bases.ComparedField:
+        """Return a field with both sides' values and the base, as this pass knows them by now."""
+        item_id = self.item.id if self.item else self.record.monday_id or ""
+        base = field_bases.base_of(self.sync_state, mapping, item_id)
+        return field_bases.ComparedField(board, mapping, self.record, self.item, base)
+
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""
         item_id = (self.record.monday_id or "") if item_id is None else item_id
@@ -566,18 +572,13 @@ class RecordPlan(EntityPlan):
         other.values = dict(self.values)
         return other
 
-    def is_field_resting(self, board: field_values.BoardContext, mapping: FieldMapping) -> bool:
-        """Whether both sides of a field have exactly the base's raw values."""
-        converter = board.converter(mapping, self.record)
-        return field_bases.resting_base(self.sync_state, mapping, converter, self.record, self.item) is not None
-
     def is_resting(self, board: field_values.BoardContext) -> bool:
         """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
         if self.facts.is_unresolved or self.sync_state.blocked_fields:
             return False
         if self.history.ineffective_writes:
             return False
-        return all(self.is_field_resting(board, mapping) for mapping in board.mapped)
+        return all(self.compared(board, mapping).is_resting for mapping in board.mapped)
 
     def end_settled(self, reason: str) -> None:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""

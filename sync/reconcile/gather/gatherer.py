@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
@@ -379,19 +378,18 @@ def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[E
     if item is None:
         return emptied
     for mapping, relation in board.relations:
-        converter = board.converter(mapping, plan.record)
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        cell = field_bases.cell_of(converter, mapping, item)
-        if not converter.names_items or field_bases.side_of(converter.canonical_remote, cell) is not None:
+        field = plan.compared(board, mapping)
+        convert = field.converter.canonical_local
+        if not field.converter.names_items or field.remote is not None:
             continue
-        if base is not None:
-            expected = [field_bases.side_of(partial(field_bases.base_remote, converter), base)]
+        if field.base is not None:
+            expected = [field.base_remote]
         else:
             # The values of an unanswered create count as the base.
             creates = [
                 intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
             ]
-            expected = [field_bases.side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
+            expected = [field_bases.side_of(convert, entry["local"]) for entry in creates if entry]
         # An empty base names no item.
         emptied |= {EmptiedRelation(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
     return emptied

@@ -17,7 +17,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.choices import ActivityKind, TombstoneReason
-from sync.fields import field_bases, field_values
+from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
 from sync.kernel import acts
@@ -287,19 +287,18 @@ def edited_cells(
     counts if it differs from the record's value.
     """
     edits: list[reports.FieldConflict] = []
+    compared = plan.compared_with(item)
     for mapping in board.mapped:
         tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
         if tells_nothing or plan.direction_of(mapping) not in directions:
             continue
-        converter = board.converter(mapping, plan.record)
-        cell = field_bases.cell_of(converter, mapping, item)
-        _, sides = removed_items.compared_with_base(plan, mapping, converter, item.id, cell)
-        monday, reason = removed_items.edit_on_monday(converter, sides)
+        field = removed_items.compared_with_writes(board, compared, mapping)
+        monday, reason = removed_items.edit_on_monday(field)
         if not reason:
             continue
         is_readable = code_of(reason) == removed_items.MISSED_EDIT
-        agreed = sides.base[1] if sides.base and is_readable else None
-        before = None if isinstance(agreed, Unknown) else converter.display(agreed) or None
+        agreed = field.base_remote if field.base and is_readable else None
+        before = None if isinstance(agreed, Unknown) else field.converter.display(agreed) or None
         edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
