@@ -87,8 +87,7 @@ class ComparedField:
         self.local_raw = UNREAD if record is None else field_values.local_values(record, mapping)
         self.remote_raw = UNREAD if item is None else cell_of(self.converter, mapping, item)
 
-    @property
-    def is_resting(self) -> bool:
+    def rests(self) -> bool:
         """Whether both sides have exactly the base's raw values, as nearly all fields do, and these are still known."""
         base = self.base
         if base is None or self.local_raw != base["local"] or self.remote_raw != base["remote"] or base.get(AS_SENT):

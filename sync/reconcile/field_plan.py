@@ -47,7 +47,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
     if plan.item is not None and facts.board.link.npd_id_column:
         plan.sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.end_settled(Message("no_item_and_only_to_npd"))
+        plan.settle(reason=Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -61,7 +61,7 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
         if plan.item is None and mapping.column_id and not is_name and not direction.sends:
             continue
         field = plan.compared(facts.board, mapping)
-        is_resting = may_rest and direction is not SyncDirection.NONE and field.is_resting
+        is_resting = may_rest and direction is not SyncDirection.NONE and field.rests()
         remote_raw = None if isinstance(field.remote_raw, merge.Unknown) else field.remote_raw
         field_plan = FieldPlan(
             mapping, field.converter, direction, NOTHING if is_resting else _UNDECIDED, field.local_raw, remote_raw

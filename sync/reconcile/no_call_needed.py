@@ -28,9 +28,9 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.record.may_sync and not record_facts.is_sync_pressed and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
-        plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
+        plan.settle(detail=Message("sync_is_off"), reason="")
     elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
-        plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
+        plan.settle(detail=Message("nothing_changed"))
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
         plan.ending = pass_plan.NOTHING_NEW
 

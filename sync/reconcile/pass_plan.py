@@ -437,11 +437,15 @@ class EntityPlan:
         other.item = item
         return other
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
-        """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(outcome, detail, wait_seconds)
-        if reason is not None:
-            self.reason = reason
+    def settle(self, *, detail: str = "", reason: str | None = None) -> None:
+        """End it as settled; `reason` says why it is not in sync, None keeps what an earlier rule said."""
+        self.ending = Ending(Outcome.SETTLED, detail)
+        self.reason = self.reason if reason is None else reason
+
+    def defer(self, detail: str, wait_seconds: float, *, reason: str | None = None) -> None:
+        """End it until its job is due again after so many seconds; `reason` as in `settle`."""
+        self.ending = Ending(Outcome.DEFERRED, detail, wait_seconds)
+        self.reason = self.reason if reason is None else reason
 
     def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
@@ -578,11 +582,7 @@ class RecordPlan(EntityPlan):
             return False
         if self.history.ineffective_writes:
             return False
-        return all(self.compared(board, mapping).is_resting for mapping in board.mapped)
-
-    def end_settled(self, reason: str) -> None:
-        """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
-        self.end(Outcome.SETTLED, reason=reason)
+        return all(self.compared(board, mapping).rests() for mapping in board.mapped)
 
     def forget_removed_state(self) -> None:
         """Keep nothing of what passes noted of its removed item."""
@@ -612,7 +612,7 @@ class RecordPlan(EntityPlan):
             self.removal = None
             self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
-            self.end_settled("")
+            self.settle(reason="")
 
 
 @dataclass(eq=False)
@@ -633,7 +633,7 @@ class DeletedPlan(EntityPlan):
     def restore(self) -> None:
         """Have settling restore the record."""
         self.new_state = choices.TombstoneState.RESTORED
-        self.end(Outcome.SETTLED)
+        self.settle()
 
     @property
     def item_id(self) -> str:

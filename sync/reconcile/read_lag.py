@@ -180,7 +180,7 @@ def _first_look(
 def _defer(plan: pass_plan.EntityPlan, wait: float | None) -> None:
     if wait:
         plan.doubts.is_item_stale = True
-        plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
+        plan.defer(UNSHOWN_ITEM, wait, reason=UNSHOWN_ITEM)
 
 
 def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float | None:

@@ -71,7 +71,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
+        plan.settle(detail=tombstone.note, reason=tombstone.note)
     elif tombstone.monday_id is None:
         _end_deletion(plan, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
@@ -137,7 +137,7 @@ def _decide_by_present_item(
         _end_deletion(plan, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif item.id in linked_now:
         waits = Message("item_being_linked")
-        plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
+        plan.defer(waits, NEXT_PASS_SECONDS)
     else:
         _decide_by_policy(facts.board, plan, item)
 
@@ -149,7 +149,7 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
     seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = Message("deleted_item_not_shown")
-        plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+        plan.defer(detail, seconds, reason=detail)
     else:
         _end_deletion(plan, TombstoneReason.NOT_SHOWN)
 
@@ -255,7 +255,7 @@ def _end_deletion(
     plan.new_state = outcome.state
     plan.reason_code = reason
     plan.act = ""
-    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.settle(detail=sentence, reason=sentence)
 
 
 def lost_edits(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
@@ -377,7 +377,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
     plan.add_line(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by)
-    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.settle(detail=sentence, reason=sentence)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
