@@ -29,8 +29,8 @@ _NPD_ID = (
 )
 
 _HELD = (
-    "{items} on the board {have} neither an NPD ID nor a “{title}”, by which NPD Sync recognizes records. So they "
-    "become no records, and no record gets a new item: people could be there twice."
+    "{items} on the board {have} no NPD ID and no “{title}”, by which NPD Sync recognizes records. So records get no "
+    "new items: people could be there twice."
 )
 
 TEMPLATES: Mapping[str, str] = {
@@ -837,7 +837,7 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
-    "creates_held": _HELD + " Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
+    "creates_held": _HELD + " Fill in “{title}”, decide about these items on Home, choose another column, or press "
     "“Create new ones anyway” on the board's page.",
     "listing_lacks_items": "Monday lists only {listed:,} of the board's {number:,} items so far: others could be "
     "made twice. Compare again in a few minutes, or choose “Create new ones anyway” in the plan.",
