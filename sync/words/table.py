@@ -631,7 +631,7 @@ TEMPLATES: Mapping[str, str] = {
     "unmatched_duplicate": "A copy: it had the NPD ID of {names}.",
     "unmatched_sync_off": "It has the NPD ID of {names}, whose sync is off.",
     "unmatched_invalid": "No record can be created from it: {problems}",
-    "unmatched_unplanned": "No new {type} was planned for it when the board was set up.",
+    "unmatched_unplanned": "The set-up's plan has no new {type} for it.",
     "unmatched_record_deleted": "{problems}",
     "unmatched_database_rejected": "NPD's database rejected it: {problems}",
     "unmatched_left_out": "{filter}",
