@@ -219,16 +219,15 @@ def _name_namesakes(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     """Say which records have an item's name already: one that is created from it may be there twice."""
     references = [Reference(registry.entity(entry.entity_type).model, "name", entry.name) for entry in entries]
     related = lookups.read_related(references)
-    named = []
+    details_of_entries = []
     for entry, reference in zip(entries, references, strict=True):
-        namesakes = related[reference]
-        if namesakes:
+        has_name = ""
+        if namesakes := related[reference]:
             number = registry.count_of_type(len(namesakes), entry.entity_type)
             details = "; ".join(filter(None, map(admin_base.details_of, namesakes[:MAX_NAMESAKES])))
             has_name = f"NPD has {number} of this name already{f': {details}' if details else ''}."
-            entry = replace(entry, detail=f"{has_name} {entry.detail}")
-        named.append(entry)
-    return named
+        details_of_entries.append(f"{has_name} {entry.detail}".strip())
+    return [replace(entry, detail=detail) for entry, detail in zip(entries, details_of_entries, strict=True)]
 
 
 home_acts.LOADERS[Kind.UNMATCHED] = _name_namesakes
