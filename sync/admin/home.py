@@ -123,8 +123,13 @@ def _state_line(
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; {paused or overview.retries or others or 'everything else syncs as usual'}"
-        return StateLine("warn", "notifications", words, detail)
+        rest = paused or overview.retries or others
+        if any(board.holds_pending for board in boards):
+            # How many of the pending records wait for it isn't counted.
+            detail = ""
+        elif not rest:
+            rest = "everything else syncs as usual"
+        return StateLine("warn", "notifications", "; ".join(filter(None, (f"{need} attention", rest))), detail)
     if others:
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
@@ -188,6 +193,12 @@ class BoardLine:
     @property
     def badge(self) -> SafeString:
         return admin_base.board_badge(self.availability, self.blocked)
+
+    @property
+    def holds_pending(self) -> bool:
+        """Whether a problem of the board may hold up records that are pending."""
+        link = self.availability.link
+        return bool(self.blocked or (link and (link.stops or link.creates_held or link.npd_id_problem)))
 
     @property
     def wait(self) -> str:
