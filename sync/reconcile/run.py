@@ -90,16 +90,15 @@ AFTER_READING: tuple[PlanRule, ...] = (
     removed_items.apply_unlinks,
     each_record(read_lag.set_aside_stale_reads),  # which Monday's own reports contradict
     each_record(emptied_cells.hold_emptied_cells),  # nor must cells that nobody emptied
-    each_record(board_filter.filter_item),  # by the conditions on Monday's items
+    each_record(board_filter.filter_item),  # by the conditions on Monday's items, if it isn't synced yet
     # Unmatched items come before deleted records because one may take over from a removed item.
     unmatched_items.decide_unmatched,
     deleted_records.decide_deleted_records,
     duplicates.find_possible_duplicates,
-    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
-    # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a field in a loop is
+    # throttled, and too many clears wait.
     each_record(our_writes.take_bases),
     each_record(field_plan.fill_in_fields),  # what is sent and written of each field, by merge.py
-    each_record(board_filter.keep_only_pulls),
     lost_updates.keep_lost_values,  # depends on the field plans
     each_record(restraints.throttle_write_loops),
     restraints.request_approvals,

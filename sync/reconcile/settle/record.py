@@ -88,7 +88,7 @@ def settle_record(
         for name, value in plan.values.items():
             setattr(plan.record, name, value)
     if not plan.is_overtaken:
-        leave_out_after_write(facts.board, plan, plan.write.item)
+        leave_out_after_write(facts, plan, plan.write.item)
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
