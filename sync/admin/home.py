@@ -106,6 +106,8 @@ def _state_line(
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
         on_server = " ".join(map(lookups.no_board_reason, types))
+        counts = [registry.count_of_type(spec.model.objects.count(), spec.entity_type) for spec in registry.entities()]
+        detail = f"{detail} NPD has {humanize.join_first(counts)}."
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if standstill := _standstill(overview):

@@ -38,9 +38,6 @@ MAX_RECORDS = 20
 # Before a search, it lists this many that resemble the item.
 MAX_NEAR = 5
 
-# Home tells this many records of an item's name.
-MAX_NAMESAKES = 2
-
 _SIDES = {
     ChangeKind.PUSH: "Monday",
     ChangeKind.PULL: "NPD",
@@ -219,15 +216,12 @@ def _name_namesakes(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     """Say which records have an item's name already: one that is created from it may be there twice."""
     references = [Reference(registry.entity(entry.entity_type).model, "name", entry.name) for entry in entries]
     related = lookups.read_related(references)
-    details_of_entries = []
+    named = []
     for entry, reference in zip(entries, references, strict=True):
-        has_name = ""
-        if namesakes := related[reference]:
-            number = registry.count_of_type(len(namesakes), entry.entity_type)
-            details = "; ".join(filter(None, map(admin_base.details_of, namesakes[:MAX_NAMESAKES])))
-            has_name = f"NPD has {number} of this name already{f': {details}' if details else ''}."
-        details_of_entries.append(f"{has_name} {entry.detail}".strip())
-    return [replace(entry, detail=detail) for entry, detail in zip(entries, details_of_entries, strict=True)]
+        number = registry.count_of_type(len(related[reference]), entry.entity_type)
+        has_name = f"NPD has {number} of this name already." if related[reference] else ""
+        named.append(replace(entry, detail=f"{has_name} {entry.detail}".strip()))
+    return named
 
 
 home_acts.LOADERS[Kind.UNMATCHED] = _name_namesakes

@@ -157,7 +157,7 @@ RESUMED = Message("tried_resumed")
 STOPPED = Message("tried_stopped")
 WAITING = Message("tried_waiting")
 TRIED = Message("tried_now")
-JUST_ASKED = Message("tried_just_before")
+JUST_ASKED = Message("tried_just_before", seconds=TRY_AGAIN_INTERVAL.seconds)
 PAUSED = Message("tried_paused")
 
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be

@@ -212,12 +212,8 @@ TEMPLATES: Mapping[str, str] = {
     "conflict_record_ended": "Nobody has to answer this now{why:because} The question was: {question}",
     # The same answer of a person to several questions about records, by the act's code.
     "answers_chosen": "Chose “{act}” for {records}.",
-    "answers_create_item": "Created {items} again on Monday.",
-    "answers_restore_record": "Restored {records} in NPD.",
-    "answers_delete_record": "Deleted {records} in NPD.",
     "answers_archive_item": "Archived {items} on Monday.",
     "answers_delete_item": "Deleted {items} on Monday.",
-    "answers_unlink": "Unlinked {records} from Monday.",
     "answers_link": "Linked {records} with items.",
     "answers_same_name": "Linked {records} with the items of their names.",
     "answers_archive": "Archived {copies} on Monday.",
@@ -525,8 +521,7 @@ TEMPLATES: Mapping[str, str] = {
     "could_be": "The item “{item}” could be {names}.",
     "could_be_linked": "The item “{item}” could be {names}. {linked} has an item already.",
     "could_be_linked_ones": "The item “{item}” could be {names}. {linked} have an item already.",
-    "two_look_like": "Two items look like {names}. Are they one {kind}? One is linked with it; the other waits for "
-    "your answer.",
+    "two_look_like": "The item “{item}” has the same {key} as {names}, which has another item. Are they one {kind}?",
     "items_could_be": "{number} items on the board could be this {kind}.",
     "fitting_item_taken": "The item that fits already belongs to another {kind}.",
     "namesake": "An item on the board has the name of “{record}”, but {key} doesn't tell whether they are the same.",
@@ -661,7 +656,7 @@ TEMPLATES: Mapping[str, str] = {
     "tried_stopped": "Sync is still stopped.",
     "tried_no_answer": "Monday still doesn't answer.",
     "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",
-    "tried_just_before": "Somebody tried a few seconds ago, and sync is still stopped.",
+    "tried_just_before": "Sync was tried a moment ago, and is still stopped. Try again in {seconds} seconds.",
     "tried_paused": "All boards are paused. Resume them first.",
     "sync_is_stopped": "Sync[[ of {boards}]] is stopped: {cause}",
     # What a comparison, a dry run and a drained queue report.

@@ -235,7 +235,7 @@ def test_an_item_with_the_name_of_a_record_says_so_on_home_and_before_records_ar
     [box] = browser.get(HOME).context["boxes"]
     question = browser.post(ACT, {"action": "create_record", "cause": box.group.cause}).content.decode()
     for html in (html_of(browser), question):
-        assert html.count("NPD has 1 contact of this name already: anne@x.org.") == 1
+        assert html.count("NPD has 1 contact of this name already.") == 1
 
 
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
