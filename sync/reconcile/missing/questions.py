@@ -11,7 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.reports import (
+    ABOUT_DELETION,
+    FORMER_ITEM,
     RECORD_KEY,
+    SAME_NAME,
+    UNPLANNED,
+    WHICH_ITEM,
+    WHICH_RECORD,
     ConflictKind,
     ConflictReport,
     FieldConflict,
@@ -32,12 +38,11 @@ NOT_POSSIBLE = "not_possible_any_more"
 _UNANSWERED = Message("unanswered")
 
 
-def ask(
-    record: SyncedModel, item_id: str, sentence: str, options: Iterable[Option], edits: Sequence[FieldConflict]
-) -> ConflictReport:
-    """Return the question what becomes of a record or its item after the other one was deleted."""
-    data = {"what": sentence, "options": [option.to_json() for option in options]}
-    return ConflictReport(record.entity_type(), record.pk, item_id, ConflictKind.DELETE, fields=edits, data=data)
+def ask(asks: str, record: SyncedModel, item_id: str, sentence: str, options: Iterable[Option]) -> ConflictReport:
+    """Return a question about the record and this item, such as WHICH_ITEM."""
+    kind = ConflictKind.DELETE if asks in ABOUT_DELETION else ConflictKind.IDENTITY
+    data = {"asks": asks, "what": sentence, "options": [option.to_json() for option in options]}
+    return ConflictReport(record.entity_type(), record.pk, item_id, kind, data=data)
 
 
 def chosen_act(
@@ -50,19 +55,6 @@ def chosen_act(
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
         return "", edited
     return (choice.choose, "") if choice.choose in possible else ("", Message(NOT_POSSIBLE))
-
-
-def ask_who(
-    record: SyncedModel,
-    item_id: str,
-    sentence: str,
-    candidates: Iterable[Mapping[str, Any]],
-    options: Iterable[Option],
-    **details: Any,
-) -> ConflictReport:
-    """Return the question which of these records or items is the same as this record or item."""
-    data = {"what": sentence, "candidates": list(candidates), "options": [option.to_json() for option in options]}
-    return ConflictReport(record.entity_type(), record.pk, item_id, ConflictKind.IDENTITY, data=data | details)
 
 
 def name_edits(
@@ -85,7 +77,7 @@ def name_edits(
     if edited:
         edits = Message("edited_since_asked", edits=edited)
     what = sentences(question.what, edits)
-    question.data = {**question.data, "asked": question.what, "what": what, "shown": dict(shown), "edits": edits}
+    question.data |= {"sentence": question.what, "what": what, "shown": dict(shown), "edits": edits}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
@@ -118,9 +110,9 @@ def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item
     options = [_link_record_option(record, item) for record in free]
     options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
     options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
-    candidates = record_candidates(records)
-    shown_item = field_values.item_data(board, item)
-    return ask_who(records[0], item.id, sentence, candidates, options, item=shown_item)
+    question = ask(WHICH_RECORD, records[0], item.id, sentence, options)
+    question.data |= {"item": field_values.item_data(board, item), "candidates": record_candidates(records)}
+    return question
 
 
 def _link_record_option(record: SyncedModel, item: Item) -> Option:
@@ -152,7 +144,7 @@ def which_item(
         options.append(Option(acts.MERGE_RECORDS, effect, str(duplicate.pk), label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in items}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in items]
-    return _about_items(record, sentence, candidates, options)
+    return _about_items(WHICH_ITEM, record, sentence, candidates, options)
 
 
 def which_namesake(board: BoardContext, record: SyncedModel, items: Sequence[Item]) -> ConflictReport:
@@ -162,12 +154,12 @@ def which_namesake(board: BoardContext, record: SyncedModel, items: Sequence[Ite
     act = acts.SAME_NAME if len(items) == 1 else acts.LINK
     options = [_link_option(record, item, act) for item in items]
     candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
-    return _about_items(record, sentence, candidates, options, by_name=True)
+    return _about_items(SAME_NAME, record, sentence, candidates, options)
 
 
 def whether_new(record: SyncedModel) -> ConflictReport:
     """Return the question whether a record for which the set-up's plan had no new item gets one."""
-    return _about_items(record, Message("unplanned", record=str(record)), [], [], is_unplanned=True)
+    return _about_items(UNPLANNED, record, Message("unplanned", record=str(record)), [], [])
 
 
 def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> ConflictReport:
@@ -177,20 +169,22 @@ def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, fo
     sentence = Message("had_this_item", record=str(record), why=row.reason)
     unread = {"id": row.item_id, "label": f"Item {row.item_id}"}
     candidate = (field_values.item_data(board, former) if former else unread) | {"linked_to": None}
-    return _about_items(record, sentence, [candidate], [again])
+    return _about_items(FORMER_ITEM, record, sentence, [candidate], [again])
 
 
 def _about_items(
+    asks: str,
     record: SyncedModel,
     sentence: Message,
     candidates: Sequence[Mapping[str, Any]],
     options: Iterable[Option],
-    **details: Any,
 ) -> ConflictReport:
     """Return the question which of these items is a record's; none of them may be, which gives it a new one."""
     creating = Option(acts.NEW_ITEM, Message("effect_new_item", record=str(record)))
     item_id = str(candidates[0]["id"]) if candidates else ""
-    return ask_who(record, item_id, sentences(sentence, _UNANSWERED), candidates, [*options, creating], **details)
+    question = ask(asks, record, item_id, sentences(sentence, _UNANSWERED), [*options, creating])
+    question.data |= {"candidates": list(candidates)}
+    return question
 
 
 def _link_option(record: SyncedModel, item: Item, act: str = acts.LINK, then: str = "") -> Option:
