@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
-from uuid import UUID
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import models
@@ -18,10 +17,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
+from conflicts.reports import DELETED_RECORD
 from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
-from sync.attention import cause_table
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.clock import readers_mark
@@ -469,21 +468,18 @@ def _with_editors(
     """Return the entries; those of values in conflict say who wrote each side's, and when."""
     conflicts = [entry for entry in entries if entry.kind is attention.Kind.CONFLICT and entry.values]
     npd_edits: dict[Any, dict[str, authors.LastEdit]] = {}
-    deletions: dict[UUID, authors.LastEdit] = {}
     for entity_type, group in grouped(conflicts, lambda entry: entry.entity_type).items():
         names = {key: mapping.fields for (name, key), mapping in wording.mappings.items() if name == entity_type}
         fields: dict[Any, dict[str, Sequence[str]]] = {
             entry.entity_id: {value.key: names.get(value.key, ()) for value in entry.values} for entry in group
         }
         npd_edits |= authors.last_edits_of_records(registry.entity(entity_type).model, fields)
-        deleted = [entry.entity_id for entry in group if entry.code == cause_table.CODE_DELETED_RECORD]
-        deletions |= authors.last_deletions(entity_type, [entity_id for entity_id in deleted if entity_id])
+        deleted: set[Any] = {entry.entity_id for entry in group if entry.code == DELETED_RECORD}
+        deletions = authors.last_deletions(entity_type, deleted)
+        npd_edits |= {key: dict.fromkeys(fields[key], deletions[key]) if key in deletions else {} for key in deleted}
     edited = {}
     for entry in conflicts:
         edits = npd_edits.get(entry.entity_id, {})
-        if entry.code == cause_table.CODE_DELETED_RECORD:
-            deletion = deletions.get(cast("UUID", entry.entity_id))
-            edits = {value.key: deletion for value in entry.values} if deletion else {}
         edited[entry.key] = tuple(_edited(value, edits.get(value.key), now) for value in entry.values)
     return [replace(entry, values=edited.get(entry.key, entry.values)) for entry in entries]
 
