@@ -172,7 +172,7 @@ RESUMED = Message("tried_resumed")
 STOPPED = Message("tried_stopped")
 WAITING = Message("tried_waiting")
 TRIED = Message("tried_now")
-JUST_ASKED = Message("tried_just_before", seconds=TRY_AGAIN_INTERVAL.seconds)
+JUST_ASKED = Message("tried_just_before")
 PAUSED = Message("tried_paused")
 
 

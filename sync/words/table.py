@@ -656,7 +656,7 @@ TEMPLATES: Mapping[str, str] = {
     "tried_stopped": "Sync is still stopped.",
     "tried_no_answer": "Monday still doesn't answer.",
     "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",
-    "tried_just_before": "Sync was tried a moment ago, and is still stopped. Try again in {seconds} seconds.",
+    "tried_just_before": "Monday was asked less than 5 seconds ago, and sync is still stopped. Try again in a moment.",
     "tried_paused": "All boards are paused. Resume them first.",
     "sync_is_stopped": "Sync[[ of {boards}]] is stopped: {cause}",
     # What a comparison, a dry run and a drained queue report.
