@@ -29,7 +29,7 @@ from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
+from sync.models import ActivityLine, BoardLink, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
 from sync.words.message import Message
@@ -547,10 +547,13 @@ def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
     return reverse(f"{name}_again", args=[row.entity_id], query={"back": back_url})
 
 
+NEW_ITEM = "New item"
+
+
 def item_after_restore(row: Tombstone) -> str:
     """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
     is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
-    return "New item" if is_gone else "Linked again"
+    return NEW_ITEM if is_gone else "Linked again"
 
 
 @admin.register(Tombstone)
@@ -685,10 +688,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
+            needs_items = any(item == NEW_ITEM for _name, _type, item in cells)
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to what is restored come back, unless they point elsewhere by now."
-            effects = [RESTORE.effect, links, RESTORE.way_back]
+            held = BoardLink.objects.filter(entity_type__in=types).exclude(creates_held="")
+            # Those that get a new item wait for it.
+            held_texts = map(str, held.values_list("creates_held", flat=True)) if needs_items else ()
+            effects = [RESTORE.effect, links, RESTORE.way_back, *held_texts]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:

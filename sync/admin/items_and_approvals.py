@@ -23,6 +23,7 @@ from sync.attention import Entry, Kind
 from sync.boards import availability
 from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.fields import lookups, searches
+from sync.fields.field_values import Reference
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
@@ -209,6 +210,21 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+def _name_namesakes(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> Sequence[Entry]:
+    """Say which records have an item's name already: one that is created from it may be there twice."""
+    references = [Reference(registry.entity(entry.entity_type).model, "name", entry.name) for entry in entries]
+    related = lookups.read_related(references)
+    named = []
+    for entry, reference in zip(entries, references, strict=True):
+        number = registry.count_of_type(len(related[reference]), entry.entity_type)
+        has_name = f"NPD has {number} of this name already." if related[reference] else ""
+        named.append(replace(entry, detail=f"{has_name} {entry.detail}".strip()))
+    return named
+
+
+home_acts.LOADERS[Kind.UNMATCHED] = _name_namesakes
 
 
 @home_acts.does(Kind.UNMATCHED, "create_record")

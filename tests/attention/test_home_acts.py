@@ -225,6 +225,19 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     assert "checkbox" not in row
 
 
+def test_an_item_with_the_name_of_a_record_says_so_on_home_and_before_records_are_created(
+    browser: Client, db: None
+) -> None:
+    states.boards()
+    states.synced("Anne Thomas", "51", email="anne@x.org")
+    for item, name in (("7001", "ANNE  Thomas"), ("7002", "A stranger")):
+        states.unmatched(item, name=name)
+    [box] = browser.get(HOME).context["boxes"]
+    question = browser.post(ACT, {"action": "create_record", "cause": box.group.cause}).content.decode()
+    for html in (html_of(browser), question):
+        assert html.count("NPD has 1 contact of this name already.") == 1
+
+
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
     browser.post(ACT, {"act_and_key": f"ignore {kinds[Kind.UNMATCHED][0]}"})
     for _ in range(2):

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.models import ActivityLine, Tombstone
+from sync.models import ActivityLine, BoardLink, Tombstone
 from sync.models.activity_lines import fold_alike
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
@@ -156,7 +156,9 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     assert not Contact.objects.exclude(organization=None).exists()
     Contact.objects.filter(pk=bob.pk).update(organization=other)
     stone = Tombstone.objects.get(entity_id=acme.pk)
+    BoardLink.objects.update_or_create(entity_type="organization", defaults={"creates_held": said("Nothing new now.")})
     question = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
+    assert "Nothing new now." in question
     assert "Links to what is restored come back, unless they point elsewhere by now." in question
     assert "New item" in question
     restore_by_person(stone, by="ada")

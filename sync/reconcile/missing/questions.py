@@ -100,7 +100,7 @@ def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item
     leaving_alone = Message("effect_leave_alone")
     leave_label = ""
     if looks_like_one:
-        sentence = Message("two_look_like", names=names, kind=kind)
+        sentence = Message("two_look_like", item=item.name, key=board.match_label, names=names, kind=kind)
         leave_label = Message("label_leave_second", kind=kind)
         leaving_alone = Message("effect_leave_second", record=str(linked[0]))
     elif linked:
