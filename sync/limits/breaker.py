@@ -161,10 +161,10 @@ def stop_account(error: MondayError) -> None:
             is_logged=before.is_logged or is_news,
         )
         if before.until > stop.until:
-            # A longer wait is never shortened by a later, milder failure, and keeps its reason in an outage, such as
-            # that of tomorrow's quota.
+            # A longer wait, such as that for tomorrow's quota, is never shortened by a later, milder failure, and keeps
+            # its reason.
             stop = replace(stop, until=before.until)
-            if code == StopCode.OUTAGE:
+            if code in (StopCode.OUTAGE, StopCode.LIMIT):
                 stop = replace(stop, since=before.since, reason=before.reason, code=before.code)
         store_stop(account, ALL_CALLS, stop)
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):

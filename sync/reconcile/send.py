@@ -374,7 +374,9 @@ class Executor:
         else:
             npd_id_item = result.by_alias.get(NPD_ID_ALIAS)
             item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
-            write.end(OPEN, is_open=True)
+            if item is None:
+                _close_intents([write], IntentState.REJECTED)
+            write.end(OPEN, is_open=item is not None)
         write.item = item
         write.items_by_field = by_field
         write.rejected = {**write.rejected, **rejected}

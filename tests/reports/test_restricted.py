@@ -10,6 +10,7 @@ from npd.models import Contact
 from sync import attention
 from sync.choices import CallKind, Cause
 from sync.limits import probes
+from sync.models import Intent
 from tests.limits.test_promises import FIRST_HOUR
 from tests.support.world import World
 
@@ -85,6 +86,18 @@ def test_the_value_after_a_refused_one_is_sent_as_soon_as_the_column_is_open(wor
     assert world.block_of(ann, "role_title")
     world.sandbox.control("faults", "DELETE")
     world.save(ann, role_title="Second")
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Second", "synced")
+
+
+def test_the_values_after_refused_ones_are_sent_at_once_also_if_none_was_taken(world: World, people: Any) -> None:
+    ann, _ = people
+    refusal = {"every": 1, "code": "ColumnValueException", "message": "invalid value"}
+    world.sandbox.control("faults", partial=refusal, on="mutation", count=2)
+    world.save(ann, role_title="First", phone=PHONE)
+    assert world.block_of(ann, "role_title")
+    assert world.block_of(ann, "phone")
+    assert not Intent.objects.filter(state="open")
+    world.save(ann, role_title="Second", phone="")
     assert (world.values(ann)["role_title"], world.status(ann)) == ("Second", "synced")
 
 

@@ -77,7 +77,8 @@ def name_edits(
     if edited:
         edits = Message("edited_since_asked", edits=edited)
     what = sentences(question.what, edits)
-    question.data |= {"sentence": question.what, "what": what, "shown": dict(shown), "edits": edits}
+    # A copy, because a settling that gives way to a save is repeated with the question as it was decided.
+    question.data = {**question.data, "sentence": question.what, "what": what, "shown": dict(shown), "edits": edits}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
