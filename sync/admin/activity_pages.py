@@ -20,10 +20,11 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, DropdownFilter, TextFilter
 
-from sync import addresses, permissions, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.admin.deletion_consequence import DeletionConsequence, deletion_consequence
 from sync.admin.import_and_export import refused_rows_url
+from sync.attention.cause_table import NO_NEW_ITEMS
 from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.fields import field_values, lookups
@@ -547,10 +548,17 @@ def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
     return reverse(f"{name}_again", args=[row.entity_id], query={"back": back_url})
 
 
-def item_after_restore(row: Tombstone) -> str:
-    """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
-    is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
-    return "New item" if is_gone else "Linked again"
+def needs_new_item(row: Tombstone) -> bool:
+    """Whether the record gets a new item if it is restored, unless its own is back on the board by then."""
+    return not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
+
+
+def without_new_items(rows: models.QuerySet[Tombstone]) -> dict[str, str]:
+    """Return the types of these records whose boards get no new items for now, each with the reason."""
+    waiting = attention.waiting(kinds=[attention.Kind.BOARD]).filter(
+        entity_type__in=rows.order_by().values("entity_type"), code__in=NO_NEW_ITEMS
+    )
+    return {entry.entity_type: entry.title for entry in attention.entries(waiting)}
 
 
 @admin.register(Tombstone)
@@ -681,18 +689,27 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection_fields(request, RESTORE.code, queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), registry.type_label(row.entity_type), item_after_restore(row)) for row in rows]
+            held = without_new_items(queryset)
+            cells = []
+            for row in rows:
+                item = "Linked again"
+                if needs_new_item(row):
+                    item = "None for now" if row.entity_type in held else "New item"
+                cells.append((self.name(row), registry.type_label(row.entity_type), item))
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to what is restored come back, unless they point elsewhere by now."
-            effects = [RESTORE.effect, links, RESTORE.way_back]
+            held_sentences = [f"{why}. The restored ones wait for that." for why in held.values()]
+            effects = [*held_sentences, RESTORE.effect, links, RESTORE.way_back]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
             restored = 0
+            waiting = 0
+            held = without_new_items(queryset)
             problems = []
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
@@ -702,8 +719,13 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 else:
                     authors.log_action(request.user, row, "Restored.")
                     restored += 1
+                    waiting += needs_new_item(row) and row.entity_type in held
             number = humanize.count_with_noun(restored, "record")
-            sentence = f"{number} restored. The next sync compares them with their items."
+            then = "The next sync compares them with their items."
+            if waiting:
+                stay = humanize.plural(waiting, "stays", "stay")
+                then = f"{waiting:,} of them {stay} pending without an item: {'; '.join(held.values())}."
+            sentence = f"{number} restored. {then}"
             return confirmed_action.Report(sentence if restored else "", problems)
 
         return confirmed_action.run_action(self, request, run, back_url, question)

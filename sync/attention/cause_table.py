@@ -133,6 +133,11 @@ CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 # The code of a question whether a record is the item of its name.
 CODE_SAME_NAME = "same_name"
 
+# The codes of questions whether an item is a second one of a record: it has the record's match key, or only its name.
+CODE_SECOND_ITEM = "second_item"
+CODE_NAMESAKE = "namesake"
+_SECOND_ITEM_ACTS = ("leave_alone", "new_record")
+
 # Records and items, in one group, for which the set-up's plan had nothing new.
 CODE_UNPLANNED = choices.UnmatchedReason.UNPLANNED.value
 _UNPLANNED = CauseFacts(
@@ -141,6 +146,9 @@ _UNPLANNED = CauseFacts(
     "somebody says so.",
     severity=Severity.CONFLICT,
 )
+
+# The codes of a board's problems for which its records get no new items.
+NO_NEW_ITEMS = ("npd_id", "creates_held", f"refused_{choices.CallKind.CREATE}")
 
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
@@ -209,6 +217,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
+    ),
+    (Kind.DUPLICATE, CODE_SECOND_ITEM): CauseFacts("Are these the same {record}?", acts=_SECOND_ITEM_ACTS),
+    (Kind.DUPLICATE, CODE_NAMESAKE): CauseFacts(
+        "Is it the {record} of the same name?",
+        "Each of these items has the name of a record that has another item, and nothing else tells whether they are "
+        "the same. Nothing is created until somebody answers, or fills that in.",
+        acts=_SECOND_ITEM_ACTS,
     ),
     (Kind.DUPLICATE, CODE_UNPLANNED): replace(_UNPLANNED, acts=("new_item",)),
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(

@@ -201,6 +201,9 @@ DEFINITIONS = (
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
                     THEN '{cause_table.CODE_RESTORED_ITEM}' ELSE '{cause_table.CODE_DELETED_RECORD}' END
+            WHEN jsonb_exists(conflict.about, 'is_second_item')
+                THEN CASE WHEN jsonb_exists(conflict.about, 'by_name')
+                    THEN '{cause_table.CODE_NAMESAKE}' ELSE '{cause_table.CODE_SECOND_ITEM}' END
             WHEN jsonb_exists(conflict.about, 'by_name') THEN '{cause_table.CODE_SAME_NAME}'
             WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{cause_table.CODE_UNPLANNED}'
             WHEN conflict.about @? '$.options[*] ? (@.choose == "{ARCHIVE_COPY}")' THEN '{cause_table.CODE_COPY}'

@@ -225,6 +225,26 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     assert "checkbox" not in row
 
 
+def test_records_that_have_an_items_name_are_named_before_one_is_created_of_it(browser: Client) -> None:
+    states.contact("Anne Thomas", monday_id="6001")
+    for item, name, code in (("7001", "ANNE THOMAS", "no_key"), ("7002", "Stranger", "no_key_yet")):
+        states.unmatched(item, code, name=name)
+    known, stranger = sorted(attention.entries(attention.waiting(kinds=[Kind.UNMATCHED])), key=lambda e: e.item_id)
+    told = "NPD has 1 contact of this name already: “Anne Thomas”."
+    assert (told in known.detail, told in stranger.detail) == (True, False)
+    listed = {"action": "create_record", "_selected_action": [known.source]}
+    for url, form in (
+        (ACT, {"act_and_key": f"create_record {known.key}"}),
+        (ACT, {"action": "create_record", "key": [known.key, stranger.key]}),
+        (ACT, {"action": "create_record", "cause": known.cause}),
+        ("/admin/sync/unmatcheditem/", listed),
+    ):
+        assert told in browser.post(url, form).content.decode()
+    assert not SyncQueue.objects.filter(remote_id="7001", status="pending").exists()
+    browser.post(ACT, {"act_and_key": f"create_record {stranger.key}"})
+    assert SyncQueue.objects.filter(remote_id="7002", status="pending").exists()
+
+
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
     browser.post(ACT, {"act_and_key": f"ignore {kinds[Kind.UNMATCHED][0]}"})
     for _ in range(2):
@@ -526,9 +546,11 @@ def one_of_each_cause() -> None:
         ("6501", ("same_name", "new_item")),
         ("6502", ("archive", "new_record", "leave_alone")),
         ("6503", ("link", "new_record", "leave_alone")),
+        ("6504", ("leave_alone", "new_record")),
     ):
         offered = [{"choose": act, "label": act, "effect": "It is done."} for act in acts]
         about = {"what": "Who?", "options": offered} | ({"by_name": True} if "same_name" in acts else {})
+        about |= {"is_second_item": True} if acts[0] == "leave_alone" else {}
         _, conflict = states.conflicting(f"Perhaps {item}", item)
         SyncConflict.objects.filter(pk=conflict.pk).update(kind="identity", conflict_fields=[], about=about)
     _, conflict = states.conflicting("Lost", "6401")

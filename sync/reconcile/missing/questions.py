@@ -97,30 +97,35 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
-    """Return the question which of these records an item is; it is the first one's."""
-    names = quoted_names(records)
+def which_record(
+    board: BoardContext, records: Sequence[SyncedModel], item: Item, *, by_name: bool = False
+) -> ConflictReport:
+    """Return the question which of these records an item is; it is the first one's.
+
+    They have the item's NPD ID or match key, or `by_name` only its name.
+    """
     kind = records[0].entity_type()
     linked = [record for record in records if record.monday_id]
-    free = [record for record in records if not record.monday_id]
-    looks_like_one = len(records) == len(linked) == 1
-    sentence = sentences(Message("could_be", item=item.name, names=names), _UNANSWERED)
-    leaving_alone = Message("effect_leave_alone")
-    leave_label = ""
-    if looks_like_one:
-        sentence = Message("two_look_like", names=names, kind=kind)
-        leave_label = Message("label_leave_second", kind=kind)
-        leaving_alone = Message("effect_leave_second", record=str(linked[0]))
-    elif linked:
+    matched = "name" if by_name else board.match_label
+    if field_values.npd_uuid_of(board, item) in {record.pk for record in records}:
+        matched = "NPD ID"
+    names = {"names": quoted_names(records), "linked": quoted_names(linked)}
+    leave = Option(acts.LEAVE_ALONE, Message("effect_leave_alone"))
+    new = Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name))
+    options = [*(_link_record_option(record, item) for record in records if not record.monday_id), new, leave]
+    details: dict[str, Any] = {"by_name": True} if by_name else {}
+    code = "could_be"
+    if linked:
         code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
-        could_be = Message(code, item=item.name, names=names, linked=quoted_names(linked))
-        sentence = sentences(could_be, _UNANSWERED)
-    options = [_link_record_option(record, item) for record in free]
-    options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
-    options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
-    candidates = record_candidates(records)
+    if linked == list(records):
+        # It is probably a second item of theirs.
+        details["is_second_item"] = True
+        effect = Message("effect_leave_second", records=names["linked"])
+        options = [Option(acts.LEAVE_ALONE, effect, label=Message("label_leave_second", kind=kind)), new]
+        code = "is_second_item"
+    sentence = sentences(Message(code, item=item.name, matched=matched, kind=kind, **names), _UNANSWERED)
     shown_item = field_values.item_data(board, item)
-    return ask_who(records[0], item.id, sentence, candidates, options, item=shown_item)
+    return ask_who(records[0], item.id, sentence, record_candidates(records), options, item=shown_item, **details)
 
 
 def _link_record_option(record: SyncedModel, item: Item) -> Option:

@@ -324,6 +324,8 @@ class _ItemRule:
         until = (self.facts.known_since or self.now) + wait
         if self.match_key or until <= self.now or self.facts.is_creation_requested or self.facts.is_unplanned:
             return None
+        if self._doubtful_namesakes:
+            return None  # whose it is may be asked at once
         words = _type_words(self.board)
         then = ""
         if self.board.link.creates_records:
@@ -365,11 +367,14 @@ class _ItemRule:
     def _without_match(self) -> pass_plan.ItemPlan:
         """Plan an item that matches no record: a new record, unless it may be one of the same name, or none is made."""
         facts = self.facts
-        if namesakes := self._namesakes:
-            return self._leave_to_records(namesakes)
+        namesakes = self._doubtful_namesakes
+        if seeking := [record for record in namesakes if record.monday_id is None]:
+            return self._leave_to_records(seeking)
         if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         plan = self._create()
+        if plan.act == CREATE_RECORD and namesakes:
+            return self._ask(namesakes, by_name=True)
         if plan.act == CREATE_RECORD and facts.is_unplanned and not facts.is_creation_requested:
             return self._leave(UnmatchedReason.UNPLANNED, until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
@@ -380,18 +385,21 @@ class _ItemRule:
 
     @property
     def _namesakes(self) -> list[SyncedModel]:
-        """The records without an item that have its name, and that it may be: not both have a match key."""
-        facts = self.facts
-        if facts.is_creation_requested:
+        """The records that have its name, as this pass leaves them, without one that it is not, as a person said."""
+        not_this = self.facts.ignored.entity_id if self.facts.ignored else None
+        name = match_key(self.item.name)
+        made = [record for record in self._created if field_values.name_key_of_record(self.board, record) == name]
+        namesakes = {record.pk: record for record in [*map(self._as_planned, self.facts.namesakes), *made] if name}
+        return [record for key, record in namesakes.items() if key != not_this and not self._record_exclusion(record)]
+
+    @property
+    def _doubtful_namesakes(self) -> list[SyncedModel]:
+        """Those of them that it may be: not both have a match key, and nobody has asked for a record of its own."""
+        if self.facts.is_creation_requested:
             return []
-        namesakes = [self._as_planned(record) for record in facts.namesakes]
-        return [
-            record
-            for record in namesakes
-            if record.monday_id is None and not (facts.ignored and record.pk == facts.ignored.entity_id)
-            if not (self.match_key and field_values.match_key_of_record(self.board, record))
-            if not self._record_exclusion(record)
-        ]
+        synced = [record for record in self._namesakes if record.may_sync]
+        key_of = field_values.match_key_of_record
+        return [record for record in synced if not (self.match_key and key_of(self.board, record))]
 
     def _leave_to_records(self, records: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         """Leave it to these records' own passes to link it, or to ask, once each, whose it is.
@@ -521,11 +529,11 @@ class _ItemRule:
         plan.sentence = sentence
         return plan
 
-    def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+    def _ask(self, hits: Sequence[SyncedModel], *, by_name: bool = False) -> pass_plan.ItemPlan:
         asked_record = self.facts.asked_record
         # It stays the question of the record that was asked first.
         hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
-        question = questions.which_record(self.board, hits, self.item)
+        question = questions.which_record(self.board, hits, self.item, by_name=by_name)
         detail = Message("who_is_this", question=question.what)
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
         plan.candidates = tuple(hits)
@@ -543,7 +551,8 @@ class _ItemRule:
         plan = self._end(Message("became", record=str(record)))
         plan.act = CREATE_RECORD
         plan.record = record
-        plan.sentence = Message("record_created", item=self.item.name)
+        namesakes = questions.quoted_names([namesake for namesake in self._namesakes if namesake.pk != record.pk])
+        plan.sentence = Message("record_created", item=self.item.name, namesakes=namesakes)
         if self.facts.is_creation_requested:
             plan.closing_reason = Message("over_new_record", item=self.item.name)
         return plan
