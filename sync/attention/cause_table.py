@@ -136,6 +136,7 @@ CODE_SAME_NAME = "same_name"
 # The codes of questions whether an item is a second one of a record: it has the record's match key, or only its name.
 CODE_SECOND_ITEM = "second_item"
 CODE_NAMESAKE = "namesake"
+SECOND_ITEMS = (CODE_SECOND_ITEM, CODE_NAMESAKE)
 _SECOND_ITEM_ACTS = ("leave_alone", "new_record")
 
 # Records and items, in one group, for which the set-up's plan had nothing new.
