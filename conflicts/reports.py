@@ -55,6 +55,25 @@ REJECTED = "rejected"
 # The key of a resolution about the whole record: a delete or an identity.
 RECORD_KEY = "record"
 
+# What a question about a whole record or item asks, as `SyncConflict.about["asks"]` has it.
+WHICH_RECORD = "which_record"  # whose an item is
+SECOND_ITEM = "second_item"  # whether an item with the match key of a record that has one is that record's, too
+NAMESAKE = "namesake"  # the same of an item that has only the record's name
+COPY = "copy"  # whether an item that had a record's NPD ID is a copy of the record's own
+WHICH_ITEM = "which_item"  # which of several items is a record's
+SAME_NAME = "same_name"  # whether one of the items with a record's name is its own
+FORMER_ITEM = "former_item"  # whether a record gets back the item from which it was unlinked
+UNPLANNED = "unplanned"  # whether a record for which the set-up's plan had no new item gets one
+SAME_RECORD = "same_record"  # whether a record that was made from an item is the same as another one
+REMOVED_ITEM = "removed_item"  # what becomes of a record whose item was removed
+DELETED_RECORD = "deleted_record"  # what becomes of the item of a deleted record
+RESTORED_ITEM = "restored_item"  # the same, after somebody restored the item
+
+ABOUT_DELETION = (REMOVED_ITEM, DELETED_RECORD, RESTORED_ITEM)
+
+# Those that ask for an item's record; all others about identity ask for a record's item.
+ABOUT_ITEM = (WHICH_RECORD, SECOND_ITEM, NAMESAKE, COPY)
+
 # The key of `SyncConflict.about` with who wrote Monday's values.
 EDITORS = "editors"
 
@@ -118,9 +137,14 @@ class OpenConflict:
     by: str = ""  # who chose
 
     @property
+    def asks(self) -> str:
+        """What is asked about a record or an item, such as WHICH_ITEM; empty about fields."""
+        return str(self.about.get("asks", ""))
+
+    @property
     def seeks_item(self) -> bool:
-        """Whether it asks for a record's item, not for an item's record: only the latter has the item in `about`."""
-        return self.kind == ConflictKind.IDENTITY and "item" not in self.about
+        """Whether it asks for a record's item, not for an item's record."""
+        return self.kind == ConflictKind.IDENTITY and self.asks not in ABOUT_ITEM
 
     @property
     def candidate_ids(self) -> set[str]:
@@ -185,10 +209,11 @@ class ConflictReport:
     applied: Mapping[str, str | None] = field(default_factory=dict)  # results of resolutions, by field or RECORD_KEY
     rejected: Mapping[str, str] = field(default_factory=dict)  # reasons of rejected resolutions, by field or RECORD_KEY
     closing_reason: str = ""
-    # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}. An identity also has `candidates`,
-    # [{id, label, linked_to, values by field}], `item`, in the same form, `by_name` if only names are the same, and
-    # `shown`: by id the values, by field, of what an answer may archive or delete.
-    data: Mapping[str, Any] = field(default_factory=dict)
+    # For a delete and an identity: {asks: WHICH_ITEM or another of these, what: a sentence, options:
+    # [Option.to_json()]}. An identity also has `candidates`, [{id, label, linked_to, values by field}], if it is
+    # ABOUT_ITEM the `item`, in the same form, and `shown`: by id the values, by field, of what an answer may archive or
+    # delete.
+    data: dict[str, Any] = field(default_factory=dict)
     # The stored values that undo each applied field: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # For each undo request, why it was rejected; empty if the field is in conflict again.

@@ -11,7 +11,15 @@ from django.db.models import Q
 
 from conflicts import lifecycle
 from conflicts.models import OPEN_OR_UNDOING, SyncConflict
-from conflicts.reports import RECORD_KEY, UNDO_REQUESTS, ConflictKind, ConflictReport, OpenConflict, UndoRequest
+from conflicts.reports import (
+    ABOUT_ITEM,
+    RECORD_KEY,
+    UNDO_REQUESTS,
+    ConflictKind,
+    ConflictReport,
+    OpenConflict,
+    UndoRequest,
+)
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]  # type, record, kind, and of an identity the item
@@ -111,7 +119,7 @@ def records_seeking(entity_type: str, item_ids: Iterable[str]) -> dict[str, set[
         is_candidate |= Q(about__candidates__contains=[{"id": item_id}])
     rows = SyncConflict.objects.filter(is_candidate, entity_type=entity_type, kind=ConflictKind.IDENTITY)
     seeking: dict[str, set[UUID]] = {}
-    for row in rows.filter(resolved_at=None).exclude(about__has_key="item"):
+    for row in rows.filter(resolved_at=None).exclude(about__asks__in=ABOUT_ITEM):
         for candidate in row.about["candidates"]:
             if candidate["id"] in ids:
                 seeking.setdefault(candidate["id"], set()).add(row.entity_id)
@@ -124,7 +132,7 @@ def items_in_question(entity_type: str, record_ids: Iterable[UUID]) -> set[str]:
     for record_id in record_ids:
         is_candidate |= Q(about__candidates__contains=[{"id": str(record_id)}])
     rows = SyncConflict.objects.filter(
-        is_candidate, entity_type=entity_type, kind=ConflictKind.IDENTITY, resolved_at=None, about__has_key="item"
+        is_candidate, entity_type=entity_type, resolved_at=None, about__asks__in=ABOUT_ITEM
     )
     return set(rows.values_list("monday_item_id", flat=True))
 

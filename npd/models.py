@@ -194,7 +194,9 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Titre de l'organisation", "Titre1", "Stanowisko", "Befattning", "Stilling", "役職", "Должность", "职位",
         "Unvan", "Titre", "Titel", "Titolo", "Título", "organisation title", "job role", "designation",
         "Stellenbezeichnung", "Funktion im Unternehmen", "Cargo de la organización", "Functieomschrijving",
-        "Posizione lavorativa", "Arbeitstitel",
+        "Posizione lavorativa", "Arbeitstitel", "Pozice", "Pracovní pozice", "Pracovní zařazení", "Funkce", "Pozícia",
+        "Funkcia", "Pozycja", "Funkcja", "Rola", "Stanowisko pracy", "Zajmowane stanowisko", "Roll", "Yrkestitel",
+        "Jobbtitel", "Jobbtittel", "Stillingsbetegnelse",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
@@ -207,7 +209,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Telefonnr", "SMS", "WhatsApp", "Телефон", "电话", "手机", "cell", "cellular", "contact number", "work number",
         "office number", "home number", "landline", "direct line", "direct dial", "Mobilfunk", "Mobilfunknummer",
         "Festnetz", "Festnetznummer", "Durchwahl", "Mobielnummer", "Cellulaire", "Fixe", "Telefoonnr", "Rückrufnummer",
-        "Privatnummer", "Geschäftsnummer",
+        "Privatnummer", "Geschäftsnummer", "callback", "Rückmeldung", "Rückruf", "Rappel", "ISDN", "DDI", "Telefonu",
+        "Telefonní", "Telefónne", "Pevná linka", "Linka",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",
@@ -232,7 +235,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     ),
     "address_state": (
         "state", "state/region", "state/province", "state/county", "region", "province", "county", "Bundesland",
-        "Région", "Provincia", "Estado", "Województwo",
+        "Région", "Provincia", "Estado", "Województwo", "state code", "province code",
     ),
     "address_zip": (
         "zip", "postal code", "postcode", "zip/postal code", "billing code", "PLZ", "Postleitzahl", "Code postal",
@@ -240,7 +243,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     ),
     "address_country": (
         "country", "country/region", "Land", "Land/Region", "Pays", "Pays/Région", "País", "País o región", "Paese",
-        "Kraj", "Země", "国家",
+        "Kraj", "Země", "国家", "country code",
     ),
     "inventory_url": (
         "inventory url", "url", "website", "website url", "web site", "web address", "homepage", "Internet", "Webseite",

@@ -14,7 +14,7 @@ from conflicts import models, reports
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
 from conflicts.pages.case import RecordContext
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import ABOUT_ITEM, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import permissions, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
@@ -244,7 +244,7 @@ def resolve(
             message = f"{who} has just {did} the conflict of {context.name}."
             raise NotOpen(f"{message} Look at it again in a minute.", current_values(conflict))
         # Whose an item is can be answered all the same: it may be somebody else's.
-        needs_sync = conflict.kind != ConflictKind.IDENTITY or "item" not in conflict.about
+        needs_sync = conflict.about.get("asks") not in ABOUT_ITEM
         if record is not None and needs_sync and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")

@@ -63,7 +63,7 @@ class WebhookEventAdmin(SuperuserAdmin):
 
 @admin.register(MondayAccount)
 class MondayAccountAdmin(SuperuserAdmin):
-    list_display = ("id", "tier", "stopped_until", "stop_reason")
+    list_display = ("id", "tier", "stops")
 
 
 @admin.register(LogEntry)

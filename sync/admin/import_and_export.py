@@ -1,11 +1,12 @@
 """The import and export pages of records, by django-import-export.
 
 An import has three steps: the file, its columns, and its preview. The file stays in the cache until its confirmation,
-and each form carries the choices of the steps before it.
+and so do the choices of each step, under the step's token.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -43,7 +44,6 @@ from sync.operations.import_columns import (
     missing_key_note,
     order_notes,
     remember_columns,
-    remember_reasons,
     suggest_columns,
     titles_digest,
 )
@@ -83,7 +83,7 @@ class Uploads(CacheStorage):
 
 
 class ImportForm(forms.Form):
-    """A file, and what a person chose about it: each step carries on what the steps before it asked for."""
+    """A file, and what a person chose about it; each page has a part of it."""
 
     import_file = forms.FileField(
         required=False,
@@ -91,13 +91,8 @@ class ImportForm(forms.Form):
         help_text=f"It may have {MEGABYTES} MB.",
         widget=UnfoldAdminFileFieldWidget,
     )
-    # Of the stored file; files of refused rows have other names: their own page checks who may read them.
-    import_file_name = forms.RegexField("^[0-9a-f]{32}$", required=False, widget=forms.HiddenInput)
-    original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
     # What each column goes to, one after the other.
     columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
-    # Of the titles for which they were chosen: another sheet, or encoding, may have other ones.
-    titles_digest = forms.CharField(required=False, widget=forms.HiddenInput)
     sheet = forms.CharField(required=False)
     encoding = forms.ChoiceField(choices=ENCODINGS, required=False, widget=UnfoldAdminSelectWidget)
     region = forms.ChoiceField(
@@ -119,10 +114,6 @@ class ImportForm(forms.Form):
     clear_empty = forms.BooleanField(
         required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
     )
-    shown_digest = forms.CharField(required=False, widget=forms.HiddenInput)  # of the preview
-    leave_out_warned = forms.BooleanField(
-        required=False, label_suffix="", widget=UnfoldBooleanWidget({"x-model": "leavesOut"})
-    )
 
     def __init__(self, *args: Any, creatable: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -130,23 +121,19 @@ class ImportForm(forms.Form):
         if not creatable:
             del self.fields["create_missing"]
 
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or self.cleaned_data
-        if file := data.get("import_file"):
-            if file.size > file_formats.MAX_BYTES:
-                raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
-            upload = Uploads()
-            upload.save(file.read())
-            data |= {"import_file_name": upload.name, "original_file_name": file.name}
-        elif "import_file" not in self.errors and not data.get("import_file_name"):
-            raise forms.ValidationError({"import_file": "Choose a file."})
-        return data
+    def clean_import_file(self) -> Any:
+        file = self.cleaned_data["import_file"]
+        if file and file.size > file_formats.MAX_BYTES:
+            raise forms.ValidationError(f"A file may have {MEGABYTES} MB. Split it.")
+        return file
 
-    def carry_on(self, *shown: str) -> None:
-        """Show these fields, and hide all others but the file itself, which is stored."""
-        del self.fields["import_file"]
-        for name in self.fields.keys() - shown - {"columns"}:
-            self.fields[name].widget = forms.HiddenInput()
+
+class ConfirmForm(forms.Form):
+    step = forms.CharField(widget=forms.HiddenInput)
+    shown_digest = forms.CharField(required=False, widget=forms.HiddenInput)
+    leave_out_warned = forms.BooleanField(
+        required=False, label_suffix="", widget=UnfoldBooleanWidget({"x-model": "leavesOut"})
+    )
 
 
 class ExportFileForm(ExportForm):
@@ -202,89 +189,106 @@ class RecordFilesMixin(ImportExportMixin):
         """
         if not self.has_import_permission(request):
             raise PermissionDenied
+        step = request.GET.get("step", "")
+        choices = self._choices(step)
         if request.method == "POST":
-            form = self._import_form(request, request.POST, request.FILES)
-            if not form.is_valid():
-                return self._import_page(request, {"form": form})
-            choices = form.cleaned_data | {"import_file": None, "step": request.POST.get("step", "")}
-            step = uuid4().hex
-            cache.set(upload_key(self.model, "choices", step), choices, Uploads.CACHE_LIFETIME)
-            if before := request.GET.get("step"):
-                # Back leads to the columns as they were chosen.
-                back = choices | {"step": "read"}
-                cache.set(upload_key(self.model, "choices", before), back, Uploads.CACHE_LIFETIME)
-            return redirect(f"{self._import_url()}?step={step}")
-        data = cache.get(upload_key(self.model, "choices", request.GET.get("step", "")))
-        form = self._import_form(request, data)
-        if data is None:
-            if "step" in request.GET:
+            return self._next_step(request, step, choices)
+        form = self._import_form(request)
+        if not choices:
+            if step:
                 messages.warning(request, FILE_GONE)
             return self._import_page(request, {"form": form})
         try:
-            rows, notes, sheets = self._read(data)
-            columns = data["columns"]
-            data["step"] = data["step"] or request.GET.get("show", "")
-            digest = titles_digest(rows.headers[:-2])
-            if columns and digest != data["titles_digest"]:
-                # Columns that were chosen for other titles, or tell no record, are shown again.
-                data |= {"columns": [], "step": "read"}
-                notes.insert(0, OTHER_TITLES)
-            data["titles_digest"] = digest
-            is_unclear = columns and not identifies_records(self.model, columns)
-            page = self._columns_page if data["step"] or is_unclear else self._preview_page
-            return page(request, data, (rows, notes, sheets))
+            reading = self._read(choices)
+            titles = reading[0].headers[:-2]
+            shows_columns = choices["step"] or "show" in request.GET
+            if choices["columns"] and choices.get("titles") != titles_digest(titles):
+                # Another sheet, or encoding, may have other titles than those for which the columns were chosen.
+                choices["columns"] = []
+                shows_columns = True
+                reading[1].insert(0, OTHER_TITLES)
+            is_unclear = choices["columns"] and not identifies_records(self.model, choices["columns"])
+            page = self._columns_page if shows_columns or is_unclear else self._preview_page
+            return page(request, step, choices, reading)
         except FileError as error:
+            form = self._import_form(request, choices)
             form.add_error("import_file", str(error))
             return self._import_page(request, {"form": form})
+
+    def _choices(self, step: str) -> dict[str, Any]:
+        """Return what was chosen up to a step; nothing if that isn't kept any more."""
+        choices: dict[str, Any] = cache.get(upload_key(self.model, "choices", step), {})
+        return choices
+
+    def _keep_choices(self, step: str, choices: dict[str, Any]) -> None:
+        cache.set(upload_key(self.model, "choices", step), choices, Uploads.CACHE_LIFETIME)
+
+    def _next_step(self, request: HttpRequest, step: str, choices: dict[str, Any]) -> HttpResponse:
+        form = self._import_form(request, request.POST, request.FILES)
+        if not choices and not request.FILES:
+            form.add_error("import_file", "Choose a file.")
+        if not form.is_valid():
+            return self._import_page(request, {"form": form})
+        if file := form.cleaned_data.pop("import_file"):
+            upload = Uploads()
+            upload.save(file.read())
+            choices = {"upload": upload.name, "file_name": file.name}
+        elif step:
+            # Back leads to the columns as they were chosen.
+            self._keep_choices(step, choices | form.cleaned_data | {"step": "read"})
+        next_step = uuid4().hex
+        self._keep_choices(next_step, choices | form.cleaned_data | {"step": request.POST.get("step", "")})
+        return redirect(f"{self._import_url()}?step={next_step}")
 
     @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Import the file; if the rows would do something else than was shown, show their preview again."""
         if not self.has_import_permission(request):
             raise PermissionDenied
-        form = self._import_form(request, request.POST)
-        if not form.is_valid():
-            return self._import_page(request, {"form": form})
-        name = form.cleaned_data["import_file_name"]
+        form = ConfirmForm(request.POST)
+        choices = self._choices(form.cleaned_data["step"]) if form.is_valid() else {}
+        if not choices:
+            messages.warning(request, FILE_GONE)
+            return redirect(self._import_url())
         try:
             # One transaction: an import that is cut off leaves neither records nor the claim of its file.
             with transaction.atomic():
                 # `add` is true once, and a second click waits here for the first.
-                if not cache.add(f"imported-{name}", True, Uploads.CACHE_LIFETIME):
+                if not cache.add(f"imported-{choices['upload']}", True, Uploads.CACHE_LIFETIME):
                     messages.warning(request, IMPORTED_ALREADY)
                     return redirect(self._import_url())
-                reading = self._read(form.cleaned_data)
-                result = self._run(request, form.cleaned_data, reading, dry_run=False)
-                result.refused_url = self._store_refused(str(result.batch_id), result, REFUSED_SECONDS)
-                Uploads(name=name).remove()
+                resource, result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
+                if result.has_refused:
+                    refused_rows = resource.refused_file(result)
+                    cache.set(upload_key(self.model, "refused", str(result.batch_id)), refused_rows, REFUSED_SECONDS)
+                Uploads(name=choices["upload"]).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
-            return self.import_action(request)
+            return redirect(f"{self._import_url()}?step={form.cleaned_data['step']}")
         return self.process_result(result, request)
 
     def _import_url(self) -> str:
         return reverse("admin:{}_{}_import".format(*self.get_model_info()))
 
-    def _run(self, request: HttpRequest, data: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
+    def _refused_url(self, name: str) -> str:
+        return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
+
+    def _run(self, request: HttpRequest, choices: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
         """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
         rows, notes, _ = reading
         # The kinds of records that this person may create.
-        options = {**data, "create_missing": data.get("create_missing") and self._creatable(request)}
+        options = choices | {"create_missing": choices.get("create_missing") and self._creatable(request)}
         resource = resource_of(self.model)(options=options)
-        file_name = data["original_file_name"]
-        result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=file_name)
+        result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=choices["file_name"])
         if result.has_errors():
             error = (result.base_errors or result.error_rows[0].errors)[0].error
             raise FileError(f"{str(error).strip().partition(chr(10))[0].rstrip('.')}.") from error
         result.notes[:0] = notes
-        return result
+        return resource, result
 
-    def _read(self, data: dict[str, Any]) -> Any:
-        """Return what `read_file` does, and note the encoding in which the file was read."""
-        content = Uploads(name=data["import_file_name"]).read()
-        reading = file_formats.read_file(content, data["encoding"], data["sheet"], known_titles(self.model).count)
-        data["encoding"] = reading[0].encoding
-        return reading
+    def _read(self, choices: dict[str, Any]) -> Any:
+        content = Uploads(name=choices["upload"]).read()
+        return file_formats.read_file(content, choices["encoding"], choices["sheet"], known_titles(self.model).count)
 
     def _import_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ImportForm:
         return ImportForm(*args, creatable=self._creatable(request), **kwargs)
@@ -300,62 +304,60 @@ class RecordFilesMixin(ImportExportMixin):
         }
         return TemplateResponse(request, [self.import_template_name], page | context)
 
-    def _columns_page(self, request: HttpRequest, data: dict[str, Any], reading: Any) -> HttpResponse:
+    def _columns_page(self, request: HttpRequest, step: str, choices: dict[str, Any], reading: Any) -> HttpResponse:
         rows, notes, sheets = reading
         titles = rows.headers[:-2]
-        columns = data["columns"] or suggest_columns(self.model, titles)
-        encoding = data["encoding"]
-        form = self._import_form(request, initial=data)
+        self._keep_choices(step, choices | {"titles": titles_digest(titles)})
+        columns = choices["columns"] or suggest_columns(self.model, titles)
+        form = self._import_form(request, initial=choices | {"encoding": rows.encoding})
         form.fields["sheet"].widget = UnfoldAdminSelectWidget(
             choices=[("", "All with the same columns"), *((name, name) for name in sheets)]
         )
-        asked = ["sheet"] if len(sheets) > 1 else []
-        if encoding and encoding not in file_formats.CERTAIN:
-            asked.append("encoding")
-        form.carry_on(*asked, "region", "bad_values", "create_missing", "clear_empty")
-        del form.fields["columns"]  # the page's own lists
+        if len(sheets) < 2:
+            del form.fields["sheet"]
+        if not rows.encoding or rows.encoding in file_formats.CERTAIN:
+            del form.fields["encoding"]
+        del form.fields["import_file"], form.fields["columns"]  # the page's own lists
         values = list(zip(*rows, strict=True))[: len(titles)]
         samples = [", ".join(islice(filter(None, dict.fromkeys(column)), SAMPLES)) for column in values]
         fields = resource_of(self.model)().fields
         context = {
             "choices_form": form,
-            "reading_labels": [READING[name] for name in asked],
+            "reading_labels": [READING[name] for name in READING if name in form.fields],
             "notes": [*notes, *missing_key_note(self.model, columns), *order_notes(self.model, titles, columns)],
             "columns": list(zip(titles, samples, columns, strict=True)),
             "field_choices": field_choices(self.model, [(name, field.column_name) for name, field in fields.items()]),
         }
         return self._import_page(request, context)
 
-    def _preview_page(self, request: HttpRequest, data: dict[str, Any], reading: Any) -> HttpResponse:
+    def _preview_page(self, request: HttpRequest, step: str, choices: dict[str, Any], reading: Any) -> HttpResponse:
         """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
-        result = self._run(request, data, reading, dry_run=True)
-        name = data["import_file_name"]
+        _, result = self._run(request, choices, reading, dry_run=True)
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
-        cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)
+        cache.set(upload_key(self.model, "rows", step), lists, Uploads.CACHE_LIFETIME)
         shown_lists = []
         for place, (title, number, groups) in enumerate(lists):
             beginnings = [(reason, len(lines), lines[:LISTED_ROWS]) for reason, lines in groups]
-            url = reverse("admin:{}_{}_import_rows".format(*self.get_model_info()), args=[name, place])
+            url = reverse("admin:{}_{}_import_rows".format(*self.get_model_info()), args=[step, place])
             is_cut = any(length > LISTED_ROWS for _, length, _ in beginnings)
             shown_lists.append((title, number, beginnings, url if is_cut else ""))
-        form = self._import_form(request, initial=data | {"columns": result.columns, "shown_digest": result.digest})
-        if result.unknown_names and "create_missing" in form.fields and not data["create_missing"]:
-            tick = (
-                f"To create them, press “Change columns and choices” and tick “{form.fields['create_missing'].label}”."
-            )
+        labels = {name: field.label for name, field in self._import_form(request).fields.items()}
+        if result.unknown_names and "create_missing" in labels and not choices.get("create_missing"):
+            tick = f"To create them, press “Change columns and choices” and tick “{labels['create_missing']}”."
             missing = f"{' and '.join(self._creatable(request)).capitalize()} that aren't in NPD"
-            rows = "not imported" if data["bad_values"] == REFUSE else "imported without them"
+            rows = "not imported" if choices["bad_values"] == REFUSE else "imported without them"
             result.notes.append(f"{missing}: {result.unknown_names:,}. Their rows are {rows}. {tick}")
         if result.national_numbers:
             numbers = f"Phone numbers that aren't valid in the country of their row: {result.national_numbers:,}."
-            label = form.fields["region"].label
-            choice = f"To take another country, press “Change columns and choices” and choose it under “{label}”."
+            choice = (
+                f"To take another country, press “Change columns and choices” and choose it under “{labels['region']}”."
+            )
             result.notes.append(f"{numbers} {choice}")
         links = BoardLink.objects.filter(entity_type=self.model.entity_type()).exclude(board_id="")
         if cost := api_quota.cost_sentence({link.pk: len(result.written) for link in links}):
             result.notes.append(cost)
-        form.carry_on("leave_out_warned")
         warned = sum(bool(row.doubt) for row in result.written)
+        form = ConfirmForm(initial={"step": step, "shown_digest": result.digest})
         rows = humanize.count_with_noun(warned, "row")
         form.fields["leave_out_warned"].label = f"Leave out namesakes and what is listed “with a warning”: {rows}"
         if not warned:
@@ -365,8 +367,8 @@ class RecordFilesMixin(ImportExportMixin):
             "lists": shown_lists,
             "to_write": len(result.written),
             "without_warned": len(result.written) - warned,
-            "step": request.GET["step"],
-            "refused_url": self._store_refused(name, result),
+            "step": step,
+            "refused_url": self._refused_url(step) if result.has_refused else "",
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -382,19 +384,16 @@ class RecordFilesMixin(ImportExportMixin):
         page = Paginator(lines, PAGE_ROWS).get_page(request.GET.get("page"))
         return self._import_page(request, {"list_title": title, "number": number, "page": page})
 
-    def _store_refused(self, name: str, result: Any, seconds: int = Uploads.CACHE_LIFETIME) -> str:
-        """Keep a file of refused rows; return its address, empty if no row was refused."""
-        if not result.refused_file:
-            return ""
-        remember_reasons(self.model, result.refused_titles)
-        cache.set(upload_key(self.model, "refused", name), result.refused_file, seconds)
-        return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
-
     def refused_rows(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Send the rows that an import, or its preview, refused."""
+        """Send the rows that an import refused, or that the preview of a step would refuse."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         content = cache.get(upload_key(self.model, "refused", name))
+        choices = self._choices(name)
+        if choices:
+            with suppress(FileError):
+                resource, result = self._run(request, choices, self._read(choices), dry_run=True)
+                content = resource.refused_file(result)
         if content is None:
             raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
@@ -408,21 +407,20 @@ class RecordFilesMixin(ImportExportMixin):
             if request.user.has_perm("sync.view_activityline"):
                 url = reverse("admin:sync_activityline_changelist", query={"fold_id": str(result.batch_id)})
                 parts.append(format_html('<a class="npd-link" href="{}">Show each</a>', url))
-        parts += result.unused
-        incomplete = sum(bool(row.left_out) for row in result.valid_rows())
-        partly = sum(bool(row.further_values) for row in result.valid_rows())
+        parts += filter(None, [result.empty_note])
+        rows = result.valid_rows()
+        incomplete = sum(bool(row.left_out) for row in rows)
+        partly = sum(bool(row.further_values or row.unused_values) for row in rows)
+        first = "imported with the first of"
         counts = (
             (len(result.invalid_rows), "row was not imported.", "rows were not imported."),
             (incomplete, "row was imported without a value.", "rows were imported without a value."),
-            (
-                partly,
-                "row was imported with the first of its values.",
-                "rows were imported with the first of their values.",
-            ),
+            (partly, f"row was {first} its values.", f"rows were {first} their values."),
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
+        refused_url = self._refused_url(str(result.batch_id))
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
-            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', result.refused_url, " ".join(refused)))
+            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
         states = activity_undo.undo_states([result.batch_id], request.user)
         if any(is_undoable for _state, is_undoable in states.values()):
             parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
@@ -470,16 +468,17 @@ PreviewList = tuple[str, int, list[tuple[str, list[Line]]]]  # a title, the numb
 def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     """Return the lists of a preview that aren't empty."""
     plain = [row for row in result.written if not row.doubt]
-    incomplete = [row for row in result.valid_rows() if row.left_out]
-    partly = [row for row in result.valid_rows() if row.further_values]
-    unused = [row for row in result.valid_rows() if row.unused_values]
+    problems = {
+        "Not imported": [(row, row.reasons) for row in result.invalid_rows],
+        "Imported without a value": [(row, row.left_out) for row in result.valid_rows()],
+        "Imported with the first of several values": [
+            (row, row.further_values + row.unused_values) for row in result.valid_rows()
+        ],
+    }
     lists: list[PreviewList] = [
-        ("Not imported", len(result.invalid_rows), grouped_problems(result.invalid_rows, "reasons")),
-        ("Imported without a value", len(incomplete), grouped_problems(incomplete, "left_out")),
-        ("Imported with the first of several values", len(partly), grouped_problems(partly, "further_values")),
-        ("With values in further columns", len(unused), grouped_problems(unused, "unused_values")),
-        (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
+        (title, sum(bool(texts) for _, texts in rows), grouped_problems(rows)) for title, rows in problems.items()
     ]
+    lists.append((new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]))
     rows_by_title = {
         "Namesakes": [row for row in result.written if row.doubt and row.is_new()],
         "With a warning": [row for row in result.written if row.doubt and row.is_update()],
@@ -496,11 +495,11 @@ def _heading(row: Any) -> str:
     return f"Row {row.number}, {row.object_repr}" if row.object_repr else f"Row {row.number}"
 
 
-def grouped_problems(rows: Iterable[Any], kind: str) -> list[tuple[str, list[Line]]]:
+def grouped_problems(rows: Iterable[tuple[Any, list[str]]]) -> list[tuple[str, list[Line]]]:
     """Group rows by what is wrong, whatever the value; the largest group first."""
     groups: dict[str, list[Line]] = {}
-    for row in rows:
-        for text in getattr(row, kind):
+    for row, texts in rows:
+        for text in texts:
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
             general = general.replace("….", "…")
             groups.setdefault(general, []).append((_heading(row), text, ()))

@@ -185,8 +185,9 @@ class SetupWizardMixin(PageAdmin):
         region = lookups.phone_region()
         token = credentials.token_state()
         # A limit, or a stop of writes only, ends by itself and says nothing against the connection.
-        is_stopped = account.needs_probe
-        is_waiting = account.waits_at(sync_now()) and not is_stopped
+        stop = account.stop
+        is_stopped = stop is not None and stop.needs_probe
+        waits_until = stop.until if stop and not is_stopped and stop.until > sync_now() else None
         is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
         for_administrator = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
@@ -203,8 +204,8 @@ class SetupWizardMixin(PageAdmin):
             "for_administrator": [text for text in for_administrator if text],
             "connected_account": account if is_connected else None,
             "is_stopped": is_stopped and token.is_usable,
-            "waits_until": account.stopped_until if is_waiting and token.is_usable else None,
-            "stop_reason": humanize.without_request_id(account.stop_reason),
+            "waits_until": waits_until if token.is_usable else None,
+            "stop_reason": humanize.without_request_id(stop.reason if stop else ""),
             "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
             "phone_region": region,
             "phone_example": phone_example(region),

@@ -241,13 +241,12 @@ def sync_stats() -> dict[str, Any]:
             "last_synced": max((last for *_, last in rows if last), default=None),
             "board": overview.displayed_by_type[spec.entity_type].detail,
         }
-    account = overview.account
-    until = account.stopped_until if account.waits_at(overview.now) else None
+    stop = overview.account.stop
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
-        "stop_reason": account.stop_reason if until or account.needs_probe else "",
-        "stopped_until": until,
+        "stop_reason": stop.reason if stop and stop.lasts_at(overview.now) else "",
+        "stopped_until": stop.until if stop and stop.until > overview.now else None,
     }
 
 

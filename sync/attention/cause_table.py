@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from conflicts.reports import ConflictKind
+from conflicts.reports import (
+    COPY,
+    DELETED_RECORD,
+    NAMESAKE,
+    RESTORED_ITEM,
+    SAME_NAME,
+    SECOND_ITEM,
+    UNPLANNED,
+    ConflictKind,
+)
 from sync import choices
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, ARCHIVE_COPY, Act
 from sync.models.activity_lines import UNREPORTED
@@ -124,23 +133,15 @@ _OTHERS_SYNCED = "All other fields are synced."
 _ACTS_ON_DELETED_RECORD = ("restore_record", "unlink", "archive_item", "delete_item")
 
 # The codes of entries about conflicts where they say more than the conflict's kind: fields that differ since the first
-# match, so that nobody changed them; a record deleted in NPD whose item is still, or again, on the board.
+# match, so that nobody changed them; and what some questions ask.
 CODE_FIRST_MATCH = "first_match"
-CODE_DELETED_RECORD = "deleted_record"
-CODE_RESTORED_ITEM = "restored_item"
-CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
+ASKED_CODES = (DELETED_RECORD, RESTORED_ITEM, COPY, SECOND_ITEM, NAMESAKE, SAME_NAME, UNPLANNED)
 
-# The code of a question whether a record is the item of its name.
-CODE_SAME_NAME = "same_name"
-
-# The codes of questions whether an item is a second one of a record: it has the record's match key, or only its name.
-CODE_SECOND_ITEM = "second_item"
-CODE_NAMESAKE = "namesake"
-SECOND_ITEMS = (CODE_SECOND_ITEM, CODE_NAMESAKE)
+# Questions whether an item is a second one of a record.
+SECOND_ITEMS = (SECOND_ITEM, NAMESAKE)
 _SECOND_ITEM_ACTS = ("leave_alone", "new_record")
 
 # Records and items, in one group, for which the set-up's plan had nothing new.
-CODE_UNPLANNED = choices.UnmatchedReason.UNPLANNED.value
 _UNPLANNED = CauseFacts(
     choices.UnmatchedReason.UNPLANNED.label,
     "They were there when the board was set up, and the plan had nothing new for them. Nothing is created until "
@@ -152,7 +153,7 @@ _UNPLANNED = CauseFacts(
 NO_NEW_ITEMS = ("npd_id", "creates_held", f"refused_{choices.CallKind.CREATE}")
 
 # The codes of conflicts about a whole record that one side deleted.
-DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
+DELETIONS = (ConflictKind.DELETE, DELETED_RECORD, RESTORED_ITEM)
 
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
@@ -198,13 +199,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
         acts=("create_item", "unlink", "delete_record"),
     ),
-    (Kind.CONFLICT, CODE_DELETED_RECORD): CauseFacts(
+    (Kind.CONFLICT, DELETED_RECORD): CauseFacts(
         "Deleted in NPD, still on Monday",
         "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
         "items.",
         acts=_ACTS_ON_DELETED_RECORD,
     ),
-    (Kind.CONFLICT, CODE_RESTORED_ITEM): CauseFacts(
+    (Kind.CONFLICT, RESTORED_ITEM): CauseFacts(
         "Deleted in NPD, and the item was restored on Monday",
         "The items had left the board with their records, and somebody restored them there. Nothing is changed until "
         "somebody chooses: restore the records, too, or remove or unlink the items.",
@@ -213,21 +214,21 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.DUPLICATE, ""): CauseFacts(
         "Are these the same {record}?", acts=("link", "new_item", "new_record", "leave_alone")
     ),
-    (Kind.DUPLICATE, CODE_SAME_NAME): CauseFacts(
+    (Kind.DUPLICATE, SAME_NAME): CauseFacts(
         "Is it the item of the same name?",
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
     ),
-    (Kind.DUPLICATE, CODE_SECOND_ITEM): CauseFacts("Are these the same {record}?", acts=_SECOND_ITEM_ACTS),
-    (Kind.DUPLICATE, CODE_NAMESAKE): CauseFacts(
+    (Kind.DUPLICATE, SECOND_ITEM): CauseFacts("Are these the same {record}?", acts=_SECOND_ITEM_ACTS),
+    (Kind.DUPLICATE, NAMESAKE): CauseFacts(
         "Is it the {record} of the same name?",
         "Each of these items has the name of a record that has another item, and nothing else tells whether they are "
         "the same. Nothing is created until somebody answers, or fills that in.",
         acts=_SECOND_ITEM_ACTS,
     ),
-    (Kind.DUPLICATE, CODE_UNPLANNED): replace(_UNPLANNED, acts=("new_item",)),
-    (Kind.DUPLICATE, CODE_COPY): CauseFacts(
+    (Kind.DUPLICATE, UNPLANNED): replace(_UNPLANNED, acts=("new_item",)),
+    (Kind.DUPLICATE, COPY): CauseFacts(
         "Copied on the board",
         "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
         acts=(ARCHIVE_COPY, "new_record", "leave_alone"),
@@ -279,7 +280,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
     **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in choices.UnmatchedReason.choices},
     **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in choices.CHOSEN_REASONS},
-    (Kind.UNMATCHED, CODE_UNPLANNED): _UNPLANNED,
+    (Kind.UNMATCHED, choices.UnmatchedReason.UNPLANNED): _UNPLANNED,
 }
 
 

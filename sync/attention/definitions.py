@@ -17,14 +17,16 @@ from django.db import connections
 
 from sync import registry
 from sync.attention import cause_table
-from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, StopCode, TombstoneReason
-from sync.kernel.acts import ARCHIVE_COPY, RESTORE_RECORD
+from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, StopCode, UnmatchedReason
 from sync.models.activity_lines import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
 # Removals by one person with shorter pauses are one act: a group on Home, not one of Home's buttons.
 ACT_GAP = "interval '10 minutes'"
+
+# As a list in SQL.
+_ASKED_CODES = ", ".join(f"'{code}'" for code in cause_table.ASKED_CODES)
 
 # A result of the nightly comparison is shown until the next one replaces it, but no longer than this.
 DIFFERENCES_SHOWN = "interval '1 day'"
@@ -196,17 +198,7 @@ DEFINITIONS = (
         source="conflict.id::text",
         code=f"""CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
                 THEN '{cause_table.CODE_FIRST_MATCH}'
-            WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.choose == "{RESTORE_RECORD}")'
-                THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
-                        WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
-                            AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
-                    THEN '{cause_table.CODE_RESTORED_ITEM}' ELSE '{cause_table.CODE_DELETED_RECORD}' END
-            WHEN jsonb_exists(conflict.about, 'is_second_item')
-                THEN CASE WHEN jsonb_exists(conflict.about, 'by_name')
-                    THEN '{cause_table.CODE_NAMESAKE}' ELSE '{cause_table.CODE_SECOND_ITEM}' END
-            WHEN jsonb_exists(conflict.about, 'by_name') THEN '{cause_table.CODE_SAME_NAME}'
-            WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{cause_table.CODE_UNPLANNED}'
-            WHEN conflict.about @? '$.options[*] ? (@.choose == "{ARCHIVE_COPY}")' THEN '{cause_table.CODE_COPY}'
+            WHEN conflict.about ->> 'asks' IN ({_ASKED_CODES}) THEN conflict.about ->> 'asks'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
         entity_id="conflict.entity_id",
@@ -343,36 +335,24 @@ DEFINITIONS = (
         field="mapping.key",
         values="jsonb_build_object('reason', nullif(mapping.problem, '')::jsonb)",
     ),
-    # What stops every board until Monday has answered, then what stops one; not while people have paused it.
+    # What stops every board, all calls before writes, and what stops one; not while people have paused it.
     Definition(
         refreshed_by=BOARD,
-        concerned="its_type = ''",
-        tables="sync_monday_account AS account",
-        waits="""account.stop_code <> '' AND (account.needs_probe OR account.stopped_until IS NOT NULL)
-            AND account.pause IS NULL""",
+        concerned="holder.entity_type = its_type",
+        tables="""(SELECT '' AS entity_type, stops, pause FROM sync_monday_account
+                UNION ALL SELECT entity_type, stops, pause FROM sync_board_links) AS holder
+            CROSS JOIN LATERAL (SELECT value FROM jsonb_each(holder.stops) AS call (kind, value)
+                WHERE kind IN ('all', 'writes') AND value ->> 'reason' <> '' ORDER BY kind LIMIT 1) AS call (stop)""",
+        waits="holder.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)",
         kind="'stop'",
-        source="'account'",
-        code="account.stop_code",
-        entity_type="''",
-        since="account.stopped_since",
+        source="coalesce(nullif(holder.entity_type, ''), 'account')",
+        code="coalesce(nullif(call.stop ->> 'code', ''), 'board')",
+        entity_type="holder.entity_type",
+        since="(call.stop ->> 'since')::timestamptz",
         # A limit's wait ends by itself; after any other, the stop lasts until a call of its kind succeeds.
-        until=f"""CASE WHEN account.stop_code IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
-            AND NOT account.needs_probe THEN account.stopped_until END""",
-        values="jsonb_build_object('reason', nullif(account.stop_reason, '')::jsonb, 'next', account.stopped_until)",
-    ),
-    Definition(
-        refreshed_by=BOARD,
-        concerned="link.entity_type = its_type",
-        tables="sync_board_links AS link",
-        waits="""jsonb_exists(link.stops, 'all')
-            AND link.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)""",
-        kind="'stop'",
-        source="link.entity_type",
-        code="'board'",
-        entity_type="link.entity_type",
-        since="(link.stops -> 'all' ->> 'since')::timestamptz",
-        values="""jsonb_build_object(
-            'reason', link.stops -> 'all' -> 'reason', 'next', link.stops -> 'all' ->> 'until')""",
+        until=f"""CASE WHEN call.stop ->> 'code' IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
+            AND call.stop ->> 'needs_probe' = 'false' THEN (call.stop ->> 'until')::timestamptz END""",
+        values="jsonb_build_object('reason', call.stop -> 'reason', 'next', call.stop ->> 'until')",
     ),
     Definition(
         refreshed_by=BOARD,
@@ -437,7 +417,7 @@ DEFINITIONS = (
 # are one group.
 _CAUSE = f"""
     concat_ws(':',
-        CASE WHEN waiting.code <> '{cause_table.CODE_UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
+        CASE WHEN waiting.code <> '{UnmatchedReason.UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
         WHEN waiting.kind = 'failed' THEN left(md5(concat(
             jsonb_path_query_array(waiting.values -> 'error', '$.**.code'),
             jsonb_path_query_array(waiting.values -> 'error', '$.**.column'), regexp_replace(
@@ -445,7 +425,7 @@ _CAUSE = f"""
         WHEN waiting.kind = 'removed'
             THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
         WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))
-        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code = '{cause_table.CODE_UNPLANNED}'
+        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code = '{UnmatchedReason.UNPLANNED}'
             THEN waiting.code
         ELSE concat_ws(':', waiting.code, waiting.field) END)
 """
@@ -595,7 +575,6 @@ WATCHED = (
     WatchedTable("sync_decisions", _REFRESH_RECORD, "NEW.kind = 'removed' AND NEW.entity_id IS NOT NULL"),
     WatchedTable("sync_approval_requests", _REFRESH_RECORD, "NEW.state = 'pending'"),
     WatchedTable("sync_write_loops", _REFRESH_RECORD, "NEW.throttled_until IS NOT NULL"),
-    WatchedTable("sync_tombstones", _REFRESH_RECORD, columns=("reason_code", "state")),
     WatchedTable(
         "sync_unmatched_items",
         "PERFORM sync_attention_of_item(written.entity_type, written.item_id);",
@@ -630,7 +609,7 @@ WATCHED = (
         IF TG_OP <> 'UPDATE' OR OLD.pause IS DISTINCT FROM NEW.pause THEN
             PERFORM sync_attention_of_board(link.entity_type) FROM sync_board_links AS link;
         END IF;""",
-        columns=("stop_code", "stop_reason", "stopped_since", "stopped_until", "needs_probe", "pause"),
+        columns=("stops", "pause"),
     ),
     WatchedTable(
         "sync_notification_receivers", "PERFORM sync_attention_of_receiver(written.id);", "NEW.failed_since IS NOT NULL"

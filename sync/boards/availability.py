@@ -22,6 +22,7 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.limits.board_limits import BoardAvailability, LimitFacts
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
+from sync.models.boards_and_account import ALL_WRITES
 from sync.outbox.pauses import IS_PAUSED
 from sync.words.message import Message, sentences
 
@@ -215,7 +216,7 @@ class Overview(LimitFacts):
             return humanize.relative_time(moment, self.now)
         is_available = self.displayed_by_type[job.entity_type].is_available
         # While writes are stopped, one of them is tried first, and the others go once Monday has stored it.
-        waits_for_probe = self.account.are_only_writes_stopped and job.direction == QueueDirection.TO_MONDAY
+        waits_for_probe = self.account.stop_of(ALL_WRITES) and job.direction == QueueDirection.TO_MONDAY
         is_next = is_available and not waits_for_probe
         return "as soon as a worker is free" if is_next else "as soon as its board can be synced"
 

@@ -19,7 +19,7 @@ from sync.kernel import humanize
 from sync.limits import api_quota, breaker, credentials, probes
 from sync.limits.api_quota import Quota, Wait, WaitKind
 from sync.models import BoardLink, MondayAccount, SyncQueue
-from sync.models.boards_and_account import ALL_CALLS
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 from sync.words.message import Message, sentences
 
@@ -85,18 +85,18 @@ class PassGrant:
 def probed_availability(entity_type: str) -> BoardAvailability:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
-    # The stop is only of writes, so the board may be read meanwhile.
-    if facts.account.are_only_writes_stopped:
-        # Until writes are tried again; one that succeeds earlier makes the jobs due.
-        until = facts.account.stopped_until or facts.now
-        seconds = max(breaker.seconds_until_attempt(breaker.WRITES), (until - facts.now).total_seconds())
-        return replace(facts.availability(entity_type, reads=True), writes_wait_seconds=seconds)
-    board = facts.availability(entity_type)
+    writes = facts.account.stop_of(ALL_WRITES)
+    # While writes are stopped, the board may be read.
+    board = facts.availability(entity_type, reads=writes is not None)
     displayed = facts.for_display(board)
-    if displayed is board:
-        return board  # nothing waits for a probe
-    # The probe's answer changes the facts, so they are read anew.
-    return probed_availability(entity_type) if probes.probe_if_due() else displayed
+    if displayed is not board:
+        # The probe's answer changes the facts, so they are read anew.
+        return probed_availability(entity_type) if probes.probe_if_due() else displayed
+    if writes is None:
+        return board
+    # Until writes are tried again; one that succeeds earlier makes the jobs due.
+    seconds = max(breaker.seconds_until_attempt(breaker.WRITES), (writes.until - facts.now).total_seconds())
+    return replace(board, writes_wait_seconds=seconds)
 
 
 def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:
@@ -146,9 +146,10 @@ class LimitFacts:
     def for_display(self, board: BoardAvailability) -> BoardAvailability:
         """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
         # A wait for the quota ends by itself, so the account is probed during it.
-        if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
+        stop = self.account.stop_of()
+        if not (stop and stop.needs_probe and (board.is_available or board.waits_for_quota)):
             return board
-        reason = sentences(self.account.stop_reason, Message("goes_on_once_answered"))
+        reason = sentences(stop.reason, Message("goes_on_once_answered"))
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
     def availability(self, entity_type: str, *, urgent: bool = False, reads: bool = False) -> BoardAvailability:
@@ -168,7 +169,7 @@ class LimitFacts:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         calls = breaker.READS if reads else ALL_CALLS
         if stop := breaker.stop_of_call(link, calls, account=self.account, now=self.now):
-            kind = WaitKind.ACCOUNT if stop == self.account.stop else WaitKind.BOARD
+            kind = WaitKind.ACCOUNT if stop.code else WaitKind.BOARD
             detail = sentences(stop.reason, Message("next_attempt_at", at=humanize.due_time(stop.until, self.now)))
             return replace(board, reason_code=kind, detail=detail, until=stop.until)
         past_stops = [stop.until for stop in (self.account.stop, link.stop_of()) if stop is not None]

@@ -11,14 +11,14 @@ the last waits are longer on small plans.
     what Monday refuses until a person acts      the board, or calls of one kind, stop        REFUSED
     many records' writes, while others succeed   further repeats of these wait                REPEATS
 
-probes.py finds out whether a stop is over, failed_writes.py whose fault a failed write is.
+probes.py finds out whether a stop is over, failed_writes.py whose fault a failed write is. All three implement
+docs/reference/merge/limits-and-stops.md.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 from django.conf import settings
@@ -29,9 +29,9 @@ from sync.choices import ActivityKind, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
-from sync.models import ActivityLine, BoardLink, Intent, IntentState, MondayAccount, SyncQueue
+from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue
 from sync.models.activity_lines import log_event
-from sync.models.boards_and_account import ALL_CALLS, Stop
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES, Stop
 from sync.monday import errors
 from sync.monday.errors import MondayError
 from sync.outbox import wakeups
@@ -56,8 +56,7 @@ REPEATS = Waits((3_600,), calls=17, early_calls=50)
 
 # How many failures decide something:
 
-SEVERAL = 2  # failed documents, none written since the first, stop all writes: one may be a record's own fault
-PARTS = 4  # into so many parts a failed document is split; so many that fail end a pass that has written nothing
+FAILED_ENOUGH = 4  # failed documents end a pass that has written nothing
 FEW = 8  # a failed document of so many records at most is split into single ones, which takes a pass less
 REPEATS_AT_ONCE = 20  # so many failed documents of a day are repeated at once: enough to find a few records at fault
 REPEATS_LATER = 6  # after these, so many in each wait of REPEATS: one for all, because they share a pass's reads
@@ -74,19 +73,6 @@ SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 # Their waits end by themselves.
 LIMITS = (StopCode.LIMIT, StopCode.DAY_LIMIT)
 
-# The account's columns after a write that succeeded, or with another token.
-NO_FAILED_WRITES: Mapping[str, Any] = {"write_failures": 0, "failed_record": "", "write_failed_at": None}
-
-# The account's columns while nothing stops it.
-NO_STOP: Mapping[str, Any] = {
-    "stopped_until": None,
-    "stop_reason": "",
-    "stop_code": "",
-    "stopped_since": None,
-    "needs_probe": False,
-    "failures": 0,
-}
-
 # How the reason of all that waits for writes begins.
 WRITES_STOPPED = Message("waits_writes")
 
@@ -98,12 +84,10 @@ def stop_of_call(
 
     Without the account or the board, only the stops of the other count.
     """
-    stops = []
-    if account is not None and not (kind == READS and account.are_only_writes_stopped):
-        stops.append(account.stop)
-    if link is not None:
-        stops += [link.stop_of(stopped_kind) for stopped_kind in {ALL_CALLS, kind}]
     now = now or sync_now()
+    kinds = {ALL_CALLS} if kind == READS else {ALL_CALLS, ALL_WRITES, kind}
+    holders = [holder for holder in (account, link) if holder is not None]
+    stops = [holder.stop_of(stopped_kind) for holder in holders for stopped_kind in kinds]
     active = [stop for stop in stops if stop is not None and stop.until > now]
     return max(active, key=lambda stop: stop.until, default=None)
 
@@ -158,53 +142,58 @@ def stop_account(error: MondayError) -> None:
     with transaction.atomic():
         account = locked_account()
         now = sync_now()
-        # An outage of writes that reaches reads, or is tried by a read that fails, too, is one outage.
-        is_same = account.stop_code in (code, StopCode.WRITES) if code == StopCode.OUTAGE else account.stop_code == code
-        if account.are_only_writes_stopped:
-            # Only writes were stopped, so that wait was for the next write.
-            account.stopped_until = None
-        is_waiting = account.waits_at(now)
-        # Activity shows a new cause at once, but not an outage of some seconds. `failures` is the number of its failed
-        # probes, because it counts the first failure, which was no probe, and not yet this one.
-        is_news = account.stop_code != code
+        before = account.entry_of() or Stop(now, now, "", failures=0, is_logged=False)
+        is_waiting = before.until > now
+        # Activity shows a new cause at once, but not an outage of some seconds. The failures before are the number of
+        # its failed probes, because they count the first failure, which was no probe, and not yet this one.
+        is_news = before.code != code
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
-            is_news = account.failures == OUTAGE_IS_NEWS and not is_waiting
-        until = _next_attempt_at(account, error, now)
-        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
-        is_longer = account.stopped_until is not None and account.stopped_until > until
-        if not (code == StopCode.OUTAGE and is_longer):
-            # Another cause begins now, whatever stopped everything before; so does a limit after its wait.
-            goes_on = code not in LIMITS or is_waiting
-            if not (is_same and goes_on):
-                account.stopped_since = now
-            account.stop_code = code
-            account.stop_reason = of_error(error)
-        account.stopped_since = account.stopped_since or now
-        # A longer wait is never shortened by a later, milder failure.
-        account.stopped_until = max(account.stopped_until or until, until)
-        # Calls that were in flight together count as one failure.
-        if not is_waiting:
-            account.failures += 1
-        # A limit's wait ends by itself; any other failure needs a probe.
-        if error.scope is not errors.Scope.LIMIT:
-            account.needs_probe = True
+            is_news = before.failures == OUTAGE_IS_NEWS and not is_waiting
+        stop = Stop(
+            since=_stopped_since(account, code, now),
+            until=_next_attempt_at(before.failures, error, now),
+            reason=of_error(error),
+            # Calls that were in flight together count as one failure.
+            failures=before.failures if is_waiting else before.failures + 1,
+            code=code,
+            # A limit's wait ends by itself; any other failure needs a probe.
+            needs_probe=before.needs_probe or error.scope is not errors.Scope.LIMIT,
+            is_logged=before.is_logged or is_news,
+        )
+        if before.until > stop.until:
+            # A longer wait is never shortened by a later, milder failure, and keeps its reason in an outage, such as
+            # that of tomorrow's quota.
+            stop = replace(stop, until=before.until)
+            if code == StopCode.OUTAGE:
+                stop = replace(stop, since=before.since, reason=before.reason, code=before.code)
+        store_stop(account, ALL_CALLS, stop)
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):
-            account.answered_mark = ""
-        account.save()
+            MondayAccount.objects.filter(id=1).update(answered_mark="")
     if is_news:
         log_event(ActivityKind.STOP, Message(f"stopped_{code}"))
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _next_attempt_at(account: MondayAccount, error: MondayError, now: datetime) -> datetime:
+def _stopped_since(account: MondayAccount, code: StopCode, now: datetime) -> datetime:
+    """Return since when this cause stops calls."""
+    stop = account.stop
+    if stop is None:
+        return now
+    # A limit begins anew after its wait, and an outage of writes may reach reads.
+    is_same = stop.code == code and (code not in LIMITS or stop.until > now)
+    is_same |= code == StopCode.OUTAGE and stop.code == StopCode.WRITES
+    return stop.since if is_same else now
+
+
+def _next_attempt_at(failures: int, error: MondayError, now: datetime) -> datetime:
     """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
-    probe_wait = seconds_until_attempt(CALLS, account.failures + 1)
+    probe_wait = seconds_until_attempt(CALLS, failures + 1)
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
         return max(api_quota.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
     wait = error.wait_seconds or probe_wait
-    if account.failures >= WAIT_DISTRUSTED_AFTER:
+    if failures >= WAIT_DISTRUSTED_AFTER:
         wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
 
@@ -219,38 +208,27 @@ def _stop_code(error: MondayError) -> StopCode:
     return StopCode.LIMIT if error.scope is errors.Scope.LIMIT else StopCode.OUTAGE
 
 
-def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) -> bool:
-    """End the account's stop, and write these columns too; Activity shows the end if it showed the stop."""
-    rows = MondayAccount.objects.filter(id=1)
-    with transaction.atomic():
-        # Locked, so that of two requests only the first logs the end.
-        since = rows.select_for_update().values_list("stopped_since", flat=True).first()
-        ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **(columns or {})})
-        kinds = (ActivityKind.STOP, ActivityKind.STOP_END)
-        events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
-        # An earlier cause of the same stop may have been logged, though the current one wasn't.
-        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
-            log_event(ActivityKind.STOP_END, Message("runs_again"), by=by)
-    return bool(ended)
-
-
-def end_stop_after_answer(columns: Mapping[str, Any], *, is_read_next: bool) -> None:
+def end_stop_after_answer(*, is_read_next: bool) -> None:
     """End the stop of all calls after Monday has answered who we are, as far as that proves anything.
 
-    Writes that had failed stay stopped until one succeeds. If `is_read_next`, a board's read comes at once, and until
-    it succeeds (`forget_failures`), pages show the stop.
+    Its failures stay counted until a read succeeds (`forget_failures`), because another read may be what fails. If
+    `is_read_next`, a board's read comes at once, and pages show the stop until then. Writes that had failed stay
+    stopped until one succeeds.
     """
     with transaction.atomic():
         account = locked_account()
-        tried_now = {"needs_probe": False, "stopped_until": SyncNow(), **columns}
-        if account.do_writes_fail:
-            reason = sentences(WRITES_STOPPED, Message("edits_come_in"))
-            writes = {"stop_code": StopCode.WRITES, "stop_reason": reason, "failures": 0}
-            MondayAccount.objects.filter(id=1).update(**{**writes, **tried_now})
-        elif is_read_next and account.stop_code not in ("", *LIMITS):
-            MondayAccount.objects.filter(id=1).update(**{**tried_now, "failures": max(1, account.failures)})
-        else:
-            end_account_stop(columns=columns)
+        now = sync_now()
+        stop = account.stop_of()
+        writes = account.stop_of(ALL_WRITES)
+        if writes is not None:
+            store_stop(account, ALL_WRITES, replace(writes, until=now))
+        if stop is None:
+            return
+        answered = replace(stop, until=now, needs_probe=False)
+        if writes is not None or not is_read_next or stop.code in LIMITS:
+            end_stop(account)
+            answered = replace(answered, reason="", code="", is_logged=False)
+        store_stop(account, ALL_CALLS, answered)
 
 
 def forget_failures(*, has_written: bool) -> None:
@@ -258,70 +236,47 @@ def forget_failures(*, has_written: bool) -> None:
 
     One that only read doesn't prove that writes work again.
     """
-    account = monday_account()
-    # A read that succeeds doesn't end a limit that writes have reached.
-    is_proven = has_written or account.stop_code != StopCode.LIMIT
-    if account.failures and is_proven and not (account.needs_probe or account.are_only_writes_stopped):
-        _end_same_stop(account)
-    if has_written:
-        resume_writes(account)
-
-
-def _end_same_stop(account: MondayAccount) -> None:
-    """End the account's stop, but not one that another worker has begun since, nor a wait that Monday asked for."""
+    if not monday_account().stops:
+        return
     with transaction.atomic():
-        present = locked_account()
-        if present.needs_probe or present.stop_code != account.stop_code:
-            return
-        if present.stop_code and not present.waits_at(sync_now()):
-            end_account_stop()
-        else:
-            MondayAccount.objects.filter(id=1).update(failures=0, stop_reason="", stop_code="")
+        account = locked_account()
+        entry = account.entry_of()
+        # A read that succeeds doesn't end a limit that writes have reached, nor a wait that has begun meanwhile.
+        is_proven = has_written or account.stop_of(ALL_WRITES) or (entry and entry.code != StopCode.LIMIT)
+        if entry and is_proven and not entry.lasts_at(sync_now()):
+            end_stop(account)
+    if has_written:
+        end_stop(account, ALL_WRITES)
 
 
 def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> None:
-    """Stop all writes, or have their stop go on after another failure; doesn't save."""
+    """Stop all writes, or have their stop go on after another failure."""
     now = sync_now()
-    # A new stop begins with the shortest wait, however often a single record has failed before.
-    account.write_failures = account.write_failures + 1 if account.do_writes_fail else SEVERAL
-    account.failed_record = ""
-    account.write_failed_at = now
-    # Everything is stopped already.
-    if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
-        return
-    if not account.are_only_writes_stopped:
-        account.stopped_since = account.stopped_since or now
-        log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
-    seconds = seconds_until_write(account, waits)
-    account.stopped_until = now + timedelta(seconds=seconds)
-    account.stop_code = StopCode.WRITES
-    account.stop_reason = sentences(WRITES_STOPPED, Message("edits_come_in"), of_error(error))
+    before = account.stop_of(ALL_WRITES)
+    if before is None:
+        # While everything is stopped already, only that is shown.
+        before = Stop(now, now, "", failures=0, is_logged=account.stop_of() is None)
+        if before.is_logged:
+            log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
+    failures = before.failures + 1
+    seconds = seconds_until_attempt(waits, failures)
+    stop = Stop(
+        since=before.since,
+        until=now + timedelta(seconds=seconds),
+        reason=sentences(WRITES_STOPPED, Message("edits_come_in"), of_error(error)),
+        failures=failures,
+        code=StopCode.WRITES,
+        is_logged=before.is_logged,
+        tried_at=now,
+    )
+    store_stop(account, ALL_WRITES, stop)
     log.warning("writes stopped", seconds=seconds, reason=error.full_sentence)
-
-
-def seconds_until_write(account: MondayAccount, waits: Waits) -> float:
-    """Return the seconds until the next attempt of a write, after the failures that the account has counted."""
-    # The first failure was no probe.
-    return seconds_until_attempt(waits, max(1, account.write_failures - 1))
 
 
 def stop_refused_writes(error: MondayError) -> None:
     """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
-        account = locked_account()
-        stop_writes(account, error, REFUSED)
-        account.save()
-
-
-def resume_writes(account: MondayAccount) -> None:
-    """After a successful write, end the stop, wake the jobs that waited for it, and forget the failures."""
-    if not account.write_failures:
-        return
-    if account.are_only_writes_stopped:
-        end_account_stop()
-        log.info("writes go on")
-    make_waiting_writes_due()
-    MondayAccount.objects.filter(id=1).update(**NO_FAILED_WRITES)
+        stop_writes(locked_account(), error, REFUSED)
 
 
 def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> None:
@@ -335,44 +290,52 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     stop_count = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
     seconds = max(error.wait_seconds or 0, seconds_until_attempt(REFUSED, failures, sharing=max(1, stop_count)))
     reason = of_error(error) if kind == ALL_CALLS else sentences(WRITES_STOPPED, of_error(error))
-    _store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
+    store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
     if before is None:
         board = registry.board_title(link.entity_type)
         sentence = Message(f"refused_{kind}", board=board, error=of_error(error))
         log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 
-def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
-    """End the stop of the board, or of its calls of one kind: Monday has carried out one, or it is another board."""
-    if kind not in link.stops:
+def end_stop(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS, *, by: str = "") -> None:
+    """End the stop of all calls or those of one kind, because one succeeded, or what is called is another.
+
+    Its failures are forgotten, and what waited for writes is due.
+    """
+    if kind not in holder.stops:
         return
-    _store_stop(link, kind, None)
-    sentence = Message("runs_again", board=registry.board_title(link.entity_type))
-    log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
-    if kind != ALL_CALLS:
-        transaction.on_commit(make_waiting_writes_due)
+    with transaction.atomic():
+        # Locked, so that of two requests only the first logs the end.
+        holder.lock_stops()
+        entry = holder.entry_of(kind)
+        if entry is None:
+            return
+        if kind != ALL_CALLS:
+            make_waiting_writes_due()
+        if entry.is_logged:
+            values = {"board": registry.board_title(holder.entity_type)} if holder.entity_type else {}
+            log_event(ActivityKind.STOP_END, Message("runs_again", **values), entity_type=holder.entity_type, by=by)
+        if entry.reason and isinstance(holder, MondayAccount):
+            MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
+        store_stop(holder, kind, None)
 
 
 def try_stopped_kinds() -> bool:
     """Have the stopped kinds of calls tried now, until one succeeds; return whether there are any."""
     stopped = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
     for link, kind in stopped:
-        try_board_now(link, kind)
+        try_now(link, kind)
     if stopped:
         make_waiting_writes_due()
     return bool(stopped)
 
 
-def try_board_now(link: BoardLink, kind: str = ALL_CALLS) -> None:
-    """Have a stopped board, or its calls of one kind, tried now, and what failed before forgotten."""
-    stop = link.stop_of(kind)
-    assert stop is not None
-    _store_stop(link, kind, replace(stop, until=sync_now(), failures=0))
-
-
-def try_writes_now() -> None:
-    """While all writes are stopped, have the first one tried now; if it succeeds, the others follow."""
-    MondayAccount.objects.filter(id=1, stop_code=StopCode.WRITES).update(stopped_until=SyncNow())
+def try_now(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS) -> None:
+    """Have what is stopped tried now, and what failed before forgotten; of stopped writes the first is tried."""
+    with transaction.atomic():
+        holder.lock_stops()
+        if (stop := holder.stop_of(kind)) is not None:
+            store_stop(holder, kind, replace(stop, until=sync_now(), failures=0))
 
 
 def drop_forgotten_stops() -> None:
@@ -384,19 +347,20 @@ def drop_forgotten_stops() -> None:
         for kind in list(link.stops):
             stop = link.stop_of(kind)
             if kind != ALL_CALLS and stop and stop.until < sync_now() - timedelta(days=1):
-                _store_stop(link, kind, None)
+                store_stop(link, kind, None)
 
 
 # Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
-_STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
+_STORE_STOP = "UPDATE {table} SET stops = stops - %s || %s::jsonb WHERE id = %s"
 
 
-def _store_stop(link: BoardLink, kind: str, stop: Stop | None) -> None:
+def store_stop(holder: BoardLink | MondayAccount, kind: str, stop: Stop | None) -> None:
     """Store the stop of one kind of calls, or remove it if `stop` is None."""
     changed = {} if stop is None else {kind: stop.as_json()}
-    run_sql(_STORE_STOP, [kind, json.dumps(to_json(changed)), link.pk])
-    others = {other: entry for other, entry in link.stops.items() if other != kind}
-    link.stops = others | changed
+    statement = _STORE_STOP.format(table=holder._meta.db_table)
+    run_sql(statement, [kind, json.dumps(to_json(changed)), holder.pk])
+    others = {other: entry for other, entry in holder.stops.items() if other != kind}
+    holder.stops = others | changed
 
 
 def make_waiting_writes_due() -> None:
@@ -405,9 +369,13 @@ def make_waiting_writes_due() -> None:
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that was sent before this time and isn't found never took effect.
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
-    account = MondayAccount.objects.filter(id=1).first()
-    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
+    writes = monday_account().entry_of(ALL_WRITES)
+    if writes is None or writes.tried_at is None or writes.tried_at <= settled_before:
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", was_searched=True, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
+    transaction.on_commit(_wake_all_boards)
+
+
+def _wake_all_boards() -> None:
     for link in BoardLink.objects.all():
         wakeups.wake_board(link.entity_type)

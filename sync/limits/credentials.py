@@ -18,7 +18,8 @@ from sync.clock import SyncNow
 from sync.kernel.acts import ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import breaker
-from sync.models import StoredSecret
+from sync.models import MondayAccount, StoredSecret
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES
 from sync.words.message import Message
 
 NOT_CONNECTED = Message("not_connected")
@@ -125,8 +126,9 @@ def store_token(token: str, user: User) -> None:
     with transaction.atomic():
         _write_secret(API_TOKEN, token, user)
         # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
-        unknown = {"user_id": "", "answered_mark": "", **breaker.NO_FAILED_WRITES}
-        breaker.end_account_stop(by=user.get_username(), columns=unknown)
+        MondayAccount.objects.filter(id=1).update(user_id="", answered_mark="")
+        for kind in (ALL_CALLS, ALL_WRITES):
+            breaker.end_stop(breaker.monday_account(), kind, by=user.get_username())
         ensure_webhook_secret(user)
 
 

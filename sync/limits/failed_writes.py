@@ -11,7 +11,7 @@ all writes stop.
     the same single record again              an attempt if Monday's error names it; else only this record waits
     any other, none written since the first   all writes stop
 
-The numbers are in breaker.py.
+Implements M1 and M7 to M9 of docs/reference/merge/limits-and-stops.md; the numbers are in breaker.py.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,6 +25,7 @@ from sync.clock import sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, breaker
 from sync.models import Intent, IntentState, MondayAccount
+from sync.models.boards_and_account import ALL_WRITES, Stop
 from sync.monday.errors import MondayError
 
 # A document that failed as a whole: Monday's error, and its records.
@@ -61,41 +62,51 @@ def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
     return {record_id: Failures(*failures) for record_id, *failures in fetch_rows(_FAILURES, [list(records)])}
 
 
-def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> list[float | None]:
-    """Return None for each failed document of one pass whose records are at fault, else the seconds until the next try.
+def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> set[UUID]:
+    """Return the records that are at fault; the others of these documents wait for `seconds_until_write`.
 
     Stop all writes if no other write succeeded in between. With `others_written`, the same pass has written others.
     """
+    records = {record_id for _, document in failed for record_id in document}
     if others_written:
-        breaker.resume_writes(breaker.monday_account())
-        return [None] * len(failed)
-    failures = failures_of({record_id for _, records in failed for record_id in records})
-    at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
+        breaker.end_stop(breaker.monday_account(), ALL_WRITES)
+        return records
+    at_fault = {record_id for record_id, failures in failures_of(records).items() if failures.is_at_fault}
     with transaction.atomic():
         account = breaker.locked_account()
         # During a stop, each failure is another sign of the outage.
-        if account.are_only_writes_stopped:
+        if account.stop_of(ALL_WRITES):
             at_fault.clear()
         unexplained = [document for document in failed if not at_fault.issuperset(document[1])]
-        wait = _judge_unexplained(account, unexplained) if unexplained else None
-    return [None if at_fault.issuperset(records) else wait for _, records in failed]
+        if unexplained and _is_its_records_fault(account, unexplained):
+            return records
+    return at_fault
 
 
-def _judge_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> float | None:
+def _is_its_records_fault(account: MondayAccount, documents: Sequence[FailedDocument]) -> bool:
     """Judge failures while nothing else was written; stop writes unless only one document or record has failed."""
     error, records = documents[0]
-    only_record = str(*records) if len(documents) == len(records) == 1 else ""
-    is_first = len(documents) == 1 and not account.write_failures
-    is_again = bool(only_record) and only_record == account.failed_record
-    if is_first or is_again:
-        account.write_failures += 1
-        account.failed_record = only_record
-        account.write_failed_at = sync_now()
-    else:
+    only_record = str(next(iter(records))) if len(documents) == len(records) == 1 else ""
+    before = account.entry_of(ALL_WRITES)
+    is_first = before is None and len(documents) == 1
+    is_again = before is not None and only_record != "" and only_record == before.record
+    if not (is_first or is_again):
         breaker.stop_writes(account, error, breaker.WRITES)
-    account.save()
-    is_at_fault = bool(only_record) and (is_first or (is_again and error.path_alias is not None))
-    return None if is_at_fault else breaker.seconds_until_write(account, breaker.WRITES)
+        return False
+    now = sync_now()
+    failures = before.failures + 1 if before else 1
+    # A single record's first failure was an attempt, with the wait of that.
+    wait = breaker.seconds_until_attempt(breaker.WRITES, max(1, failures - 1))
+    # Without a reason, nothing else stops.
+    failure = Stop(now, now + timedelta(seconds=wait), "", failures, is_logged=False, tried_at=now, record=only_record)
+    breaker.store_stop(account, ALL_WRITES, failure)
+    return only_record != "" and (is_first or error.path_alias is not None)
+
+
+def seconds_until_write() -> float:
+    """Return the seconds until writes that have failed, and aren't at fault, are tried again."""
+    entry = breaker.monday_account().entry_of(ALL_WRITES)
+    return max(0.0, (entry.until - sync_now()).total_seconds()) if entry else 0.0
 
 
 def repeats_left() -> int:
@@ -104,7 +115,7 @@ def repeats_left() -> int:
     Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
     account = breaker.monday_account()
-    if account.are_only_writes_stopped:
+    if account.stop_of(ALL_WRITES):
         return breaker.REPEATS_AT_ONCE
     limit = api_quota.read_quota().day_limit
     # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.

@@ -5,7 +5,8 @@ writes work, so while only these are stopped, the probe is a waiting write.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -19,7 +20,7 @@ from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, breaker, credentials, metered_client
 from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.boards_and_account import ALL_CALLS
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES, Stop
 from sync.monday import errors
 from sync.monday.account import AccountInfo
 from sync.outbox import pauses, wakeups
@@ -27,38 +28,94 @@ from sync.words.message import Message, sentences
 
 log = structlog.get_logger(__name__)
 
-# No other worker probes until a probe's call has timed out and its result is stored.
+# A probe's result is stored in this time after its call has timed out.
 READ_PROBE_MARGIN = timedelta(seconds=5)
 
-# Time limit of a probe of writes; if its worker dies, the next probe starts after it.
+# The same for a probe of writes, with all calls of its pass.
 WRITE_PROBE_TIME = timedelta(seconds=180)
 
 
 def probe_if_due() -> bool:
     """Return whether calls may be made now; if a probe is due, one worker makes it first while the others wait."""
     account = breaker.monday_account()
-    if not account.needs_probe:
-        return not account.waits_at(sync_now())
-    due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
-        models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
-    )
-    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS) + READ_PROBE_MARGIN
-    # The update matches for one worker only, which then probes.
-    if not due_account.update(stopped_until=until):
+    stop = account.stop_of()
+    if stop is None or not stop.needs_probe:
+        return breaker.stop_of_call(None, breaker.READS, account=account) is None
+    if not claim_probe(ALL_CALLS):
         return False
     try:
         info = metered_client.connector(urgent=True).ping()
     except errors.MondayError as error:
         # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
-        MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
+        release_probe(ALL_CALLS)
         breaker.stop_account(error)
         return False
-    # The failures stay counted until a pass has succeeded, because another read may be what fails.
-    columns = {"user_id": info.user_id, "version_answered": info.version_value, "failures": account.failures}
-    columns["answered_mark"] = credentials.token_mark()
-    breaker.end_stop_after_answer(columns, is_read_next=_is_read_next())
+    MondayAccount.objects.filter(id=1).update(
+        user_id=info.user_id, version_answered=info.version_value, answered_mark=credentials.token_mark()
+    )
+    breaker.end_stop_after_answer(is_read_next=_is_read_next())
     log.info("account answers again")
     return True
+
+
+def is_write_probe_due() -> bool:
+    """Whether a write may be tried now although writes are stopped."""
+    return _stop_to_probe(breaker.monday_account(), ALL_WRITES) is not None
+
+
+def claim_probe(kind: str) -> bool:
+    """Return whether this worker makes the probe that is due, which is true for one worker only; the others wait."""
+    with transaction.atomic():
+        account = breaker.locked_account()
+        stop = _stop_to_probe(account, kind)
+        if stop is None:
+            return False
+        now = sync_now()
+        breaker.store_stop(account, kind, replace(stop, until=now + _time_limit(kind), tried_at=now))
+        return True
+
+
+def release_probe(kind: str) -> bool:
+    """Make the next probe due now unless this one has ended the stop or failed; return whether that was so."""
+    with transaction.atomic():
+        account = breaker.locked_account()
+        stop = account.stop_of(kind)
+        if stop is None or stop.tried_at is None or stop.until != stop.tried_at + _time_limit(kind):
+            return False
+        breaker.store_stop(account, kind, replace(stop, until=sync_now()))
+        return True
+
+
+def _time_limit(kind: str) -> timedelta:
+    """Return after what time another worker probes, because this one may have died."""
+    if kind == ALL_WRITES:
+        return WRITE_PROBE_TIME
+    return timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS) + READ_PROBE_MARGIN
+
+
+def _stop_to_probe(account: MondayAccount, kind: str) -> Stop | None:
+    """Return the stop of this kind if a call is tried now; a write only while calls as such go on."""
+    stop = account.stop_of(kind)
+    if stop is None:
+        return None
+    now = sync_now()
+    if kind == ALL_CALLS:
+        return stop if stop.needs_probe and stop.until <= now else None
+    if (calls := account.stop_of()) and calls.lasts_at(now):
+        return None
+    return stop if stop.until <= now or _is_probed_sooner(stop, now) else None
+
+
+def _is_probed_sooner(stop: Stop, now: datetime) -> bool:
+    """Whether a webhook or a save since the last probe of writes brings the next one forward."""
+    apart = timedelta(seconds=breaker.seconds_until_attempt(breaker.WRITES_SOONER))
+    if stop.tried_at is None or stop.tried_at + apart > now:
+        return False
+    delivered = WebhookEvent.objects.filter(received_at__gt=stop.tried_at)
+    saved = SyncQueue.objects.filter(
+        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=stop.tried_at
+    )
+    return delivered.exists() or saved.exists()
 
 
 def _is_read_next(links: Iterable[BoardLink] | None = None) -> bool:
@@ -103,48 +160,6 @@ def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
-def is_write_probe_due() -> bool:
-    """Whether a write may be tried now although writes are stopped."""
-    return _account_to_probe().exists()
-
-
-def begin_write_probe() -> bool:
-    """Return whether this worker probes, which is true for one worker only."""
-    now = sync_now()
-    until = now + WRITE_PROBE_TIME
-    return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
-
-
-def release_unused_write_probe() -> bool:
-    """Make the next probe due now if this one's record needed no write; return whether that was so.
-
-    A write that failed has set both times again, and one that succeeded has ended the stop.
-    """
-    began_at = models.F("stopped_until") - WRITE_PROBE_TIME
-    return bool(_stopped_account().filter(write_failed_at=began_at).update(stopped_until=SyncNow()))
-
-
-def _account_to_probe() -> models.QuerySet[MondayAccount]:
-    """Return the account if its probe is due, which is sooner after a webhook or a save since the last failure."""
-    account = _stopped_account()
-    is_due = models.Q(stopped_until__lte=SyncNow())
-    failed_at = account.values_list("write_failed_at", flat=True).first()
-    if failed_at is None:
-        return account.filter(is_due)
-    delivered_at = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
-    saved = SyncQueue.objects.filter(
-        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
-    )
-    if (delivered_at is not None and delivered_at > failed_at) or saved.exists():
-        apart = breaker.seconds_until_attempt(breaker.WRITES_SOONER)
-        is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
-    return account.filter(is_due)
-
-
-def _stopped_account() -> models.QuerySet[MondayAccount]:
-    return MondayAccount.objects.filter(id=1, stop_code=choices.StopCode.WRITES)
-
-
 # Monday is asked once in this time, however many people try again at once.
 TRY_AGAIN_INTERVAL = timedelta(seconds=5)
 
@@ -160,12 +175,6 @@ TRIED = Message("tried_now")
 JUST_ASKED = Message("tried_just_before")
 PAUSED = Message("tried_paused")
 
-# The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
-# refused too, and prolong the wait.
-_WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * api_quota.MINUTE_SECONDS)
-)
-
 
 def try_again(*, is_slowed: bool = False) -> Message:
     """Ask Monday whether the stops of the account and of boards are over, because a person tries again.
@@ -177,12 +186,13 @@ def try_again(*, is_slowed: bool = False) -> Message:
     """
     has_stopped_kinds = breaker.try_stopped_kinds()
     account = breaker.monday_account()
-    is_waiting = account.waits_at(sync_now()) and not account.are_only_writes_stopped
+    now = sync_now()
+    stop = account.stop_of()
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
-    asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
-    if not (asks_for_account or account.are_only_writes_stopped or _stopped_links()):
+    asks_for_account = (stop is not None and stop.lasts_at(now)) or is_slowed or is_day_used_up
+    if not (asks_for_account or account.stop_of(ALL_WRITES) or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         _make_repeats_due()
         return TRIED if has_stopped_kinds else NOT_STOPPED
@@ -190,7 +200,7 @@ def try_again(*, is_slowed: bool = False) -> Message:
         return PAUSED
     if not credentials.has_token():
         return STOPPED
-    if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
+    if stop is not None and stop.until > now and _waits_for_minute(stop, now):
         return WAITING
     due_account = MondayAccount.objects.filter(id=1).filter(
         models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - TRY_AGAIN_INTERVAL)
@@ -205,12 +215,20 @@ def try_again(*, is_slowed: bool = False) -> Message:
     except errors.MondayError as error:
         breaker.stop_if_shared(error)
         return STOPPED
-    breaker.try_writes_now()
+    breaker.try_now(breaker.monday_account(), ALL_WRITES)
     _make_repeats_due()
     account = breaker.monday_account()
-    if not is_over or account.waits_at(sync_now()):
+    if not is_over or breaker.stop_of_call(None, account=account):
         return STOPPED
-    return TRIED if account.are_only_writes_stopped or has_stopped_kinds else RESUMED
+    return TRIED if account.stop_of(ALL_WRITES) or has_stopped_kinds else RESUMED
+
+
+def _waits_for_minute(stop: Stop, now: datetime) -> bool:
+    """Whether the account waits for Monday's limit of a minute: until the end of this one or the next.
+
+    Asking before that would be refused too, and prolong the wait.
+    """
+    return stop.code == StopCode.LIMIT and stop.until <= now + timedelta(seconds=2 * api_quota.MINUTE_SECONDS)
 
 
 def _make_repeats_due() -> None:
@@ -225,8 +243,9 @@ def still_stopped_sentence() -> str:
     account = breaker.monday_account()
     now = sync_now()
     board_stops = [stop.until for link in _stopped_links() if (stop := breaker.stop_of_call(link))]
-    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = Message("tried_no_answer") if account.stop_code == StopCode.OUTAGE else STOPPED
+    stop = breaker.stop_of_call(None, account=account, now=now)
+    next_try = stop.until if stop else min(board_stops, default=None)
+    sentence = Message("tried_no_answer") if account.stop and account.stop.code == StopCode.OUTAGE else STOPPED
     return sentences(sentence, Message("next_attempt_at", at=humanize.due_time(next_try, now)) if next_try else "")
 
 
@@ -247,11 +266,11 @@ def _try_active_boards() -> bool:
     boards = connector.read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
-        breaker.try_board_now(link)
+        breaker.try_now(link)
         MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     for link in active:
         if not _is_read_next([link]):
-            breaker.end_board_stop(link)
+            breaker.end_stop(link)
     _resume(active)
     return len(active) == len(links)
 
@@ -291,7 +310,7 @@ def store_account_info(info: AccountInfo) -> None:
 
     The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
     """
-    before = breaker.monday_account()
+    former_tier = breaker.monday_account().tier
     values = {
         "user_id": info.user_id,
         "version_answered": info.version_value,
@@ -299,14 +318,18 @@ def store_account_info(info: AccountInfo) -> None:
         "time_zone": info.time_zone,
         "answered_mark": credentials.token_mark(),
     }
-    stored_account = MondayAccount.objects.filter(id=1)
-    stored_account.update(**{name: value for name, value in values.items() if value})
-    api_quota.apply_account_info(info, before.tier)
-    if before.are_only_writes_stopped or not (before.needs_probe or before.waits_at(sync_now())):
-        return
-    if stored_account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
-        return
-    breaker.end_stop_after_answer({}, is_read_next=_is_read_next())
+    MondayAccount.objects.filter(id=1).update(**{name: value for name, value in values.items() if value})
+    api_quota.apply_account_info(info, former_tier)
+    with transaction.atomic():
+        account = breaker.locked_account()
+        now = sync_now()
+        stop = account.stop_of()
+        if stop is None or not stop.lasts_at(now):
+            return
+        if _waits_for_minute(stop, now):
+            breaker.store_stop(account, ALL_CALLS, replace(stop, needs_probe=False, failures=0))
+            return
+        breaker.end_stop_after_answer(is_read_next=_is_read_next())
     log.info("account answers again")
     _resume(list(BoardLink.objects.all()))
 

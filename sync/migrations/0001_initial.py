@@ -18,6 +18,15 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BoardLink",
             fields=[
+                (
+                    "stops",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        verbose_name="what is stopped after errors",
+                    ),
+                ),
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50, unique=True)),
                 ("board_id", models.CharField(blank=True, db_default="", max_length=50)),
@@ -38,12 +47,6 @@ class Migration(migrations.Migration):
                 ),
                 ("webhooks", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused it, when and why")),
-                (
-                    "stops",
-                    models.JSONField(
-                        blank=True, db_default=models.Value({}, models.JSONField()), verbose_name="what Monday refuses"
-                    ),
-                ),
                 (
                     "batch_limit",
                     models.SmallIntegerField(
@@ -328,29 +331,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MondayAccount",
             fields=[
-                ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
-                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused every board")),
-                ("stopped_until", models.DateTimeField(blank=True, null=True)),
-                ("stop_reason", models.TextField(blank=True, db_default="")),
                 (
-                    "stop_code",
-                    models.CharField(
+                    "stops",
+                    models.JSONField(
                         blank=True,
-                        choices=[
-                            ("token", "Monday rejects the API token"),
-                            ("account", "Monday rejects every call of the account"),
-                            ("day_limit", "Today's calls to Monday are used up"),
-                            ("limit", "Monday's limit of calls is reached"),
-                            ("outage", "Monday doesn't answer"),
-                            ("writes", "Monday doesn't store what is sent"),
-                        ],
-                        db_default="",
-                        default="",
-                        max_length=20,
-                        verbose_name="why",
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        verbose_name="what is stopped after errors",
                     ),
                 ),
-                ("stopped_since", models.DateTimeField(blank=True, null=True)),
+                ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
+                ("pause", models.JSONField(blank=True, null=True, verbose_name="who paused every board")),
                 (
                     "free_since",
                     models.DateTimeField(blank=True, null=True, verbose_name="end of the last stop or pause"),
@@ -368,17 +359,6 @@ class Migration(migrations.Migration):
                         verbose_name="mark of the token that Monday answered last",
                     ),
                 ),
-                (
-                    "needs_probe",
-                    models.BooleanField(db_default=False, default=False, verbose_name="tested before the next call"),
-                ),
-                ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
-                (
-                    "write_failures",
-                    models.SmallIntegerField(db_default=0, verbose_name="writes that failed since one succeeded"),
-                ),
-                ("write_failed_at", models.DateTimeField(blank=True, null=True, verbose_name="last write that failed")),
-                ("failed_record", models.CharField(blank=True, db_default="", max_length=50)),
                 (
                     "user_id",
                     models.CharField(

@@ -18,8 +18,9 @@ from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.words.message import JSONWithMessages, Message, MessageField
 
-# The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
+# The keys of `stops`: all calls, all writes of the account, else a kind of a board's calls (choices.CallKind).
 ALL_CALLS = "all"
+ALL_WRITES = "writes"  # reads may go on; one that succeeds doesn't end it
 
 # Why a field is blocked whose mapping names no column.
 NO_COLUMN = Message("no_column")
@@ -27,18 +28,55 @@ NO_COLUMN = Message("no_column")
 
 @dataclass(frozen=True)
 class Stop:
-    """A stop of calls after errors."""
+    """A stop of calls after errors; without a reason only their failures, which count towards the next stop."""
 
     since: datetime
     until: datetime  # the next attempt, or the end of the wait that Monday asks for
     reason: str
     failures: int = 1  # in a row
+    code: str = ""  # of the account's: a StopCode
+    needs_probe: bool = False  # a call is tried before all others
+    is_logged: bool = True  # Activity shows it, so it shows the end too
+    tried_at: datetime | None = None  # of writes: when the last one failed, or was sent as a probe
+    record: str = ""  # the only one whose writes failed so far: it may be the cause, so only it waits
+
+    def lasts_at(self, now: datetime) -> bool:
+        """Whether calls wait, for its end or for a probe."""
+        return self.needs_probe or self.until > now
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "since": self.since.isoformat(), "until": self.until.isoformat()}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
 
 
-class BoardLink(models.Model):
+class Stoppable(models.Model):
+    """What errors stop: a board, or the account with every board."""
+
+    # `{kind: Stop}`
+    stops: models.JSONField[Any, Any] = JSONWithMessages(
+        "what is stopped after errors", default=dict, db_default=EMPTY_OBJECT, blank=True
+    )
+
+    class Meta:
+        abstract = True
+
+    def entry_of(self, kind: str = ALL_CALLS) -> Stop | None:
+        """Return what is stored about a kind of calls: its stop, or only the failures before or after one."""
+        if (entry := self.stops.get(kind)) is None:
+            return None
+        times = [name for name in ("since", "until", "tried_at") if entry.get(name)]
+        return Stop(**{**entry, **{name: datetime.fromisoformat(entry[name]) for name in times}})
+
+    def stop_of(self, kind: str = ALL_CALLS) -> Stop | None:
+        """Return the stop of all calls, or of those of one kind, until one succeeds, even if one may be tried now."""
+        entry = self.entry_of(kind)
+        return entry if entry and entry.reason else None
+
+    def lock_stops(self) -> None:
+        """Read the stops again, locked until the transaction ends."""
+        self.refresh_from_db(fields=["stops"], from_queryset=type(self)._base_manager.select_for_update())
+
+
+class BoardLink(Stoppable):
     """One model ↔ one board, with its policies."""
 
     id = models.BigAutoField(primary_key=True)
@@ -60,8 +98,6 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    # `{kind: {since, until, reason, failures}}`, with the kind of call or ALL_CALLS (see `stop_of`).
-    stops: models.JSONField[Any, Any] = JSONWithMessages("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField(
         "records a document, by the time calls took", default=ITEMS_PER_READ, db_default=ITEMS_PER_READ
@@ -157,13 +193,6 @@ class BoardLink(models.Model):
         self.sync_filter = {}
         self.creates_held = ""
 
-    def stop_of(self, kind: str = ALL_CALLS) -> Stop | None:
-        """Return the stop of the board, or of its calls of one kind."""
-        if (entry := self.stops.get(kind)) is None:
-            return None
-        moments = {name: datetime.fromisoformat(entry[name]) for name in ("since", "until")}
-        return Stop(**{**entry, **moments})
-
     @property
     def has_board(self) -> bool:
         """Whether the board and its NPD ID column are set; without the column, items can't be matched with records."""
@@ -238,19 +267,15 @@ class BoardLease(models.Model):
         return f"lease of {self.link_id}"
 
 
-class MondayAccount(models.Model):
+class MondayAccount(Stoppable):
     """The account's state for all workers: one row; its pause stops every board."""
+
+    # As in Activity and on Home: every type.
+    entity_type: ClassVar[str] = ""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
     # As `BoardLink.pause`.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
-    # The next attempt, or the end of the wait that Monday asks for.
-    stopped_until = models.DateTimeField(null=True, blank=True)
-    stop_reason = MessageField(blank=True, db_default="")
-    stop_code = models.CharField(
-        "why", max_length=20, choices=choices.StopCode.choices, blank=True, default="", db_default=""
-    )
-    stopped_since = models.DateTimeField(null=True, blank=True)
     # When a stop or a pause last ended: jobs count as overdue from then on.
     free_since = models.DateTimeField("end of the last stop or pause", null=True, blank=True)
     asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
@@ -258,12 +283,6 @@ class MondayAccount(models.Model):
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
     )
-    needs_probe = models.BooleanField("tested before the next call", default=False, db_default=False)
-    failures = models.SmallIntegerField("failures in a row", db_default=0)
-    write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
-    write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
-    # The only record whose writes failed so far: it may be the cause, so only it waits.
-    failed_record = models.CharField(max_length=50, blank=True, db_default="")
     user_id = models.CharField("the token's user", max_length=50, blank=True, default="", db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
@@ -285,27 +304,12 @@ class MondayAccount(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.stop_reason or "Monday account"
+        return "Monday account"
 
     @property
     def stop(self) -> Stop | None:
-        if self.stopped_until is None:
-            return None
-        return Stop(self.stopped_since or self.stopped_until, self.stopped_until, self.stop_reason, self.failures)
-
-    def waits_at(self, now: datetime) -> bool:
-        """Whether calls wait until a later time."""
-        return self.stopped_until is not None and self.stopped_until > now
-
-    @property
-    def are_only_writes_stopped(self) -> bool:
-        """Whether writes are stopped and reads go on; a successful read doesn't end this stop."""
-        return self.stop_code == choices.StopCode.WRITES
-
-    @property
-    def do_writes_fail(self) -> bool:
-        """Whether several writes have failed since one succeeded, so that only a write proves that they work again."""
-        return self.write_failures > 1 and not self.failed_record
+        """The stop that pages show: of all calls, else of writes."""
+        return self.stop_of() or self.stop_of(ALL_WRITES)
 
 
 class StoredSecret(models.Model):

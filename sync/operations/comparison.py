@@ -250,8 +250,8 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     verification = Verification()
     listing = BoardListing(link)
     for page in listing.passes():
-        if listing.columns is not None:
-            board_columns.store_inspection(link, listing.columns)
+        if listing.inspected is not None:
+            board_columns.store_inspection(link, listing.inspected)
         verification.add_page(page)
         need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
         enqueue_comparison(link.entity_type, need_pass)

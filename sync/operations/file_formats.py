@@ -45,15 +45,13 @@ TITLE_SEARCH_OF_CELL = 20
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
 
-# A table of so many columns ends at a blank row with single cells below it.
-WIDE = 4
 # What a row of sums begins with, as `fold_title` makes it.
 SUMS = {
     "total", "totals", "subtotal", "subtotals", "grandtotal", "sum", "summe", "summen", "zwischensumme", "teilsumme",
     "teilergebnis", "endsumme", "gesamt", "gesamtsumme", "gesamtergebnis", "zwischenergebnis", "somme", "soustotal",
     "totalgeneral", "suma", "totale", "subtotale", "totaal", "subtotaal", "eindtotaal", "count", "anzahl",
 }  # fmt: skip
-# A company may be called so.
+# A company may be called so: the row is a sum if numbers stand in columns that aren't imported, and only there.
 NAMES_TOO = {"total", "sum", "count"}
 # A phone number beside a name is no sum.
 _DIALLED = re.compile(r"[+(]|0\d")
@@ -132,6 +130,8 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(text: str) -> str:
+    if not text.startswith(("=", "'")):
+        return text
     if code := _CODE.fullmatch(text):
         return code[1].replace('""', '"')
     is_escaped = text.startswith("'") and _FORMULA.match(text[1:])
@@ -144,12 +144,15 @@ OUTER_INVISIBLE = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\
 
 def plain_text(text: str) -> str:
     """Return a text with \\n as its line ends, without outer blanks; an empty one if nobody sees anything in it."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     text = unix_lines(text).strip().strip(OUTER_INVISIBLE).strip()
     return text if drop_invisible(text).strip() else ""
 
 
-# So many words with an @ of one cell are looked at.
+# So many words with an @ of one cell are looked at, and a whole text of this length (with what a link may say).
 MAX_ADDRESSES = 5
+MAX_ADDRESS = 1_000
 # A word without what stands around addresses; an apostrophe within an address is part of it.
 _WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 
@@ -157,9 +160,12 @@ _WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 @lru_cache(maxsize=2 * MAX_ROWS)  # an import asks several times for each cell
 def email_addresses(text: str) -> tuple[str, ...]:
     """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
-    whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
-    if _is_email_address(whole):
-        return (whole,)
+    if "@" not in text:
+        return ()
+    if len(text) <= MAX_ADDRESS:
+        whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
+        if _is_email_address(whole):
+            return (whole,)
     by_key: dict[str, str] = {}
     words = (match[0] for match in _WORD.finditer(text) if "@" in match[0])
     for word in islice(words, MAX_ADDRESSES):
@@ -174,6 +180,29 @@ def _is_email_address(text: str) -> bool:
         validate_email(text)
         return True
     return False
+
+
+# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
+_NO_VALUE = re.compile(
+    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
+)
+
+
+def has_value(cell: str) -> bool:
+    return bool(cell) and not _NO_VALUE.fullmatch(cell)
+
+
+def reversed_name(text: str) -> list[str]:
+    """Return the parts of a name, of “Ace, Ann” the first name first."""
+    parts = text.split(",")
+    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
+
+
+def several_names(text: str) -> list[str]:
+    """Return the names in a cell of several, as HubSpot writes them: “Nova;Orbit”; none if it is one."""
+    names = [name.strip() for name in text.split(";")] if ";" in text else []
+    return list(dict.fromkeys(filter(None, names)))
 
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
@@ -333,12 +362,10 @@ def _table(
         del table[start:]
     # In a list of names each row stands alone, and a company may be called “33 Records”.
     if len(list(filter(None, titles))) > 1:
-        no_records = set(_report_lines(table))
+        end = _end_of(table)
+        no_records = {*_report_lines(table[:end], count_known), *(number for number, _ in table[end:])}
         around += no_records
         table = [row for row in table if row[0] not in no_records]
-        end = _end_of(table)
-        around += [number for number, _ in table[end:]]
-        del table[end:]
     numbers = ", ".join(map(str, sorted(around)[:NUMBERED]))
     more = f" and {len(around) - NUMBERED:,} more" if len(around) > NUMBERED else ""
     return table, [f"Rows without a record (titles, sums, headings), not imported: {numbers}{more}."] if around else []
@@ -419,40 +446,46 @@ def _repeats_titles(cells: Sequence[str], titles: Sequence[str], keys: set[int])
     return repeated > 1 and 2 * repeated >= len(places)
 
 
-def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
+def _report_lines(table: Sequence[Row], count_known: Callable[[Sequence[str]], int]) -> Iterator[int | str]:
     """Yield the numbers of a report's own lines among the rows, and of Monday's subitems with their titles."""
+    titles = table[0][1]
     is_among_subitems = False
     group = ""  # what the row above begins with
     for number, cells in table[1:]:
         is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
         is_among_subitems = is_heading or (is_among_subitems and not cells[0])
-        texts = list(filter(None, cells))
+        places = [place for place, cell in enumerate(cells) if cell]
+        first, *others = map(cells.__getitem__, places)
         # As Excel writes them.
-        is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis") and not any(map(_has_letter, texts[1:]))
-        group = texts[0]
-        is_sum = _is_sum(texts) and (len(texts) > 1 or fold_title(group) not in NAMES_TOO)
-        if is_among_subitems or is_subtotal or is_sum or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
+        is_subtotal = first in (f"{group} Total", f"{group} Ergebnis") and not any(map(_has_letter, others))
+        group = first
+        is_sum = _is_sum(first, others)
+        if is_sum and fold_title(first) in NAMES_TOO:
+            blanked = ["" if place in places[1:] else title for place, title in enumerate(titles)]
+            is_sum = bool(others) and count_known(blanked) == count_known(titles)
+        if is_among_subitems or is_subtotal or is_sum or (not others and _REPORT_LINE.fullmatch(first)):
             yield number
 
 
 def _end_of(table: Sequence[Row]) -> int:
-    """Return how many rows stand above a sum, and above a report's last words: one cell each, below a blank row."""
+    """Return how many rows stand above a report's last words: one cell each, below a blank row, one as in a report."""
     end = len(table)
-    if table and len(table[0][1]) >= WIDE:
-        for place in range(len(table) - 1, 1, -1):
-            if sum(map(bool, table[place][1])) != 1:
-                break
-            if int(table[place][0]) > int(table[place - 1][0]) + 1:
-                end = place
-    if end > 1:
-        end -= _is_sum(list(filter(None, table[end - 1][1])))
+    has_report_line = False
+    for place in range(len(table) - 1, 1, -1):
+        texts = list(filter(None, table[place][1]))
+        if len(texts) > 1:
+            break
+        has_report_line |= bool(_REPORT_LINE.fullmatch(texts[0]))
+        if int(table[place][0]) > int(table[place - 1][0]) + 1:
+            end = place if has_report_line else end
+            has_report_line = False
     return end
 
 
-def _is_sum(texts: Sequence[str]) -> bool:
+def _is_sum(first: str, others: Sequence[str]) -> bool:
     """Whether a row's filled cells are a sum of those above: “Subtotal: 5”, or such a word beside amounts."""
-    word = fold_title(texts[0]).rstrip("0123456789")
-    return word in SUMS and not any(_has_letter(text) or _DIALLED.match(text) for text in texts[1:])
+    word = fold_title(first).rstrip("0123456789")
+    return word in SUMS and not any(_has_letter(text) or _DIALLED.match(text) for text in others)
 
 
 def _has_letter(text: str) -> bool:
@@ -484,7 +517,8 @@ def _csv_rows(text: str, separator: str) -> Iterator[Row]:
     if text.count(separator) > MAX_CELLS:
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
     # MySQL and others write a backslash before a quotation mark within a cell.
-    escape = "\\" if re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text) else None
+    has_escapes = '\\"' in text and re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text)
+    escape = "\\" if has_escapes else None
     quote = "'" if re.match(rf"('[^'\r\n]+'{re.escape(separator)})+'[^'\r\n]+'[\r\n]", text) else '"'
     lines = io.StringIO(text, newline="")
     reader = csv.reader(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
-from itertools import chain, product
+from itertools import chain, groupby, product
 from typing import Any
 
 from django.core.cache import cache
@@ -31,71 +31,67 @@ NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
 
 REASON = "Reason"  # the last column of a file of refused rows
 
-# Titles of a full name that mean one part of it in a file that has a column for the other part alone.
-PLAIN_NAMES = {LAST_NAME: {"name", "nom", "naam"}, FIRST_NAME: {"nombre", "nombres", "nome", "nomes", "naam", "jmeno"}}
-
-# Titles of a role that mean “Dr.” or “Ms” before the first name.
-SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
-
-# Words that say in a title, or in the label beside a value, which one of several it is, as `fold_title` makes them,
-# the ones that count first first.
-KIND_WORDS = (
-    """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy portable sms
-    whatsapp 携帯電話 手机""",
-    """work business office company main direct corporate professional voice arbeit geschaft geschafts geschaftl
-    geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro professionnel
-    professionale societe trabajo empresa oficina lavoro ufficio azienda werk kantoor hoofd zakelijk zakelijke w g""",
-    """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo fisso thuis
-    prive vast h p""",
-    """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq rechnung
-    rechnungs weiteres weitere sonstige sekundare autre otro altro""",
-)
-LAST_KIND = len(KIND_WORDS) + 1  # of a label that names another kind
-KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
-# German and Dutch write them before another word: “Geschäftstelefon”.
-_COMPOUND = re.compile(
-    "(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd|rechnungs)(?=.{3})"
-)
-# Words that say nothing about a column's field.
-IDLE_WORDS = {
-    "primary", "preferred", "pref", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert",
-    "valeur", "valor", "valore", "internet", "of", "the", "and", "der", "die", "das", "des", "im", "u", "und", "la",
-    "le", "les", "l", "de", "du", "et", "del", "y", "della", "di", "da", "do", "van", "het", "en", "i", "a", "och",
-    "og", "s",
-}  # fmt: skip
-# Nor of an address: “Primary location > City”, “Country of Address”.
-ADDRESS_WORDS = {
-    "address", "location", "adresse", "anschrift", "postanschrift", "direccion", "indirizzo", "endereco", "adres",
-    "adresa",
-}  # fmt: skip
-# What may stand before or behind a title of a field of this kind: “Phone number”, “Nom de l'entreprise”.
-BESIDE = {
-    "relation": ("name", "nom", "nombre", "nome", "naam"),
-    "phone": ("number", "no", "nummer", "nr", "numero", "num", "n"),
-    "email": ("address", "adresse", "adres", "direccion", "indirizzo", "endereco"),
+# Words of titles, and of the labels beside values, by what they say there, as `fold_title` makes them.
+_WORDS = {
+    # Which of several values it is: the kinds in the order in which they count. Mobile words are titles by themselves.
+    "mobile": """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy
+    portable sms whatsapp gsm mobilni mobilny mobilu komorkowy komorkowa komorka kom cep 携帯電話 手机""",
+    "work": """work business office company main direct corporate professional voice arbeit geschaft geschafts
+    geschaftl geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro
+    professionnel professionale societe trabajo laboral comercial empresa oficina lavoro ufficio azienda werk kantoor
+    hoofd zakelijk zakelijke arbets arbete arbejds arbejde jobb pracovni prace pracy praca sluzebni firemni słuzbowy
+    słuzbowa firmowy firmowa w g""",
+    "home": """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo
+    fisso residencial thuis prive vast hem hjem domaci domu doma soukromy prywatny prywatna domowy domowa stacjonarny
+    h p""",
+    "other": """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq po sa
+    rechnung rechnungs weiteres weitere sonstige sekundare autre otro altro car auto voiture automovil radio callback
+    ruckmeldung ruckruf rappel isdn""",
+    # Numbers at which nobody answers: such columns aren't known, either.
+    "fax": """fax telefax faxnummer faxnr faxnumber telecopie telecopieur telex pager beeper pieper piepser bip
+    cercapersone buscapersona localizador semafoon""",
+    # What a column's title ends with that says of which kind another's value is: “Phone 1 - Label”.
+    "label": "label type libelle etiqueta etichetta typ",
+    # Nothing.
+    "idle": """primary preferred pref default required optional mandatory pflichtfeld value wert valeur valor valore
+    internet current of the and der die das des im u und la le les l de du et del y della di da do van het en i a och
+    og s""",
+    # Nothing beside a title of a field of this kind: “Phone number”, “Nom de l'entreprise”, “City of Address”.
+    "phone": "number no nummer nr numero num n numer cislo",
+    "email": "address adresse adres direccion indirizzo endereco",
+    "relation": "name nom nombre nome naam",
+    "address": """address location adresse anschrift postanschrift direccion indirizzo endereco adres adresa""",
+    # Nothing before other words in a file of people: “Customer email”.
+    "person": "customer user client member subscriber kunde kunden",
+    # A full name, but one part of it in a file that has a column for the other part alone.
+    LAST_NAME: "name nom naam",
+    FIRST_NAME: "nombre nombres nome nomes naam jmeno",
+    # A role, but “Dr.” or “Ms” before the first name.
+    "salutation": "title titel titre titolo titulo titul",
+    # Something else beside another column of their field: Outlook's “Account” beside “Company”.
+    "weak": "account accounts customer client",
 }
+WORDS = {use: frozenset(words.split()) for use, words in _WORDS.items()}
+_KINDS = ("mobile", "work", "home", "other")
+KINDS = {word: order for order, kind in enumerate(_KINDS) for word in WORDS[kind]}
+LAST_KIND = len(_KINDS) + 1  # of a label that names another kind
+# Fields of which people have several columns: in each row the first filled one counts.
+SEVERAL = ("relation", "phone", "email")
 
-# What the title of a column ends with that says of which kind another's value is: “Phone 1 - Label”.
-LABELS = {"label", "type", "libelle", "etiqueta", "etichetta", "typ"}
-
-# Titles that mean something else beside another column of their field: Outlook's “Account” beside “Company”.
-WEAK_TITLES = {"account", "accounts", "customer", "client"}
-
+# German, Dutch and Swedish write them before another word: “Geschäftstelefon”.
+_COMPOUND = re.compile(
+    "(mobil|mobiel|handy|geschafts|dienst|privat|prive|firmen|buro|haupt|zentral|hoofd|rechnungs|auto|radio|arbets|arbejds|jobb|hem)"
+    "(?=.{3})"
+)
 _KIND_PARAMETER = re.compile(";type=", re.IGNORECASE)  # of a vCard's line
 _PARAMETERS = re.compile(r";\w+=.*")
-_WORD = re.compile(r"iPhone|\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
+_WORD = re.compile(r"iPhone|\d+|[A-Z]+(?=[A-Z][a-z])|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”, “POCity”
 _PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$|(?<=[er])n$")
 
 MAX_TITLE = 100  # longer texts are no titles
 MAX_WORDS = 12  # of a title that are looked at
 MAX_ALTERNATIVES = 3  # as “Phone/Fax”
 MAX_LABELS = 1_000  # different texts beside values
-
-# Labels of numbers at which nobody answers: such columns aren't known, either.
-FAX_WORDS = {
-    "fax", "telefax", "faxnummer", "faxnr", "faxnumber", "telecopie", "telecopieur", "telex", "pager", "beeper",
-    "pieper", "piepser", "bip", "cercapersone", "buscapersona", "localizador", "semafoon",
-}  # fmt: skip
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -192,7 +188,7 @@ def label_places(titles: Sequence[str]) -> dict[int, int]:
     values = {}
     for place, title in enumerate(titles):
         words = title_words(title)
-        if words and words[-1] in LABELS:
+        if words and words[-1] in WORDS["label"]:
             labels["".join(words[:-1])] = place
         elif words:
             values[place] = "".join(words)
@@ -216,8 +212,9 @@ def title_words(title: str) -> list[str]:
     text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title[:MAX_TITLE]))
     folded = list(map(fold_title, _WORD.findall(text)[:MAX_WORDS]))
     parts = [[word] if word in KINDS else _COMPOUND.sub(r"\1 ", word).split() for word in folded]
-    words = [word for word in chain.from_iterable(parts) if word not in IDLE_WORDS]
-    return [word if word in KINDS else _PLURAL.sub("", word) for word in words]
+    words = [word for word in chain.from_iterable(parts) if word not in WORDS["idle"]]
+    # CiviCRM writes “Work-Phone-Phone”.
+    return [word for word, _ in groupby(word if word in KINDS else _PLURAL.sub("", word) for word in words)]
 
 
 @lru_cache(maxsize=2 * MAX_LABELS)  # labels, and titles
@@ -232,7 +229,7 @@ def kind_order(text: str, without_kind: int = 1) -> int:
 @lru_cache(maxsize=2 * MAX_LABELS)
 def is_fax(label: str) -> bool:
     """Whether a label says of a number that nobody answers there: “Work Fax”, “Pager”."""
-    return not FAX_WORDS.isdisjoint(title_words(label))
+    return not WORDS["fax"].isdisjoint(title_words(label))
 
 
 class KnownTitles:
@@ -240,20 +237,19 @@ class KnownTitles:
 
     def __init__(self, model: type[SyncedModel]) -> None:
         spec = registry.entity(model.entity_type())
-        # The fields of which people have several columns: in each row the first filled one counts.
-        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in BESIDE}
-        self._by_kind = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
-        # And those of which one counts: a row's street and city shouldn't be of two addresses.
-        converters = [(mapping.converter, name) for mapping in spec.mappings for name in mapping.fields]
-        self._address = {name for converter, name in converters if converter == "address"}
-        self._of_kinds = self._several | self._address
+        converters = {name: mapping.converter for mapping in spec.mappings for name in mapping.fields}
+        # Words beside the name are those beside a relation to such a record.
+        self._converters = {**converters, str(spec.name_field): "relation"}
+        self._converters |= {field.name: "relation" for field in registry.own_relations(model)}
+        self._several = {name for name, converter in converters.items() if converter in SEVERAL}
         self._keys = {"id", spec.match_key, spec.name_field, *NAME_CHOICES}
-        type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
-        self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
-        self._ranks: dict[str, tuple[str, int]] = {}
+        prefixes = [spec.entity_type, *spec.titles.get(spec.entity_type, ())]
         titles = titles_of(spec)
         if has_name_parts(model):
+            prefixes += WORDS["person"]
             titles = {name: [name, *spec.titles.get(name, ())] for name in NAME_PARTS} | titles
+        self._prefix = re.compile(rf"\s*(?:{'|'.join(map(re.escape, prefixes))})[\s_.:–-]+", re.IGNORECASE)
+        self._ranks: dict[str, tuple[str, int]] = {}
         ranks = [(title, (name, rank)) for name in titles for rank, title in enumerate(titles[name])]
         for title, rank in ranks:
             self._ranks.setdefault(fold_title(title), rank)
@@ -261,8 +257,8 @@ class KnownTitles:
             self._ranks.setdefault("".join(title_words(title)), rank)
         if has_name_parts(model):
             # One column for both: “Name, Vorname”, “Nome e cognome”.
-            firsts = [*titles[FIRST_NAME], *PLAIN_NAMES[FIRST_NAME]]
-            lasts = [*titles[LAST_NAME], *PLAIN_NAMES[LAST_NAME]]
+            firsts = [*titles[FIRST_NAME], *WORDS[FIRST_NAME]]
+            lasts = [*titles[LAST_NAME], *WORDS[LAST_NAME]]
             for parts in chain(product(firsts, lasts), product(lasts, firsts)):
                 for joint in (" ", " e "):  # no idle word, because of “E-mail”
                     self._ranks.setdefault("".join(title_words(joint.join(parts))), (LAST_FIRST, 0))
@@ -272,18 +268,18 @@ class KnownTitles:
         """Return the field of each title."""
         columns = [""] * len(titles)
         ranks = {place: rank for place, title in enumerate(titles) if (rank := self.rank(title))}
-        for place in [place for place in ranks if fold_title(titles[place]) in SALUTATIONS]:
+        for place in [place for place in ranks if fold_title(titles[place]) in WORDS["salutation"]]:
             if ranks.get(place + 1, [""])[0] == FIRST_NAME:
                 del ranks[place]
         for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
             # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
-            strong = [place for place in places if fold_title(titles[place]) not in WEAK_TITLES] or places
+            strong = [place for place in places if fold_title(titles[place]) not in WORDS["weak"]] or places
             best = min(strong, key=lambda place: ranks[place][1])
             for place in strong if name in self._several else [best]:
                 columns[place] = name
         parts = NAME_PARTS.keys() & columns
-        for part, plain in PLAIN_NAMES.items():
-            places = [place for place in ranks if fold_title(titles[place]) in plain]
+        for part in NAME_PARTS:
+            places = [place for place in ranks if fold_title(titles[place]) in WORDS[part]]
             if places and parts == NAME_PARTS.keys() - {part}:
                 columns[places[0]] = part
         return columns
@@ -296,7 +292,8 @@ class KnownTitles:
     def order(self, title: str, name: str) -> Any:
         """Return by what the columns of a field are sorted; a title that isn't the field's own comes last."""
         field, rank = self.rank(title) or ("", ())
-        return (field != name, kind_order(title) if name in self._by_kind else 0, rank)
+        by_kind = self._converters.get(name) in ("phone", "email")
+        return (field != name, kind_order(title) if by_kind else 0, rank)
 
     @lru_cache(maxsize=10_000)  # noqa: B019  # one for each model; a file's first rows are asked for several times
     def rank(self, title: str) -> Any:
@@ -316,23 +313,34 @@ class KnownTitles:
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
         words = title_words(title)
-        numbers = [int(word) for word in words if word.isdecimal()]
+        number = sum(int(word) for word in words if word.isdecimal())
         texts = [word for word in words if not word.isdecimal()]
-        if known := self._ranks.get("".join(words)) or self._ranks.get("".join(texts)):
-            return known[0], (1, known[1], sum(numbers))
-        kinds = [KINDS[word] for word in words if word in KINDS]
-        plain = "".join(word for word in texts if word not in KINDS)
-        plain_or_mobile = "".join(word for word in texts if not KINDS.get(word))  # of “Mobile (work)”
-        name, rank = self._ranks.get(plain) or self._ranks.get(plain_or_mobile) or ("", 0)
-        if not name:
-            parts = [word for word in texts if word not in ADDRESS_WORDS]
-            of_address = self._ranks.get("".join(parts))
-            of_address = of_address or self._ranks.get("".join(word for word in parts if word not in KINDS))
-            name, rank = of_address if of_address and of_address[0] in self._address else ("", 0)
-        if not name or (kinds and name not in self._of_kinds):
-            return None
-        last_kind = max(kinds, default=-1)
-        return name, (1 + (0 if 0 in kinds else last_kind), rank, sum(numbers), last_kind)
+        if known := self._known(words) or self._known(texts):
+            return known[0], (1, known[1], number)
+        kinds = [word for word in texts if word in KINDS]
+        not_mobile = [word for word in kinds if KINDS[word]]  # of “Mobile (work)”
+        for dropped in filter(None, (kinds, not_mobile, *([word] for word in kinds))):  # of “Billing company”
+            name, rank = self._known([word for word in texts if word not in dropped]) or ("", 0)
+            is_of_kinds = self._converters.get(name) == "address" or name in self._several
+            # Of a billing address, the name is the person's or the company's, too.
+            is_name = name in self._keys and WORDS["other"].issuperset(dropped)
+            if is_of_kinds or is_name:
+                orders = [KINDS[word] for word in kinds]
+                last = max(orders)
+                return name, (1 + (0 if 0 in orders else last), rank, number, last)
+        return None
+
+    def _known(self, words: Sequence[str]) -> tuple[str, int] | None:
+        """Return the field of these words and the rank of its title, also without what may stand beside it."""
+        if known := self._ranks.get("".join(words)):
+            return known
+        for converter in ("phone", "email", "relation", "address"):
+            known = self._ranks.get("".join(word for word in words if word not in WORDS[converter]))
+            if known and self._converters.get(known[0]) == converter:
+                return known
+        # “Default Address Company”, but neither “Company address” nor “Address (billing)”.
+        is_of_address = words and words[0] in WORDS["address"] and not WORDS["other"].issuperset(words[1:])
+        return known if known and is_of_address and self._converters.get(known[0]) in SEVERAL else None
 
 
 @lru_cache
@@ -342,26 +350,18 @@ def known_titles(model: type[SyncedModel]) -> KnownTitles:
 
 def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
     """Return the known titles of each field, the best ones first."""
-    entity_type = spec.entity_type
     titles: dict[str, list[str]] = {"id": [NPD_ID]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
-    converters = {mapping.fields[0]: mapping.converter for mapping in spec.mappings} | dict.fromkeys(
-        relations, "relation"
-    )
     # Relations first, because “company name” in a file of people is their organization.
     for name in [*relations, *(name for name in own if name not in relations)]:
         names = [name, field_label(spec.model, name), *spec.titles.get(name, ())]
-        names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
-        names += with_word_beside(names, converters.get(name, ""))
+        names += [f"{title} name" for title in names] if name in relations else []
+        for mapping in spec.mappings:
+            if mapping.fields == (name,):
+                names += [mapping.label, *(WORDS["mobile"] if mapping.converter == "phone" else ())]
         if name == spec.name_field:
             # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
-            type_titles = [entity_type, *spec.titles.get(entity_type, ())]
-            names[2:2] = [*type_titles, *with_word_beside(type_titles, "relation")]
+            names[2:2] = [spec.entity_type, *spec.titles.get(spec.entity_type, ())]
         titles[name] = names
     return titles
-
-
-def with_word_beside(titles: Sequence[str], converter: str) -> list[str]:
-    words = BESIDE.get(converter, ())
-    return [f"{a} {b}" for title in titles for word in words for a, b in ((title, word), (word, title))]

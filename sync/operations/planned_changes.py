@@ -16,6 +16,7 @@ from sync.kernel import acts, humanize
 from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.identity import CREATES_HELD, OTHER_FIRST
 from sync.reconcile.missing.questions import answered_items
@@ -298,7 +299,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     ends_events = plan.item and plan.history.unchecked_events
     ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
     return bool(
-        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.late_filter_reason)
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to)
         or plan.question
         or (plan.log or plan.sends_npd_id)
         or ((ends_events or ends_others) and not has_job)
@@ -325,6 +326,8 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
         if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
             return False
+    settled.log = []
+    leave_out_after_write(facts, settled, None)
     complete_sync_state(settled, before, facts.now, plan.facts.conflicts)
     settled.sync_state.sync_direction = before.sync_direction  # that of the last pass with something to transfer
     if any(getattr(settled.sync_state, name) != getattr(before, name) for name in STORED):

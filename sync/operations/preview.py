@@ -155,7 +155,7 @@ def decide_pass(
     error = gatherer.error
     if error is None:
         return PlannedPass(facts, plan, calls)
-    if gatherer.columns is not None:
+    if gatherer.inspected is not None:
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)

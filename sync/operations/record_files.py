@@ -9,7 +9,6 @@ import io
 import json
 import re
 import uuid
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
@@ -34,9 +33,18 @@ from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import ActivityLine, SyncedModel, SyncQueue
-from sync.monday.columns.phones import MIN_DIGITS, first_phone
+from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS, first_phone
 from sync.monday.text_forms import key_spellings, match_key
-from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
+from sync.operations.file_formats import (
+    CSV,
+    ROW_NUMBER,
+    SURPLUS,
+    email_addresses,
+    has_value,
+    plain_text,
+    reversed_name,
+    several_names,
+)
 from sync.operations.import_columns import (
     LAST_FIRST,
     LAST_KIND,
@@ -55,18 +63,13 @@ from sync.operations.import_columns import (
     label_places,
     missing_key_note,
     places_of_fields,
+    remember_reasons,
     suggest_columns,
 )
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 from sync.words.message import Message, sentences
-
-# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
-_NO_VALUE = re.compile(
-    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
-    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
-)
 
 # An address on the web as people and CRMs write it.
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
@@ -77,6 +80,9 @@ REFUSE = "refuse"
 NAMED = 5
 # A number with fewer digits doesn't count beside a longer one.
 WHOLE_DIGITS = 7
+# How programs that calculate write codes: “10115.0”, “30 901820.0”.
+_DECIMAL = re.compile(r"([\d\s()+/-]*\d)\.0")
+OTHERS = "other cells"  # of a row: the filled cells of each field that don't count
 
 # Of the values that further columns have for a field, so many are compared.
 MOST_COMPARED = 8
@@ -195,7 +201,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
         self.further_values: list[str] = []  # of cells of that row whose first one is imported
-        self.phone = ""  # of that row, as it is read
+        self.unused_values: list[str] = []  # of that row's further columns
+        self.row: Mapping[str, Any] = {}  # that row
         self.empty_cells = 0  # of that row, whose fields keep a value
         self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.unknown_names: set[str] = set()  # of related records that this import could make
@@ -238,7 +245,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.lookup = Lookup(records, keys, ids)
         self.related = {}
         for name, model in self.relations.items():
-            texts = {self._cell(row, name) for row in self.rows}
+            texts = {part for row in self.rows for part in (self._cell(row, name), *several_names(row.get(name, "")))}
             self.related[name] = Lookup(model.objects.all(), dict.fromkeys(key_names(model), texts))
         self.region = phone_region()
         self.blank = self.model()
@@ -246,16 +253,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
         """Import a row; its result has what the preview and the file of refused rows say of it."""
+        self.row = row
         self.left_out = []
         self.further_values = []
-        self.phone = ""
+        self.unused_values = []
         self.empty_cells = 0
         result = super().import_row(row, instance_loader, **kwargs)
         result.number = row[ROW_NUMBER]
         result.left_out = self.left_out
         result.further_values = self.further_values
+        result.unused_values = self.unused_values
         result.empty_cells = self.empty_cells
-        result.unused_values = []  # of further columns
         result.reasons = result.validation_error.messages if result.is_invalid() else []
         result.doubt = self._doubt(row, result)
         if result.is_invalid():
@@ -288,8 +296,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field if its cell differs from the record."""
         text = row.get(field.attribute)
+        if text is None:
+            return
         is_new = instance._state.adding
-        if text is None or (not is_new and self._is_unchanged(instance, field, text)):
+        others = row[OTHERS].get(field.attribute)
+        if others and self._are_several(instance, field.attribute, [text, *others]):
+            self.unused_values.append(f"{field.column_name}: {humanize.quote('; '.join(others))} isn't imported.")
+        if not is_new and self._is_unchanged(instance, field, text):
             return
         if has_value(text):
             first = self._first_in(instance, field.attribute, text)
@@ -339,10 +352,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         refusals = []
         for name, problems in errors.items():
             text = " ".join(chain.from_iterable(problem.messages for problem in problems))
-            value = getattr(instance, name, None)
-            self.national_numbers += self.converters.get(name) == "phone" and is_national_number(self.phone)
-            if value and isinstance(value, str) and value not in text:
-                text = f"{text} It reads {humanize.quote(value)}."
+            cell = self.row.get(name, "")
+            self.national_numbers += self.converters.get(name) == "phone" and is_national_number(cell)
+            if cell and cell not in text:
+                text = f"{text} It reads {humanize.quote(cell)}."
             if name not in self.own_names:
                 refusals.append(text)
             elif name == self.spec.name_field or self.options.get("bad_values") == REFUSE:
@@ -376,13 +389,16 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
         if result.has_errors():
             return
+        result.empty_note = ""
         result.invalid_rows = [row for row in result.rows if row.is_invalid()]
         result.written = [row for row in result.rows if row.is_new() or row.is_update()]
         result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
         result.columns = self.columns
         result.titles = self.titles
-        result.unused = self._unused_values_notes(result)
-        result.notes = [*missing_key_note(self.model, self.columns), *result.unused]
+        if number := sum(row.empty_cells for row in result.valid_rows() if not self._is_left_out(row)):
+            empty = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
+            result.empty_note = f"{empty} in NPD unchanged."
+        result.notes = [*missing_key_note(self.model, self.columns), *filter(None, [result.empty_note])]
         result.unknown_names = len(self.unknown_names)
         result.national_numbers = self.national_numbers
         result.batch_id = self.batch_id
@@ -396,10 +412,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
-        # A file of refused rows may be imported again as it is.
-        width = len(self.titles) - (has_our_reasons(self.model, self.titles) and not self.columns[-1])
-        result.refused_titles = self.titles[:width]
-        result.refused_file = self._refused_file(result)
+        result.has_refused = any(map(self._reasons, result.rows))
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
@@ -410,8 +423,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.changed = len(kept) - result.new
         result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
-        self.has_refused = bool(result.refused_file)
-        self._write(kept)
+        self._write(kept, has_refused=result.has_refused)
 
     def _ids_in_npd(self, row: Any) -> list[str]:
         """Return which records a row is about: its own, and those that it points at.
@@ -423,26 +435,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         names = [name for name, model in self.relations.items() if not is_creatable(model)]
         records = [row.instance, *(getattr(row.instance, name) for name in names)]
         return [str(record.pk) for record in records if record and not record._state.adding]
-
-    def _unused_values_notes(self, result: Any) -> list[str]:
-        """Return how many filled cells don't count beside another column's, and how many empty ones change nothing."""
-        notes = []
-        cells_of_rows = zip(result.rows, self.filled_cells, strict=True)
-        kept = [(row, cells) for row, cells in cells_of_rows if not row.is_invalid() and not self._is_left_out(row)]
-        labels = Counter[str]()
-        for row, cells in kept:
-            for name, texts in cells.items():
-                if self._are_several(row.instance, name, texts):
-                    label = NAME_CHOICES.get(name) or self._label(name)
-                    labels[label] += 1
-                    row.unused_values.append(f"{label}: {humanize.quote('; '.join(texts[1:]))} isn't imported.")
-        for label, number in labels.items():
-            rows = humanize.count_with_noun(number, "row has", "rows have")
-            notes.append(f"{label}: {rows} more values in further columns, which are not imported.")
-        if number := sum(row.empty_cells for row, _ in kept):
-            empty = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
-            notes.append(f"{empty} in NPD unchanged.")
-        return notes
 
     def _are_several(self, instance: SyncedModel, name: str, texts: Sequence[str]) -> bool:
         """Whether cells have several values, as an import compares them: “030 901820” may be “+49 30 901820”."""
@@ -463,22 +455,30 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _is_left_out(self, row: Any) -> bool:
         return bool(row.doubt and self.options.get("leave_out_warned"))
 
-    def _refused_file(self, result: Any) -> bytes:
+    def _reasons(self, row: Any) -> list[str]:
+        """Return why a row isn't imported, or not whole."""
+        if self._is_left_out(row):
+            return [*row.left_out, row.doubt]
+        return row.reasons or [
+            *(f"Imported without {text}" for text in row.left_out),
+            *row.further_values,
+            *row.unused_values,
+        ]
+
+    def refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
-        width = len(result.refused_titles)
-        rows = []
-        for row, cells in zip(result.rows, self.file_rows, strict=True):
-            reasons = row.reasons or [*(f"Imported without {text}" for text in row.left_out), *row.further_values]
-            if self._is_left_out(row):
-                reasons = [*row.left_out, row.doubt]
-            if reasons:
-                rows.append([*cells[:width], " ".join(reasons), *cells[-1]])
-        if not rows:
-            return b""
+        # It may be imported again as it is.
+        width = len(self.titles) - (has_our_reasons(self.model, self.titles) and not self.columns[-1])
+        remember_reasons(self.model, self.titles[:width])
+        rows = [
+            [*cells[:width], " ".join(reasons), *cells[-1]]
+            for row, cells in zip(result.rows, self.file_rows, strict=True)
+            if (reasons := self._reasons(row))
+        ]
         # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
-        most_cells = max(map(len, rows))
+        most_cells = max(map(len, rows), default=width + 1)
         dataset = tablib.Dataset(*(row + [""] * (most_cells - len(row)) for row in rows))
-        dataset.headers = [*result.refused_titles, REASON] + [""] * (most_cells - width - 1)
+        dataset.headers = [*self.titles[:width], REASON] + [""] * (most_cells - width - 1)
         return str(CSV().export_data(dataset, self.separator)).encode("utf-8-sig")
 
     # --- columns ---
@@ -489,7 +489,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
         text = str(row.get(name, ""))
         if self.converters.get(name) == "email":
-            text = next(iter(email_addresses(text)), text)
+            # Two rows with the same invalid address need not be about the same person.
+            return next(iter(email_addresses(text)), "")
         return text if has_value(text) else ""
 
     def _read(self, dataset: Any) -> None:
@@ -509,27 +510,28 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 f"another row? Known titles: {known_titles}."
             )
         self.rows = []
-        # Of each row: the filled cells of the fields that have several.
-        self.filled_cells: list[dict[str, list[str]]] = []
+        names = (name_field, *NAME_CHOICES)
         labels = label_places(self.titles)
         if len({cells[place] for place in labels.values() for cells in self.file_rows}) > MAX_LABELS:
             titles = humanize.quote(", ".join(self.titles[place] for place in labels.values())[:MAX_TITLE])
             raise FileError(f"{titles} have more than {MAX_LABELS:,} different texts. Rename these columns.")
         for *cells, number, surplus in self.file_rows:
-            row = {}
-            several = {}
+            others: dict[str, list[str]] = {}
+            row: dict[str, Any] = {ROW_NUMBER: number, SURPLUS: surplus, OTHERS: others}
             for name, own in places.items():
-                counting = self._by_label(name, own, labels, cells)
-                filled = [cells[place] for place in counting if has_value(cells[place])]
-                row[name] = self._first_value(name, filled or [cells[place] for place in counting[:1]] or [""])
-                others = [cells[place] for place in own if place not in counting and has_value(cells[place])]
-                if others or len(filled) > 1:
-                    several[name] = (filled or [""]) + others
-            self.filled_cells.append(several)
+                if len(own) == 1 and own[0] not in labels:
+                    row[name] = cells[own[0]]
+                    continue
+                filled = [place for place in own if has_value(cells[place])]
+                counting = self._by_label(name, filled, labels, cells)
+                first = self._first_place(name, counting, cells) if counting else own[0]
+                row[name] = "" if filled and not counting else cells[first]
+                others[name] = [cells[place] for place in filled if cells[place] != row[name]]
             parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
             if parts and not has_value(row.setdefault(name_field, "")):
                 row[name_field] = " ".join(filter(has_value, parts))
-            self.rows.append(row | {ROW_NUMBER: number, SURPLUS: surplus})
+            others[name_field] = list(chain.from_iterable(others.get(name, ()) for name in names))
+            self.rows.append(row)
         dataset.dict = self.rows
 
     def _by_label(self, name: str, places: list[int], labels: Mapping[int, int], cells: Sequence[str]) -> list[int]:
@@ -547,20 +549,26 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
         return sorted(places, key=orders.__getitem__)
 
-    def _first_value(self, name: str, filled: Sequence[str]) -> str:
-        """Return the first value.
+    def _first_place(self, name: str, places: Sequence[int], cells: Sequence[str]) -> int:
+        """Return the place of the first value.
 
         One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
         """
         converter = self.converters.get(name)
-        if converter == "phone":
-            digits = {text: "".join(filter(str.isdecimal, text)) for text in filled}
-            whole = [text for text in filled if len(digits[text]) >= WHOLE_DIGITS and len(set(digits[text])) > 1]
-            short = [text for text in filled if len(digits[text]) >= MIN_DIGITS]
-            return next(iter(whole or short), max(filled, key=lambda text: len(digits[text])))
+        if len(places) == 1 or converter not in ("phone", "email"):
+            return places[0]
         if converter == "email":
-            return next(filter(email_addresses, filled), filled[0])
-        return filled[0]
+            return next((place for place in places if email_addresses(cells[place])), places[0])
+        digits = ([sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places)
+        best = places[0]
+        most = 0
+        for place, own_digits in zip(places, digits, strict=True):
+            if len(own_digits) >= WHOLE_DIGITS and len(set(own_digits)) > 1:
+                return place
+            if most < MIN_DIGITS and len(own_digits) > most:
+                best = place
+                most = len(own_digits)
+        return best
 
     # --- records ---
 
@@ -586,8 +594,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 raise ValidationError(f"{several} Add their NPD ID.")
             if records:
                 return records[0], records[0].pk
-            # Two rows with the same invalid address need not be about the same person.
-            if text and (self.converters.get(name) != "email" or email_addresses(text)):
+            if text:
                 return None, (name, match_key(text))
         return None, None
 
@@ -608,7 +615,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _related(self, name: str, text: str) -> SyncedModel:
         """Return the record that a cell names; raises ValueError, an error of the field, if there isn't one."""
         lookup = self.related[name]
-        records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
+        records = self._records_called(name, text)
         if len(records) == 1:
             return records[0]
         if not records and is_creatable(lookup.model):
@@ -619,25 +626,32 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
         raise ValueError(f"{subject} called {humanize.quote(text)}.")
 
+    def _records_called(self, name: str, text: str) -> list[SyncedModel]:
+        lookup = self.related[name]
+        return next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
+
     def _region_of(self, record: SyncedModel) -> str:
         return self.chosen_region or record.sync_region() or self.region
 
     def _first_in(self, instance: SyncedModel, name: str, text: str) -> str:
-        """Return the first address or number in a cell, and note which others aren't; any other text as it is."""
+        """Return the first value in a cell, and note which others aren't imported; any other text as it is."""
         converter = self.converters.get(name)
-        others = ""
+        others: Sequence[str] = ()
+        if converter != "long_text" and (decimal := _DECIMAL.fullmatch(text)):
+            text = decimal[1]
         if converter == "email" and (addresses := email_addresses(text)):
             text = addresses[0]
-            others = "; ".join(addresses[1:])
+            others = addresses[1:]
         elif converter == "phone":
             text, rest = first_phone(text, self._region_of(instance))
-            others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
-            self.phone = text
+            others = [rest.strip(" ,;:|/")] if any(map(str.isdecimal, rest)) else []
+        elif name in self.relations and not self._records_called(name, text):
+            text, *others = several_names(text) or [text]
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if others:
-            problem = f"only the first one counts, so {humanize.quote(others)} isn't imported."
-            self.further_values.append(f"{self._label(name)}: {problem}")
+            values = humanize.quote("; ".join(others))
+            self.further_values.append(f"{self._label(name)}: only the first one counts, so {values} isn't imported.")
         return text
 
     def _doubt(self, row: Mapping[str, Any], result: Any) -> str:
@@ -669,7 +683,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = [getattr(row.instance, name) for row in rows for name in self.relations]
         return list({target.pk: target for target in targets if target and target._state.adding}.values())
 
-    def _write(self, rows: Sequence[Any]) -> None:
+    def _write(self, rows: Sequence[Any], *, has_refused: bool) -> None:
         """Write the rows' records and their activity."""
         entity_type = self.spec.entity_type
         new_related = self._new_related(rows)
@@ -693,7 +707,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
         )
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": self.has_refused}
+        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True
@@ -777,15 +791,5 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     return resource
 
 
-def reversed_name(text: str) -> list[str]:
-    """Return the parts of a name, of “Ace, Ann” the first name first."""
-    parts = text.split(",")
-    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
-
-
 def is_national_number(text: str) -> bool:
-    return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text)) >= MIN_DIGITS
-
-
-def has_value(cell: str) -> bool:
-    return bool(cell) and not _NO_VALUE.fullmatch(cell)
+    return not text.startswith(("+", "00")) and sum(map(str.isdecimal, text[:MAX_SEARCHED])) >= MIN_DIGITS

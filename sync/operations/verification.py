@@ -59,8 +59,7 @@ class Verification:
                 continue
             if not fields:
                 self.verified += 1
-            # A difference proves nothing if the filter leaves the record out with the next pass.
-            elif not plan.late_filter_reason and not _may_be_on_its_way(plan.facts, plan.item):
+            elif not _may_be_on_its_way(plan.facts, plan.item):
                 drifted.append((plan.facts, plan.item, fields))
         self._add_drifted(page.facts.board, drifted)
 

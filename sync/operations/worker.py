@@ -26,6 +26,7 @@ from sync.limits.api_quota import Wait, WaitKind
 from sync.limits.board_limits import BoardAvailability, LimitFacts, probed_availability
 from sync.limits.metered_client import urgent_calls
 from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
+from sync.models.boards_and_account import ALL_WRITES
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
@@ -193,7 +194,7 @@ class _Run:
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            claims_saves = bool(probe) and probes.release_unused_write_probe()
+            claims_saves = bool(probe) and probes.release_probe(ALL_WRITES)
             # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_jobs(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
@@ -257,7 +258,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not probes.begin_write_probe():
+    if not probes.claim_probe(ALL_WRITES):
         return []
     board_lease.was_isolated = job.claim_at_most > 0  # `claim_job` doesn't set it, unlike `claim`
     return claim_job(board_lease, job)

@@ -223,7 +223,8 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
             _return_to_pending([row_id], token, attempts, due, values)
 
 
-# A batch whose worker died is divided into this many parts, to find the record that may have killed it.
+# What failed together, or was claimed together when its worker died, comes again in this many parts, to find the record
+# at fault.
 PARTS = 4
 
 

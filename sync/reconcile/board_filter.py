@@ -7,24 +7,20 @@ A pair is synced while the conditions of both sides hold. A pair that is left ou
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
 sync were off. A condition that can't be evaluated leaves the pair as it was.
 
-A pair is left out in one of four ways:
+The filter decides at the two ends of a pass:
 
-- The record fails: at once, without a call (`filter_record`).
-- The item fails as it was read: after this pass, which only pulls what the fields' rules pull (`filter_item`,
-  `keep_only_pulls`).
-- The record fails by a value that is pulled: after this pass, which pulls and applies people's choices, but sends
-  nothing else (`keep_only_pulls`).
-- The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything.
-
-In the last three, `leave_out_after_write` leaves it out; settle/record.py calls it when the answer is known.
+- Before the call `filter_record` leaves a record out that fails. Once the item is read, `filter_item` says whether a
+  pair that isn't synced yet, or was left out, may be.
+- After the write `leave_out_after_write` leaves a pair out if it fails as both sides have it now, whichever edit did
+  that; settle/record.py calls it when the answer is known. Between them the pass syncs it as ever.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sync import merge
-from sync.choices import ActivityKind, ApprovalKind, ApprovalState, BlockedCode, common_direction
+from sync.choices import ActivityKind, BlockedCode, common_direction
 from sync.fields import field_bases, field_values, sync_filter
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterCondition, FilterSide, FilterVerdict
@@ -59,24 +55,18 @@ def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
 def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
 
-    A synced pair is left out after this pass, which still pulls Monday's edits. One that was left out may return.
+    A pair that was left out may return, and one that is synced stays in until the end of this pass.
     """
     item = plan.item
     if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan):
         return
     was_out = bool(plan.sync_state.left_out)
-    unreported = plan.doubts.unreported_cells
-    of_item = linked_item_verdict(facts, plan, item, unreported) if item else None
-    verdict = of_item or new_item_verdict(facts.board, plan.record)
-    sentence = verdict.sentence
-    if verdict.holds is False and plan.doubts.look_in_seconds and not was_out:
-        # First all edits are read, which are pulled before the pair is left out.
-        plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.doubts.look_in_seconds)
-    elif verdict.holds is False and item and not was_out and plan.sync_state.base:
-        # A pair without a base was never synced, so it is left out at once.
-        plan.late_filter_reason = sentence
-    elif verdict.leaves_out(was_out=was_out):
-        leave_out(plan, FilterSide.ITEM, sentence if item else sentences(sentence, Message("filter_no_item")))
+    verdict = linked_item_verdict(facts, plan, item) if item else new_item_verdict(facts.board, plan.record)
+    # A pair without a base was never synced.
+    is_in = item is not None and plan.sync_state.base and plan.record.may_sync and not was_out
+    if verdict.leaves_out(was_out=was_out) and not is_in:
+        no_item = "" if item else Message("filter_no_item")
+        leave_out(plan, FilterSide.ITEM, sentences(verdict.sentence, no_item))
     elif verdict.holds is None:
         _leave_undecided(plan, verdict, Message("no_item_made"))
     elif was_out:
@@ -98,43 +88,21 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
         _return(plan)
 
 
-def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """If the pair is left out after this pass, plan nothing for its fields but pulls."""
-    if not will_be_left_out(facts, plan):
+def leave_out_after_write(facts: PassFacts, plan: pass_plan.RecordPlan, written: Item | None) -> None:
+    """Leave a settled pair out if the record, or the item as it was `written` or else read, fails."""
+    item = written or plan.item
+    if item is None or not (facts.board.sync_filter and plan.is_settled and plan.is_synced):
         return
-    for field_plan in plan.fields.values():
-        is_kept = field_plan.send_raw is None and field_plan.conflict is None
-        if field_plan.choice:
-            # A person's choice is still applied, unless it is the item that fails its conditions.
-            is_kept = not plan.late_filter_reason
-        if not is_kept:
-            leave_field_out(field_plan)
-    plan.sends_npd_id = False
-
-
-def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> None:
-    """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
-    field_plans = plan.fields.values()
-    if not board.sync_filter or not plan.is_settled or plan.filter_reason or not plan.record.may_sync:
-        return
-    # A pull that waits for approval would never happen once the pair is left out.
-    is_waiting = any(
+    # Edits that a read doesn't show yet, or that wait for approval, would never be pulled once the pair is left out.
+    is_waiting = bool(plan.doubts.set_aside or plan.doubts.look_in_seconds) or any(
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
-        for field_plan in field_plans
+        for field_plan in plan.fields.values()
     )
     if plan.unlink_reason or plan.removal or is_waiting:
         return
-    if plan.late_filter_reason:
-        leave_out(plan, FilterSide.ITEM, plan.late_filter_reason)
-        return
-    has_pulled = any(field_plan.pull_raw is not None for field_plan in field_plans)
-    if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
+    if (verdict := record_verdict(facts.board, plan.record)).holds is False:
         leave_out(plan, FilterSide.RECORD, verdict.sentence)
-        return
-    # A removal emptied the cell of such a relation, or the relation waits, or it lags: its cell decides nothing.
-    undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
-    undecided |= plan.doubts.set_aside.keys() | plan.doubts.unreported_cells
-    if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
+    elif (verdict := linked_item_verdict(facts, plan, item)).holds is False:
         leave_out(plan, FilterSide.ITEM, verdict.sentence)
 
 
@@ -172,37 +140,6 @@ def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
     return (plan.record.may_sync or plan.facts.is_sync_pressed) and not plan.facts.unlink_requested_by
 
 
-def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
-    """Write and ask nothing about a field, because the pair is left out after this pass."""
-    field_plan.decide(merge.Action.NOTHING, Message("left_out_by_filter"))
-    field_plan.is_left_out = True
-    field_plan.conflict = None
-    field_plan.resolved_conflict = None
-    field_plan.undo = None
-    field_plan.send_raw = None
-    field_plan.pull_raw = None
-
-
-def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
-    if plan.late_filter_reason:
-        return True
-    board = facts.board
-    filtered = [
-        plan.fields[condition.field] for condition in board.sync_filter.records if condition.field in plan.fields
-    ]
-    approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
-    pulled = {}
-    for field_plan in filtered:
-        if not field_plan.pull_raw:
-            continue
-        is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
-        # An empty value isn't pulled if a person rejected emptying the field.
-        if not (is_rejected and field_plan.converter.canonical_local(field_plan.pull_raw) is None):
-            pulled[field_plan.key] = field_plan.pull_raw
-    return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
-
-
 class MatchingItems(NamedTuple):
     """The items that may be a record's, or why none is linked or created."""
 
@@ -225,13 +162,11 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return MatchingItems([], why, is_left_out=unknown is None)
 
 
-def record_verdict(
-    board: BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
-) -> FilterVerdict:
-    """Return whether the record matches the conditions on NPD's records, with the `pulled` values if there are any."""
+def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
+    """Return whether the record matches the conditions on NPD's records."""
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
-        values = dict((pulled or {}).get(mapping.key) or field_values.local_values(record, mapping))
+        values = field_values.local_values(record, mapping)
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
         return field_bases.side_of(converter.canonical_local, values)
@@ -317,19 +252,14 @@ def _verdict(
     return FilterVerdict(verdict.holds, verdict.because, sentence)
 
 
-def linked_item_verdict(
-    facts: PassFacts, plan: pass_plan.EntityPlan, item: Item, unreported: Collection[str] = ()
-) -> FilterVerdict:
-    """Return whether a record's item matches.
-
-    Cells that the removal of another item has emptied, or nobody (of the fields `unreported`), count as unknown.
-    """
+def linked_item_verdict(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item) -> FilterVerdict:
+    """Return whether a record's item matches; cells that nobody emptied, or another item's removal, decide nothing."""
     verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
     relations = [mapping for mapping, _ in facts.board.relations]
     emptied = {mapping.key for mapping in relations if is_emptied_by_removal(facts, plan, mapping)}
-    return item_verdict(facts.board, item, plan.record, emptied | {*unreported})
+    return item_verdict(facts.board, item, plan.record, emptied | plan.doubts.unreported_cells)
 
 
 @lru_cache

@@ -150,7 +150,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
-        if field_plan.blocked_code or field_plan.is_left_out or key in plan.doubts.set_aside:
+        if field_plan.blocked_code or key in plan.doubts.set_aside:
             undecided.append(key)
     return tuple(undecided)
 

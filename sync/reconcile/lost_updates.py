@@ -29,6 +29,7 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import pass_plan
+from sync.reconcile.board_filter import linked_item_verdict
 from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes, texts_in
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.lost_values import overridden_line
@@ -307,7 +308,11 @@ def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
             confirm_losses(facts.board, deleted_plan)
     for record_plan in plan.records.values():
         if record_plan.lost_updates and record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
-            askable = {mapping.key for mapping in facts.board.mappings if _may_ask(record_plan, mapping)}
+            item = record_plan.item
+            # The filter leaves the pair out after this pass, and nobody is asked about such a pair.
+            is_leaving = item is not None and linked_item_verdict(facts, record_plan, item).holds is False
+            mappings = () if is_leaving else facts.board.mappings
+            askable = {mapping.key for mapping in mappings if _may_ask(record_plan, mapping)}
             confirm_losses(facts.board, record_plan, askable)
 
 
@@ -356,7 +361,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.act == DELETE_RECORD
-    is_synced_on = plan.is_synced and not (plan.late_filter_reason or plan.unlink_reason or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.unlink_reason or is_deleting)
     is_bidirectional = plan.direction_of(mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
 

@@ -199,7 +199,6 @@ class FieldPlan:
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_code: choices.BlockedCode | None = None  # why nothing is done with it
     blocked_reason: str = ""  # the same in words
-    is_left_out: bool = False  # nothing more is done with it, because the filter leaves the pair out after this pass
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
@@ -492,7 +491,6 @@ class RecordPlan(EntityPlan):
     creates: bool = False  # the record gets a new item
     answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
     filter_reason: str = ""  # why the filter leaves it out
-    late_filter_reason: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
     # What settling finds out:

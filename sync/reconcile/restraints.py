@@ -21,7 +21,7 @@ from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
 from sync.reconcile.field_plan import FieldRule
 from sync.records.approvals import CLEARS, ApprovalFacts
@@ -259,8 +259,6 @@ def _hold_clear(
         field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
             plan.add_line(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value})
-    elif board_filter.will_be_left_out(facts, plan):
-        board_filter.leave_field_out(field_plan)
     else:
         _write_back(facts, plan, clear, field_plan)
 

@@ -1,7 +1,8 @@
 """The pass: reads, decides by the ordered list of rules, sends and stores; `sync.reconcile` says which step is where.
 
 Each rule takes the facts, which stay as they are, and fills in the plan. What depends on Monday's answer to a write is
-no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py.
+no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py. After
+a read that failed: M18 to M20 of docs/reference/merge/limits-and-stops.md.
 """
 
 import time
@@ -22,6 +23,7 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox.claim import Claim, Lease
+from sync.outbox.finish import PARTS
 from sync.reconcile import (
     board_filter,
     emptied_cells,
@@ -90,16 +92,15 @@ AFTER_READING: tuple[PlanRule, ...] = (
     removed_items.apply_unlinks,
     each_record(read_lag.set_aside_stale_reads),  # which Monday's own reports contradict
     each_record(emptied_cells.hold_emptied_cells),  # nor must cells that nobody emptied
-    each_record(board_filter.filter_item),  # by the conditions on Monday's items
+    each_record(board_filter.filter_item),  # by the conditions on Monday's items, if it isn't synced yet
     # Unmatched items come before deleted records because one may take over from a removed item.
     unmatched_items.decide_unmatched,
     deleted_records.decide_deleted_records,
     duplicates.find_possible_duplicates,
-    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
-    # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a field in a loop is
+    # throttled, and too many clears wait.
     each_record(our_writes.take_bases),
     each_record(field_plan.fill_in_fields),  # what is sent and written of each field, by merge.py
-    each_record(board_filter.keep_only_pulls),
     lost_updates.keep_lost_values,  # depends on the field plans
     each_record(restraints.throttle_write_loops),
     restraints.request_approvals,
@@ -123,14 +124,14 @@ def reconcile(
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
     plan = plan_pass(gatherer, facts)
-    if gatherer.columns is not None:
-        store_inspection(lease.link, gatherer.columns)
+    if gatherer.inspected is not None:
+        store_inspection(lease.link, gatherer.inspected)
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if gatherer.error is not None:
         _end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
-        breaker.end_board_stop(lease.link)
+        breaker.end_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         send_plan(executor, facts, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
@@ -183,7 +184,7 @@ def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, p
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
     released = Ending(Outcome.RELEASED, of_error(error))
-    if gatherer.columns is not None:
+    if gatherer.inspected is not None:
         # The next pass leaves out the missing column.
         end_unread(facts, plan, released)
     elif error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
@@ -216,7 +217,7 @@ def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated
     """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
     is_transport = error.scope is Scope.TRANSPORT
     # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // breaker.PARTS) if is_transport else 0
+    at_most = max(1, record_count // PARTS) if is_transport else 0
     counts_attempt = is_transport and record_count == 1 and was_isolated
     return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
 

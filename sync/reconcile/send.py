@@ -1,7 +1,7 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and fill in the answers.
 
 A document is the writes of one call. Nothing else of a pass calls a mutation. changes.py and the rules decide what is
-sent and what an answer means.
+sent and what an answer means. Implements M7 and M10 to M14 of docs/reference/merge/limits-and-stops.md.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
+from sync.outbox.finish import PARTS
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import created_items, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
@@ -221,7 +222,7 @@ class Executor:
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= breaker.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= breaker.FAILED_ENOUGH:
             stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = Message("monday_is_slow")
@@ -305,18 +306,19 @@ class Executor:
         if not self.unjudged:
             return
         documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
-        waits = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), wait in zip(self.unjudged, waits, strict=True):
+        at_fault = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
+        for (error, records), (_, writes) in zip(documents, self.unjudged, strict=True):
+            is_at_fault = at_fault.issuperset(records)
             detail: str = of_error(error)
-            if wait is not None:
+            if not is_at_fault:
                 detail = sentences(breaker.WRITES_STOPPED, detail)
                 self.stop_reason = detail
             if len(writes) > 1:
                 ending = Ending(Outcome.RELEASED, detail, is_unsent=True)
-            elif wait is None:
+            elif is_at_fault:
                 ending = Ending(Outcome.FAILED, detail)
             else:
-                ending = Ending(Outcome.DEFERRED, detail, wait, waits_for_writes=True)
+                ending = Ending(Outcome.DEFERRED, detail, failed_writes.seconds_until_write(), waits_for_writes=True)
             for write in writes:
                 write.ending = ending
         self.unjudged = []
@@ -327,7 +329,7 @@ class Executor:
         """Fill in the answers to the writes of a call that Monday has answered, and end the intents of refused ones."""
         if _has_item(result):
             self.has_written = True
-            breaker.end_board_stop(self.board.link, kind)
+            breaker.end_stop(self.board.link, kind)
         forbidden: dict[Write, MondayError] = {}
         for write in writes:
             write.intent.request_id = result.request_id
@@ -507,7 +509,7 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.
             groups.setdefault(failure, []).append(write)
     documents = [never_failed, failed_alone]
     for failure, group in sorted(groups.items(), key=lambda item: (item[0].is_at_fault, -item[0].size)):
-        part_size = math.ceil(failure.size / breaker.PARTS) if failure.size > breaker.FEW else 1
+        part_size = math.ceil(failure.size / PARTS) if failure.size > breaker.FEW else 1
         documents += [group[start : start + part_size] for start in range(0, len(group), part_size)]
     return [document for document in documents if document]
 

@@ -53,7 +53,6 @@ TEMPLATES: Mapping[str, str] = {
     # Why a field was decided so.
     "direction_off": "its direction is “Sync off”",
     "sync_is_off_now": "sync is off",
-    "left_out_by_filter": "left out by the filter",
     "changed_in_npd": "changed in NPD",
     "changed_on_monday": "changed on Monday",
     "changed_on_both": "changed on both sides",

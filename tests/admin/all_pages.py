@@ -66,9 +66,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         failures=1,
     )
     pauses.pause("dora", entity_type="organization", why="Moving house")
-    models.MondayAccount.objects.update(
-        stop_reason=said("Monday refuses the token."), stopped_until=now + timedelta(minutes=5)
-    )
+    states.stop_account(now + timedelta(minutes=5), "Monday refuses the token.")
 
 
 def crowd(world: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.fields.field_values import local_values
-from sync.models.boards_and_account import ALL_CALLS
+from sync.limits import breaker
+from sync.models.boards_and_account import ALL_CALLS, Stop
 from sync.monday.columns import make_converter
 from tests.support.words import said
 
@@ -43,6 +44,13 @@ def stop_board(
     until = until or sync_now() + timedelta(minutes=1)
     stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": said(reason)}
     models.BoardLink.objects.filter(entity_type=entity_type).update(stops={ALL_CALLS: stop})
+
+
+def stop_account(until: datetime | None = None, reason: str = "Monday doesn't answer.", **values: Any) -> None:
+    """Stop all calls as an outage does."""
+    now = sync_now()
+    stop = Stop(now, until or now + timedelta(minutes=1), said(reason), **{"code": "outage", **values})
+    breaker.store_stop(breaker.monday_account(), ALL_CALLS, stop)
 
 
 def ids_of(record: models.SyncedModel) -> dict[str, Any]:

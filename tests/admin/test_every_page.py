@@ -114,7 +114,7 @@ def test_pages_take_few_queries_however_many_rows_they_show(
     browser: Client, person: User, world: dict[str, Any]
 ) -> None:
     all_pages.furnish(world, person)
-    MondayAccount.objects.update(stop_reason="", stopped_until=None)
+    MondayAccount.objects.update(stops={})
     pauses.resume("dora", entity_type="organization")
     ApiQuota.objects.create(id=1, day=sync_now().date())  # as the day's first call to Monday does
     states.stop_board()

@@ -11,7 +11,7 @@ from django.test import Client
 
 from sync.clock import sync_now
 from sync.limits import breaker, credentials
-from sync.models import ApiQuota, BoardLink, Intent, MondayAccount
+from sync.models import ApiQuota, BoardLink, Intent
 from sync.monday.errors import ADVICE_ON_SERVER, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.outbox import pauses
 from tests.admin import states
@@ -48,7 +48,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, 
         assert button_of(html) == TRY
         assert html.count('aria-label="Sync is stopped"') == 1
         assert "<time" in stop_of(html)  # since when
-    MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
+    breaker.end_stop(breaker.monday_account())
     for page in PAGES:
         assert not stop_of(browser.get(page.format(stopped["synced"].pk)).content.decode())
 
@@ -59,7 +59,7 @@ def test_a_stop_says_when_the_outcome_of_an_unanswered_call_is_looked_for(
     breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=600))
     states.intent(world["synced"], deadline=sync_now() + timedelta(seconds=90))
     assert "looked for" not in words_of(stop_of(html_of(browser))), "the next attempt is later"
-    MondayAccount.objects.update(stopped_until=sync_now(), needs_probe=True)  # a call is tried
+    states.stop_account(until=sync_now(), needs_probe=True)  # a call is tried
     assert "The outcome of a call to Monday is not known; it is looked for" in words_of(stop_of(html_of(browser)))
     Intent.objects.update(deadline=sync_now())
     assert "looked for" not in words_of(stop_of(html_of(browser)))
@@ -116,7 +116,7 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
     assert DAILY_LIMIT_REACHED.advice in words_of(stop_of(html))  # nobody has to do anything
     assert button_of(html) == ""
     assert client.post(TRY).status_code == 403
-    MondayAccount.objects.update(stopped_until=None)
+    breaker.end_stop(breaker.monday_account())
     breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     staff_who_may("view_contact", "change_mondayaccount", name="nora")
     banner = words_of(stop_of(html_of(client)))

@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact
-from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import BoardLink, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, url_of
 from tests.support.words import said
@@ -67,7 +67,7 @@ def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, m
 
 
 def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
-    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason=said("Too many calls."))
+    states.stop_account(datetime(2999, 1, 1, tzinfo=UTC), "Too many calls.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC."
@@ -75,8 +75,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
 
 
 def test_while_a_stopped_account_is_probed_nothing_is_said_to_be_sent_now(api: APIClient, contact: Contact) -> None:
-    stop = {"needs_probe": True, "stopped_until": "2020-01-01T00:00:00Z", "stop_code": "outage"}
-    MondayAccount.objects.update(**stop, stop_reason=said("Monday doesn't answer."))
+    states.stop_account(datetime(2020, 1, 1, tzinfo=UTC), needs_probe=True)
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["message"].startswith("It waits: Monday doesn't answer.")
     assert answer["reason_code"] == "board"
@@ -110,8 +109,7 @@ def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: 
     assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
     states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC))
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
-    paused = {"stopped_until": "2999-02-01T00:00:00Z", "stop_reason": "Too many calls."}
-    MondayAccount.objects.update_or_create(id=1, defaults=paused)
+    states.stop_account(datetime(2999, 2, 1, tzinfo=UTC), "Too many calls.")
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-02-01T00:00:00Z"
     SyncQueue.objects.update(next_retry="2999-03-01T00:00:00Z")
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-03-01T00:00:00Z"

@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import MondayAccount, SyncQueue
+from sync.models import SyncQueue
 from tests.admin import states
 from tests.api.conftest import QUEUE, row
 
@@ -46,16 +46,16 @@ def test_the_stats_count_records_by_status(api: APIClient) -> None:
 def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -> None:
     assert api.get("/api/v1/sync/stats").json()["stop_reason"] == ""
     until = sync_now() + timedelta(minutes=5)
-    MondayAccount.objects.update_or_create(id=1, defaults={"stopped_until": until, "stop_reason": "A wrong token."})
+    states.stop_account(until, "A wrong token.")
     stats = api.get("/api/v1/sync/stats").json()
     assert stats["stop_reason"] == "A wrong token."
     assert stats["stopped_until"] == until.isoformat().replace("+00:00", "Z")
-    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
+    states.stop_account(sync_now() - timedelta(seconds=1), "A wrong token.")
     assert api.get("/api/v1/sync/stats").json()["stopped_until"] is None
     # While its next probe is due, it counts as stopped, as on every page.
     states.boards()
     states.waiting("Due", seconds=-60)
-    MondayAccount.objects.update(needs_probe=True)
+    states.stop_account(sync_now(), "A wrong token.", needs_probe=True)
     stats = api.get("/api/v1/sync/stats").json()
     assert (stats["stop_reason"], stats["queue"]["due"]) == ("A wrong token.", 0)
     assert stats["records"]["contact"]["board"].startswith("A wrong token.")

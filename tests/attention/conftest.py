@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.attention import Kind
-from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue
+from sync.models import BoardLink, NotificationReceiver, SyncQueue
 from tests.admin import states
 from tests.admin.conftest import monday
 from tests.conflicts.conftest import rejected_too
@@ -47,9 +47,7 @@ def kinds(boards: None) -> Kinds:
     NotificationReceiver.objects.create(
         name="Teams", address="x", frequency="off", failures=5, failed_since=states.sync_now()
     )
-    MondayAccount.objects.update_or_create(
-        id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
-    )
+    states.stop_account(needs_probe=True)
     verified_at = states.sync_now()
     BoardLink.objects.filter(entity_type="contact").update(
         silence=said("No webhook ever came."), verified_at=verified_at, differed_records=1, verified_records=9

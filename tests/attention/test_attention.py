@@ -42,7 +42,7 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
     SyncQueue.objects.filter(status="failed").update(status="completed")
     SyncConflict.objects.update(resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}})
     SyncMetadata.objects.update(blocked_fields={})
-    MondayAccount.objects.update(needs_probe=False, stop_code="")
+    MondayAccount.objects.update(stops={})
     BoardLink.objects.update(silence="", sweep_problem=said("It was cut short."))
     ApprovalRequest.objects.all().delete()
     assert untrue_rows() == []

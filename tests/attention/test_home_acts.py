@@ -350,13 +350,11 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
     contacts = [Contact.objects.create(name=f"Gone {number}", monday_id=f"600{number}") for number in range(3)]
     record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts))
     _, again, edited = (conflict_of(contact) for contact in contacts)
-    restores = {
-        "what": "Asked.",
-        "options": [{"choose": "archive_item"}, {"choose": "restore_record"}, {"choose": "unlink"}],
-    }
-    SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
+    for conflict, asks in ((again, "restored_item"), (edited, "deleted_record")):
+        options = [{"choose": "archive_item"}, {"choose": "restore_record"}, {"choose": "unlink"}]
+        conflict.about = {"asks": asks, "what": "Asked.", "options": options}
+        conflict.save()
     SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
-    Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
     html = text_of(browser)
     assert "The item left the board" in html
     assert "Deleted in NPD, still on Monday; edited since: Phone" in html
@@ -533,24 +531,24 @@ def one_of_each_cause() -> None:
     for number, kind in enumerate(ApprovalKind):
         states.approval(states.synced(f"Approval {kind}", f"62{number:02}"), kind, key="phone")
     options = {
-        "item": ("create_item", "delete_record", "unlink"),
+        "removed_item": ("create_item", "delete_record", "unlink"),
         "deleted_record": ("restore_record", "unlink", "archive_item", "delete_item"),
     }
-    for number, (name, codes) in enumerate(options.items()):
-        contact = states.contact(f"Gone {name}", monday_id=f"63{number:02}")
-        record(gone(contact, options=[Option(code, "It is done.") for code in codes]))
-        if name == "deleted_record":
+    for number, (asks, codes) in enumerate(options.items()):
+        contact = states.contact(f"Gone {asks}", monday_id=f"63{number:02}")
+        record(gone(contact, options=[Option(code, "It is done.") for code in codes], asks=asks))
+        if asks == "deleted_record":
             contact.delete()
     rejected_too("Rejected", "75")
-    for item, acts in (
-        ("6501", ("same_name", "new_item")),
-        ("6502", ("archive", "new_record", "leave_alone")),
-        ("6503", ("link", "new_record", "leave_alone")),
-        ("6504", ("leave_alone", "new_record")),
+    for item, asks, acts in (
+        ("6501", "same_name", ("same_name", "new_item")),
+        ("6502", "copy", ("archive", "new_record", "leave_alone")),
+        ("6503", "which_record", ("link", "new_record", "leave_alone")),
+        ("6504", "namesake", ("leave_alone", "new_record")),
+        ("6505", "second_item", ("leave_alone", "new_record")),
     ):
         offered = [{"choose": act, "label": act, "effect": "It is done."} for act in acts]
-        about = {"what": "Who?", "options": offered} | ({"by_name": True} if "same_name" in acts else {})
-        about |= {"is_second_item": True} if acts[0] == "leave_alone" else {}
+        about = {"what": "Who?", "asks": asks, "options": offered}
         _, conflict = states.conflicting(f"Perhaps {item}", item)
         SyncConflict.objects.filter(pk=conflict.pk).update(kind="identity", conflict_fields=[], about=about)
     _, conflict = states.conflicting("Lost", "6401")

@@ -70,7 +70,8 @@ def _waiting(stage: Stage) -> bool:
     is_waiting = (
         "SELECT 1 FROM sync_queue WHERE status IN ('pending', 'in_progress')"
         " UNION ALL SELECT 1 FROM sync_intents WHERE state = 'open'"
-        " UNION ALL SELECT 1 FROM sync_monday_account WHERE stopped_until > sync_now()"
+        " UNION ALL SELECT 1 FROM sync_monday_account, jsonb_each(stops) AS call (kind, stop)"
+        " WHERE (stop ->> 'until')::timestamptz > sync_now()"
         " UNION ALL SELECT 1 FROM sync_board_links WHERE (stops #>> '{all,until}')::timestamptz > sync_now()"
     )
     if fetch_rows(is_waiting):

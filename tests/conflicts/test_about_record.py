@@ -11,7 +11,15 @@ from rest_framework.test import APIClient
 from conflicts.models import SyncConflict
 from conflicts.pages.case import RecordContext, conflict_progress
 from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
-from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
+from conflicts.reports import (
+    RECORD_KEY,
+    REMOVED_ITEM,
+    WHICH_ITEM,
+    ConflictReport,
+    FieldConflict,
+    FieldSelection,
+    Option,
+)
 from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync.choices import Cause, DeletedRecordPolicy, Priority, RemovedItemPolicy
@@ -37,9 +45,13 @@ IT = {RECORD_KEY: {"npd": WHAT, "monday": None}}
 
 
 def gone(
-    contact: Contact, *fields: FieldConflict, options: Any = (AGAIN, DELETE, UNLINK), **more: Any
+    contact: Contact,
+    *fields: FieldConflict,
+    options: Any = (AGAIN, DELETE, UNLINK),
+    asks: str = REMOVED_ITEM,
+    **more: Any,
 ) -> ConflictReport:
-    data = {"what": WHAT, "options": [option.to_json() for option in options]}
+    data = {"asks": asks, "what": WHAT, "options": [option.to_json() for option in options]}
     return ConflictReport("contact", contact.pk, "71", "delete", fields, **{"data": data, **more})
 
 
@@ -50,6 +62,7 @@ def over(contact: Contact, **more: Any) -> ConflictReport:
 def identity_report(contact: Contact, item: str = "8", **more: Any) -> ConflictReport:
     options = [Option("link", "They are linked.", "8", "It is Grace H."), Option("new_item", "New.")]
     data = {
+        "asks": WHICH_ITEM,
         "what": WHAT,
         "options": [option.to_json() for option in options],
         "candidates": [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conflicts.reports import Option
+from conflicts.reports import REMOVED_ITEM, Option
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
@@ -43,9 +43,8 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     removal = Removal("It is gone.", act=act, **more)
     plan = changed(record_draft(sync_state={"remote_state": ARCHIVED}), removal=removal)
-    plan.question = ask(
-        plan.record, ITEM, "It is gone.", [Option("delete_record", "It goes."), Option("unlink", "It stays.")], []
-    )
+    options = [Option("delete_record", "It goes."), Option("unlink", "It stays.")]
+    plan.question = ask(REMOVED_ITEM, plan.record, ITEM, "It is gone.", options)
     if act is RemovedItemPolicy.UNLINK:
         plan.unlink("its item is gone")
     return changed(plan, ending=SETTLED)

@@ -9,15 +9,18 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, Cause, SyncDirection
 from sync.models import ApprovalRequest, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
-from sync.reconcile.board_filter import filter_item
+from sync.reconcile.board_filter import filter_item, leave_out_after_write
 from sync.reconcile.emptied_cells import hold_emptied_cells
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.pass_plan import Plan, RecordPlan
+from sync.reconcile.pass_plan import SETTLED, Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import (
     ANN_ID,
     ITEM,
+    NOW,
+    after,
     at,
     board,
     changed,
@@ -170,6 +173,6 @@ def test_one_way_from_monday_a_person_is_asked() -> None:
 
 def test_it_is_no_reason_for_the_filter_to_leave_a_pair_out() -> None:
     on = filtered("items", op="is_filled")
-    assert not decided(on=on, state="moved").late_filter_reason
-    assert not decided(on=on).late_filter_reason
-    assert decided(on=on, events=[edit(None)]).late_filter_reason
+    for case, is_out in (({"state": "moved"}, False), ({}, False), ({"events": [edit(None)]}, True)):
+        plan = changed(decided(on=on, approvals=NO_LIMIT, **case), ending=SETTLED)
+        assert bool(after(leave_out_after_write, PassFacts(on, NOW), plan, None).filter_reason) is is_out

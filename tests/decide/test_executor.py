@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.breaker import FEW, PARTS, WRITES_STOPPED
+from sync.limits.breaker import FAILED_ENOUGH, FEW, WRITES_STOPPED
 from sync.limits.failed_writes import FailedDocument, Failures
 from sync.models import Intent
 from sync.models.boards_and_account import Stop
@@ -90,15 +90,19 @@ class Monday:
         self.stopped.append(error.kind.code)
 
     WRITES_STOPPED = WRITES_STOPPED
-    PARTS = PARTS
+    FAILED_ENOUGH = FAILED_ENOUGH
     FEW = FEW
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
 
-    def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[float | None]:
+    def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> set[UUID]:
         self.failed += [len(records) for _, records in failed]
-        return [None if others_written else self.wait for _ in failed]
+        is_at_fault = others_written or self.wait is None
+        return {record_id for _, records in failed for record_id in records if is_at_fault}
+
+    def seconds_until_write(self) -> float:
+        return self.wait or 0.0
 
     def stop_refused_writes(self, error: MondayError) -> None:
         self.failed.append(0)
@@ -115,7 +119,7 @@ class Monday:
     def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
         self.refused[kind] = f"{WRITES_STOPPED} {error.sentence}"
 
-    def end_board_stop(self, link: Any, kind: str) -> None:
+    def end_stop(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
 
     def sweep_soon(self, links: Any) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sync.choices import BlockedCode, Cause
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
-from sync.merge import Action
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.operations.planned_changes import changed_records
@@ -16,7 +15,6 @@ from sync.reconcile.board_filter import (
     filter_item,
     filter_record,
     filter_removed_item,
-    keep_only_pulls,
     leave_out_after_write,
     matching_items,
 )
@@ -98,7 +96,7 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
     [
         ("it matches", record_draft(shown=item()), ""),
         ("it matches again", record_draft(shown=item(), sync_state=OUT), "returns"),
-        ("a pair that was synced leaves", record_draft(shown=CHAIR), "late_filter_reason"),
+        ("a pair that was synced leaves after the pass", record_draft(shown=CHAIR), ""),
         ("one without a base was never in", record_draft(shown=CHAIR, sync_state={"base": {}}), "filter_reason"),
         ("one that is out stays out", record_draft(shown=CHAIR, sync_state=OUT), "filter_reason"),
         ("what can't be read leaves a pair in", record_draft(shown=UNREAD), "reason"),
@@ -108,27 +106,21 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
 )
 def test_an_item_is_weighed_by_what_it_says(row: str, draft: RecordPlan, plan: str) -> None:
     weighed = after(filter_item, of_pass(ITEMS), changed(draft, creates=draft.item is None))
-    outcomes = {
-        "filter_reason": weighed.filter_reason,
-        "late_filter_reason": weighed.late_filter_reason,
-        "reason": weighed.is_open and weighed.reason,
-    }
+    outcomes = {"filter_reason": weighed.filter_reason, "reason": weighed.is_open and weighed.reason}
     outcomes["returns"] = [line.kind for line in weighed.log] == ["let_in"]
     assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
 @pytest.mark.parametrize(
-    ("row", "is_removed", "expected"),
-    [("its item left the board", True, "reason"), ("somebody emptied it", False, "late_filter_reason")],
+    ("row", "is_removed", "expected"), [("its item left the board", True, False), ("somebody emptied it", False, True)]
 )
-def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: str) -> None:
+def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: bool) -> None:
     acme = organization(item="70")
     draft = record_draft({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
-    removed = frozenset({"70"} if is_removed else ())
-    plan = after(filter_item, PassFacts(EMPLOYED, NOW, removed_related_items=removed), draft)
-    assert [name for name in ("reason", "late_filter_reason", "filter_reason") if getattr(plan, name)] == [expected], (
-        row
-    )
+    facts = PassFacts(EMPLOYED, NOW, removed_related_items=frozenset({"70"} if is_removed else ()))
+    plan = after(filter_item, facts, draft)
+    assert (bool(plan.reason), plan.filter_reason) == (is_removed, ""), row
+    assert bool(after(leave_out_after_write, facts, changed(plan, ending=SETTLED), None).filter_reason) is expected
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
@@ -137,7 +129,7 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = changed(facts.plan, fields=decide_fields(*facts), ending=SETTLED)
-    assert bool(after(leave_out_after_write, EMPLOYED, plan, CHAIR).filter_reason) is is_out
+    assert bool(after(leave_out_after_write, facts.of_pass, plan, CHAIR).filter_reason) is is_out
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -156,45 +148,22 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
     assert [line.kind for line in after(filter_removed_item, board(), out).log] == ["let_in"]
 
 
-def left_out_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, field in plan.fields.items() if field.is_left_out}
-
-
-def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
-    fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields), sends_npd_id=True)
-    assert not left_out_fields(after(keep_only_pulls, fields.of_pass, plan))
-    pulls = after(keep_only_pulls, fields.of_pass, changed(plan, late_filter_reason="It leaves."))
-    assert pulls.fields["phone"].pull_raw == {"phone": "+442079460019"}
-    left_out = [pulls.fields[key] for key in ("role_title", "notes")]
-    assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
-        (Action.NOTHING, None, None)
-    ] * 2
-    assert (left_out_fields(pulls), pulls.sends_npd_id) == ({"role_title", "notes"}, False)
-
-
-def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
-    fields = field_facts({"notes": "mine"}, {"role_title": "Chair"}, on=RECORDS)
-    pulls = after(
-        keep_only_pulls, of_pass(RECORDS), RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields))
-    )
-    assert pulls.fields["role_title"].pull_raw == {"role_title": "Chair"}
-    assert left_out_fields(pulls) == {"notes"}
-    written = changed(record_draft({"role_title": "Chair"}), fields=pulls.fields, ending=SETTLED)
-    assert after(leave_out_after_write, RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
-
-
 @pytest.mark.parametrize(
-    ("row", "leaving", "written", "is_out"),
+    ("row", "on", "draft", "written", "side"),
     [
-        ("what is left out after the pass", "It leaves.", None, True),
-        ("the answer shows an item that fails", "", CHAIR, True),
-        ("nothing was written", "", None, False),
+        ("Monday's edit, read", ITEMS, record_draft(shown=CHAIR), None, FilterSide.ITEM),
+        ("ours, as the answer shows it", ITEMS, record_draft(shown=item()), CHAIR, FilterSide.ITEM),
+        ("Monday's edit, over which ours was written", ITEMS, record_draft(shown=CHAIR), item(), ""),
+        ("the value that it took over", RECORDS, record_draft({"role_title": "Chair"}, shown=CHAIR), None, "record"),
+        ("nothing was read", ITEMS, record_draft(), None, ""),
+        ("its sync is off", ITEMS, record_draft(record={"sync_enabled": False}, shown=CHAIR), None, ""),
     ],
 )
-def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = changed(record_draft(), late_filter_reason=leaving, ending=SETTLED)
-    assert bool(after(leave_out_after_write, ITEMS, plan, written).filter_reason) is is_out, row
+def test_a_pair_leaves_by_what_both_sides_say_after_the_write(
+    row: str, on: BoardContext, draft: RecordPlan, written: Item | None, side: str
+) -> None:
+    plan = after(leave_out_after_write, of_pass(on), changed(draft, ending=SETTLED), written)
+    assert (plan.sync_state.left_out, bool(plan.filter_reason)) == (side, bool(side)), row
 
 
 SENTENCE = after(filter_item, of_pass(ITEMS), record_draft(shown=CHAIR, sync_state=OUT)).filter_reason
@@ -241,8 +210,8 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    plan = changed(record_draft(shown=CHAIR), fields=plans, late_filter_reason="It leaves.", ending=SETTLED)
+    plan = changed(record_draft(shown=CHAIR), fields=plans, ending=SETTLED)
     blocked = plan.copied()
     blocked.fields["role_title"].block(BlockedCode.APPROVAL, "It waits.")
-    assert not after(leave_out_after_write, ITEMS, blocked, None).filter_reason
-    assert after(leave_out_after_write, ITEMS, plan, None).filter_reason
+    assert not after(leave_out_after_write, of_pass(ITEMS), blocked, None).filter_reason
+    assert after(leave_out_after_write, of_pass(ITEMS), plan, None).filter_reason

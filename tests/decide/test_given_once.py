@@ -54,7 +54,7 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 def copy_question(item: Item, shown_email: str = "") -> tuple[UUID, OpenConflict]:
     """The question whether this item copies Bea's, which a person answered so, as it showed the item."""
     values = item_values(builders.board(), shown(item.id, email=shown_email) if shown_email else item)
-    about = {"what": "One?", "item": {}, "options": [{"choose": "archive"}], "shown": {item.id: values}}
+    about = {"asks": "copy", "what": "One?", "item": {}, "shown": {item.id: values}}
     answer = {RECORD_KEY: FieldSelection("archive", npd="One?")}
     return BEA, OpenConflict(uuid4(), ConflictKind.IDENTITY, item.id, (), answer, about=about)
 

@@ -257,9 +257,6 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param({}, {}, [True, False], id="of several values of a field the newest is asked about"),
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
-        pytest.param(
-            {}, {"late_filter_reason": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
-        ),
         pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": DELETION}, [False, False], id="nor of one that goes with its item"),
     ],
@@ -276,6 +273,13 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
     assert reports[0].sentence.startswith("Tom wrote “Second” into Role on Monday while “Boss”")
     values = reports[0].values
     assert (values["raw_before"], values["raw_after"]) == ({"role_title": "Second"}, {"role_title": "Boss"})
+
+
+def test_nothing_is_asked_of_a_pair_that_the_filter_leaves_out_after_the_pass() -> None:
+    plan = ended(facts(), reports=[lost_update("Lost")])
+    for role, is_asked in (("Theirs", True), ("Boss", False)):  # the item says “Theirs”
+        kept = after(keep_lost_values, PassFacts(builders.filtered("items", role), NOW), Plan({plan.id: plan}))
+        assert [line.kind == "overwritten" for line in kept.records[plan.id].lines_about_lost_values] == [is_asked]
 
 
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:

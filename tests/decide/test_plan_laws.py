@@ -294,7 +294,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
-        is_ending = entry.unlink_reason or entry.lost_updates or entry.late_filter_reason or entry.doubts.set_aside
+        is_ending = entry.unlink_reason or entry.lost_updates or entry.doubts.set_aside
         is_whole = entry.is_open and entry.is_synced and not is_ending
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)

@@ -11,10 +11,10 @@ from sync.choices import Cause
 from sync.models import Intent, WebhookEvent
 from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
-from sync.reconcile.board_filter import filter_item, leave_out_after_write
+from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
-from sync.reconcile.pass_plan import SETTLED, Outcome
+from sync.reconcile.pass_plan import SETTLED
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from sync.reconcile.run import decide
 from sync.reconcile.settle.record import complete_sync_state, sync_status
@@ -315,16 +315,16 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
 def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[WebhookEvent]) -> None:
     case = roles(on=builders.filtered("items", "Ann", field="name"), history=history(events=events))
     plan = changed(case.plan, item=replace(item(), name="Bea"))
-    plan = after(filter_item, case.of_pass, after(set_aside_stale_reads, case.of_pass, plan))
-    assert (plan.outcome, plan.ending.wait_seconds) == ((Outcome.DEFERRED, 2) if events else (Outcome.OPEN, 0))
-    assert bool(plan.late_filter_reason) is not bool(events)
+    plan = after(set_aside_stale_reads, case.of_pass, plan)
+    plan = after(leave_out_after_write, case.of_pass, changed(plan, ending=SETTLED), None)
+    assert bool(plan.filter_reason) is not bool(events)
 
 
 def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
     case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
     plan = after(set_aside, case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
-    assert not after(leave_out_after_write, case.of_pass.board, plan, item(role_title="Clerk")).filter_reason
+    assert not after(leave_out_after_write, case.of_pass, plan, item(role_title="Clerk")).filter_reason
 
 
 @pytest.mark.parametrize("seconds", [-59, -601, None])

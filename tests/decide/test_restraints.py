@@ -9,12 +9,11 @@ from conflicts.reports import FieldSelection
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action
 from sync.models import ApprovalRequest
-from sync.reconcile import board_filter
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import FieldFacts, after, at, board, changed, chosen, field_facts, filtered, mapping, roles
+from tests.decide.builders import FieldFacts, after, at, board, changed, chosen, mapping, roles
 from tests.decide.plan_builders import NOTHING_COUNTED
 
 ANN = UUID(int=1)
@@ -95,25 +94,6 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
     one_way = roles("", on=board(mapping(direction=SyncDirection.NPD_TO_MONDAY)))
     plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].fields["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
-
-
-def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
-    fields = EMPTIED_ON_MONDAY
-    plan = changed(fields.plan, fields=decide_fields(*fields), late_filter_reason="It leaves.")
-    approvals = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
-    plan = after(request_approvals, replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
-    assert plan.fields["role_title"].send_raw is None
-    assert plan.fields["role_title"].decision.action is Action.NOTHING
-
-
-def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
-    """Monday gets the value back, and NPD's other edits are sent."""
-    fields = field_facts({"notes": "New"}, {"role_title": ""}, on=filtered("records", op="is_filled"))
-    facts = replace(fields.of_pass, approvals=approval_facts(request(ApprovalState.REJECTED, kind=NPD)))
-    plan = after(board_filter.keep_only_pulls, facts, changed(fields.plan, fields=decide_fields(*fields)))
-    plans = after(request_approvals, facts, Plan({ANN: plan})).records[ANN].fields
-    assert plans["role_title"].send_raw == {"role_title": "Boss"}
-    assert plans["notes"].send_raw == {"notes": "New"}
 
 
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:

@@ -38,15 +38,14 @@ TOUCHED = {
     "apply_unlinks": {*END, "removal", "link_to", "creates", "unlink_reason"},
     "set_aside_stale_reads": {*WAIT_FOR_LOOK},
     "hold_emptied_cells": {*WAIT_FOR_LOOK, "sync_state"},
-    "filter_item": {*END, "creates", "filter_reason", "late_filter_reason", "log", "sync_state"},
-    "decide_unmatched": {*ANEW, *LINK, *REMOVAL, *WAIT_FOR_LOOK, "items", "late_filter_reason"},
+    "filter_item": {*END, "creates", "filter_reason", "log", "sync_state"},
+    "decide_unmatched": {*ANEW, *LINK, *REMOVAL, *WAIT_FOR_LOOK, "items"},
     "decide_deleted_records": {
         *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "doubts", "log", "sync_state")
     },
     "find_possible_duplicates": {"question"},
     "take_bases": {"sync_state"},
     "fill_in_fields": {*END, "fields", "sends_npd_id"},
-    "keep_only_pulls": {"fields", "sends_npd_id"},
     "keep_lost_values": {"lost_updates"},
     "throttle_write_loops": {"fields", "log"},
     "request_approvals": {"new_requests", "open_requests", "outdated_requests", "fields", "log"},

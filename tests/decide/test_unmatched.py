@@ -472,7 +472,7 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 def test_a_question_is_asked_about_the_records_as_they_are_once_locked() -> None:
     plan = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
     assert act_of(plan) == ASK
-    assert plan.question.data["is_second_item"]
+    assert plan.question.data["asks"] == "second_item"
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:

@@ -74,3 +74,16 @@ def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
     world.hear(contact)
     assert contact.sync_status == "synced"
     assert world.values(contact)["role_title"] == "not sent yet"
+
+
+def test_edits_of_both_sides_are_synced_before_a_pair_leaves(world: World) -> None:
+    contact = world.linked(role_title="r", notes="n")
+    move(world, contact, "Active")
+    world.hear(contact)
+    only(world, in_group(world, "Active"), contact)
+    move(world, contact, "Archive")
+    world.edit(contact, "role_title", "from Monday")
+    Contact.objects.filter(pk=contact.pk).update(notes="from NPD")
+    world.hear(contact)
+    assert (contact.sync_status, contact.role_title) == ("disabled", "from Monday")
+    assert world.values(contact)["notes"] == "from NPD"

@@ -76,8 +76,14 @@ KNOWN = {"Name", "Email"}
     [
         ("Customers 2026,,,\n,,,\nName,Email,A,B\nAnn,a,1,2\n", ["Ann"], "1"),
         ("Report;Customers\nDay;29\n\nName;Email;A\nAnn;a,b;1\n", ["Ann"], "1, 2"),
-        ("Name,Email,A,B\nAnn,a,1,2\n\n\nCopyright (c)\nConfidential\n", ["Ann"], "5, 6"),
-        ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,2,2,4\n", ["Ann", "Bob"], "4"),
+        ("Name,Email,A,B\nAnn,a,1,2\n\n\nCopyright (c) 2026 Nova\nNova Ltd\n", ["Ann"], "5, 6"),
+        ("Name,Email,A,B\nAnn,a,1,2\n\nBob\n\nCid\n\nNova Ltd\nPage 1\n", ["Ann", "Bob", "Cid"], "8, 9"),
+        ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,,2,4\n", ["Ann", "Bob"], "4"),
+        (
+            "Name,Email,A\nTotal,75008,\nTotal Energies\nAnn,a,1\nTotal\n",
+            ["Total", "Total Energies", "Ann", "Total"],
+            "",
+        ),
         ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
         ("Person,,\nName,Email,Role\nAnn,a,Name\n", ["Ann"], "1"),
         ("Name,Email\nAnn,a\n\ufeffName,Email\nBob,b\n1 contact,\nTotal records: 2,\n", ["Ann", "Bob"], "3, 5, 6"),

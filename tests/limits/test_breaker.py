@@ -1,5 +1,6 @@
 """The breaker that all workers share: how an outage is waited out, and who probes it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from sync.choices import ActivityKind
 from sync.clock import sync_now
 from sync.limits import breaker, failed_writes, probes
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
+from sync.models.boards_and_account import ALL_CALLS, ALL_WRITES, Stop
 from sync.monday import errors
 from tests.support.clock import stop_clock
 from tests.support.words import said
@@ -22,13 +24,19 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 
 def rest() -> float:
-    until = breaker.monday_account().stopped_until
-    assert until is not None
-    return (until - sync_now()).total_seconds()
+    return (stop_now().until - sync_now()).total_seconds()
+
+
+def stop_now() -> Stop:
+    stop = breaker.monday_account().stop
+    assert stop is not None
+    return stop
 
 
 def time_passes() -> None:
-    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
+    account = breaker.monday_account()
+    if stop := account.stop:
+        breaker.store_stop(account, ALL_CALLS, replace(stop, until=sync_now() - timedelta(seconds=1)))
 
 
 def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_six(settings: Any) -> None:
@@ -50,7 +58,7 @@ def told() -> list[tuple[str, str, str]]:
 def test_an_outage_of_seconds_is_not_told_and_a_longer_one_once_also_if_calls_fail_together() -> None:
     gone = errors.MondayError(errors.CONNECTION_LOST, "gone")
     breaker.stop_account(gone)
-    breaker.end_account_stop()
+    breaker.end_stop(breaker.monday_account())
     for _ in range(breaker.OUTAGE_IS_NEWS):
         time_passes()
         breaker.stop_account(gone)
@@ -71,7 +79,7 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
 def test_why_everything_stops_is_stored_without_what_only_administrators_can_do() -> None:
     error = errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated")
     breaker.stop_account(error)
-    assert breaker.monday_account().stop_reason == error.sentence != error.full_sentence
+    assert stop_now().reason == error.sentence != error.full_sentence
 
 
 @pytest.mark.parametrize(
@@ -88,18 +96,18 @@ def test_a_used_up_day_ends_at_midnight_and_its_last_refusal_costs_nothing_of_th
 def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     breaker.stop_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
     begun = sync_now() - timedelta(minutes=20)
-    MondayAccount.objects.update(stopped_since=begun, stopped_until=sync_now() - timedelta(seconds=1))
+    earlier = replace(stop_now(), since=begun, until=sync_now() - timedelta(seconds=1))
+    breaker.store_stop(breaker.monday_account(), ALL_CALLS, earlier)
     breaker.stop_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
-    assert breaker.monday_account().stopped_since == begun
+    assert stop_now().since == begun
     breaker.stop_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
-    changed = breaker.monday_account().stopped_since
-    assert changed is not None
+    changed = stop_now().since
     assert changed > begun
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # a shorter stop changes nothing
-    assert breaker.monday_account().stopped_since == changed
+    assert stop_now().since == changed
     # Activity has a line for each cause, and one for the end.
-    breaker.end_account_stop(by="dora")
-    breaker.end_account_stop(by="erik")
+    for name in ("dora", "erik"):
+        breaker.end_stop(breaker.monday_account(), by=name)
     assert told() == [(ActivityKind.STOP, "", ""), (ActivityKind.STOP, "", ""), (ActivityKind.STOP_END, "", "dora")]
 
 
@@ -114,19 +122,27 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     assert probes.probe_if_due()
     assert len(responses.calls) == 1
     row = breaker.monday_account()
-    assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 1, "7")
+    assert (row.stop, row.user_id) == (None, "7")
 
 
-def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile(monkeypatch: Any) -> None:
-    MondayAccount.objects.update_or_create(id=1, defaults={"failures": 1, "stop_code": "outage"})
-    before = breaker.monday_account()
+def test_failures_count_on_after_an_answer_until_a_read_succeeds() -> None:
+    gone = errors.MondayError(errors.CONNECTION_LOST, "gone")
+    for expected in (5, 10, 20):
+        breaker.stop_account(gone)
+        assert round(rest()) == expected
+        breaker.end_stop_after_answer(is_read_next=False)
+        assert breaker.monday_account().stop is None
+    breaker.forget_failures(has_written=False)
+    breaker.stop_account(gone)
+    assert round(rest()) == 5
+
+
+def test_a_pass_that_only_read_does_not_end_a_stop_of_writes() -> None:
     failed = (errors.MondayError(errors.CONNECTION_LOST, "gone"), {uuid4()})
     failed_writes.judge_failed_writes([failed], others_written=False)
     failed_writes.judge_failed_writes([failed, failed], others_written=False)
-    assert breaker.monday_account().are_only_writes_stopped
-    monkeypatch.setattr(breaker, "monday_account", lambda: before)
     breaker.forget_failures(has_written=False)
-    assert MondayAccount.objects.get().are_only_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
 
 
 A, B = uuid4(), uuid4()
@@ -135,17 +151,17 @@ NAMED = errors.MondayError(errors.SERVER_FAILED, "500", path=("r0",))
 
 
 @pytest.mark.parametrize(
-    ("passes", "waits", "is_stopped"),
+    ("passes", "wait", "is_stopped"),
     [
-        ([[(GONE, {A})]], [None], False),
-        ([[(GONE, {A, B})]], [60], False),
-        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})]], [120], False),
-        ([[(GONE, {A})], [(NAMED, {A})]], [None], False),
-        ([[(GONE, {A})], [(NAMED, {B})]], [60], True),
-        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})], [(GONE, {B})]], [60], True),
-        ([[(GONE, {A, B})], [(GONE, {A})]], [60], True),
-        ([[(GONE, {A}), (GONE, {B})]], [60, 60], True),
-        ([[(GONE, {A}), (GONE, {B})], [(NAMED, {A})]], [120], True),
+        ([[(GONE, {A})]], None, False),
+        ([[(GONE, {A, B})]], 60, False),
+        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})]], 120, False),
+        ([[(GONE, {A})], [(NAMED, {A})]], None, False),
+        ([[(GONE, {A})], [(NAMED, {B})]], 60, True),
+        ([[(GONE, {A})], [(GONE, {A})], [(GONE, {A})], [(GONE, {B})]], 60, True),
+        ([[(GONE, {A, B})], [(GONE, {A})]], 60, True),
+        ([[(GONE, {A}), (GONE, {B})]], 60, True),
+        ([[(GONE, {A}), (GONE, {B})], [(NAMED, {A})]], 120, True),
     ],
     ids=[
         "one record: an attempt",
@@ -160,11 +176,15 @@ NAMED = errors.MondayError(errors.SERVER_FAILED, "500", path=("r0",))
     ],
 )
 def test_what_fails_while_nothing_is_written_is_a_records_fault_or_stops_all_writes(
-    passes: list[list[failed_writes.FailedDocument]], waits: list[float | None], is_stopped: bool
+    passes: list[list[failed_writes.FailedDocument]], wait: float | None, is_stopped: bool
 ) -> None:
     for failed in passes:
-        judged = failed_writes.judge_failed_writes(failed, others_written=False)
-    assert (judged, breaker.monday_account().are_only_writes_stopped) == (waits, is_stopped)
+        at_fault = failed_writes.judge_failed_writes(failed, others_written=False)
+    if wait is None:
+        assert at_fault == set(failed[0][1])
+    else:
+        assert (at_fault, round(failed_writes.seconds_until_write())) == (set(), wait)
+    assert (breaker.monday_account().stop_of(ALL_WRITES) is not None) is is_stopped
 
 
 def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:
@@ -178,7 +198,7 @@ def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_e
     reasons = [availability.of(name, urgent=True).detail for name in ("contact", "organization")]
     assert [reason.split(".")[0] for reason in reasons] == ["Gone", "Forbidden"]
     assert availability.wait_sentence(2, ["organization", "contact"]) == f"They wait: {' '.join(reasons)}"
-    breaker.end_board_stop(contacts)
+    breaker.end_stop(contacts)
     assert [availability.of(name).is_available for name in ("contact", "organization")] == [True, False]
     stopped = [(ActivityKind.STOP, "contact", ""), (ActivityKind.STOP, "organization", "")]
     assert told() == [*stopped, (ActivityKind.STOP_END, "contact", "")]

@@ -16,6 +16,7 @@ from sync.limits import api_quota, breaker, probes
 from sync.limits.api_quota import PLAN_LIMITS, WaitKind, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
+from sync.models.boards_and_account import Stop
 from sync.monday.account import AccountInfo, parse_account_info
 from sync.monday.errors import DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
@@ -56,10 +57,12 @@ def is_over_for_today(played: responses.RequestsMock) -> None:
     played.post(MONDAY, status=429, headers={"Retry-After": "30000"}, json={"errors": [DAY_IS_OVER]})
 
 
-def day_is_used_up() -> MondayAccount:
+def day_is_used_up() -> Stop:
     breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     assert availability.of("contact").reason_code is WaitKind.ACCOUNT
-    return MondayAccount.objects.get()
+    stop = MondayAccount.objects.get().stop
+    assert stop is not None
+    return stop
 
 
 def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
@@ -68,10 +71,10 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     answers = [probes.try_again() for _ in range(3)]
     assert answers == [probes.STOPPED, probes.JUST_ASKED, probes.JUST_ASKED]
     assert len(monday_answers.calls) == 1
-    row = MondayAccount.objects.get()
-    assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
-    assert row.stopped_until is not None
-    assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
+    stop = MondayAccount.objects.get().stop
+    assert stop is not None
+    assert (stop.code, stop.since) == (StopCode.DAY_LIMIT, before.since)
+    assert stop.until >= before.until
 
 
 def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.RequestsMock) -> None:
@@ -81,7 +84,9 @@ def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.Reques
     for _ in range(3):
         probes.refresh_quota()
     assert len(monday_answers.calls) == 1
-    assert MondayAccount.objects.get().stop_code == StopCode.DAY_LIMIT
+    stop = MondayAccount.objects.get().stop
+    assert stop is not None
+    assert stop.code == StopCode.DAY_LIMIT
 
 
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
@@ -101,10 +106,10 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 
 def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
     breaker.stop_account(MondayError(LIMIT_REACHED, "slow down", wait_seconds=90))
-    before = MondayAccount.objects.get().stopped_until
+    before = MondayAccount.objects.get().stop
     assert probes.try_again() == probes.WAITING
     assert len(monday_answers.calls) == 0
-    assert MondayAccount.objects.get().stopped_until == before
+    assert MondayAccount.objects.get().stop == before
 
 
 def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(world: World) -> None:
@@ -188,7 +193,7 @@ def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.Re
     breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
     monday_answers.post(MONDAY, status=503)
     assert probes.try_again() == probes.STOPPED
-    next_try = MondayAccount.objects.get().stopped_until
-    assert next_try
-    next_time = due_time(next_try, sync_now())
+    stop = MondayAccount.objects.get().stop
+    assert stop
+    next_time = due_time(stop.until, sync_now())
     assert probes.still_stopped_sentence() == f"Monday still doesn't answer. Next attempt at {next_time}."

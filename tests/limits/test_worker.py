@@ -38,7 +38,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     stats = SyncQueueService().get_queue_stats()
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
-    assert breaker.monday_account().stopped_until is None
+    assert breaker.monday_account().stop is None
     assert world.status(contact) == "pending"
     assert "minute" in record_view.view_of(contact).reason
     world.work(seconds=110)
@@ -73,7 +73,7 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
-    assert breaker.monday_account().stopped_until is None
+    assert breaker.monday_account().stop is None
     world.work(seconds=86_400)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0

@@ -16,9 +16,10 @@ from npd.sign_in import PROVIDER_IS_SILENT
 from sync.clock import sync_now
 from sync.limits import breaker, probes
 from sync.limits.breaker import monday_account
-from sync.models import BoardLease, BoardLink, CacheEntry, Intent, MondayAccount, SyncQueue
+from sync.models import BoardLease, BoardLink, CacheEntry, Intent, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
+from tests.admin import states
 from tests.metrics.test_page import board
 from tests.support.clock import move_clock, reset_clock
 from tests.support.words import said as any_message
@@ -90,13 +91,13 @@ def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Clien
     pauses.pause("mary", entity_type="contact")
     assert reasons(client) == []
     BoardLink.objects.update(pause=None)
-    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=1))
+    states.stop_account()
     assert reasons(client) == []
 
 
 def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: Client, link: BoardLink) -> None:
     overdue()
-    MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=5))
+    states.stop_account(sync_now() - timedelta(seconds=5))
     assert reasons(client) == []
 
 
@@ -122,8 +123,8 @@ def test_whoever_tries_again_doesn_t_hide_that_no_worker_takes_the_board(
 
 def test_jobs_that_waited_for_the_end_of_a_stop_are_young_again(client: Client, link: BoardLink) -> None:
     overdue()
-    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(hours=1), needs_probe=True)
-    breaker.end_account_stop()
+    states.stop_account(sync_now() + timedelta(hours=1), needs_probe=True)
+    breaker.end_stop(monday_account())
     assert reasons(client) == []
 
 

@@ -17,7 +17,7 @@ from sync.attention import Kind
 from sync.choices import UnmatchedReason
 from sync.clock import sync_now
 from sync.kernel.secret_texts import decrypt
-from sync.models import BoardLink, MondayAccount, Notification, NotificationReceiver, SyncMetadata, SyncQueue
+from sync.models import BoardLink, Notification, NotificationReceiver, SyncMetadata, SyncQueue
 from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import add_chat, choose, notify_people, send_test
@@ -27,7 +27,6 @@ from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.clock import reset_clock, stop_clock
 from tests.support.receivers import MailServer
 from tests.support.waiting import at_once, wait_for
-from tests.support.words import said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MORNING = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -190,10 +189,7 @@ def test_an_item_that_is_matched_by_itself_a_moment_later_is_no_news_but_one_tha
 
 def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServer) -> None:
     choose(ada, Frequency.AT_ONCE)
-    MondayAccount.objects.update(
-        stop_reason=said("Monday rejects the token. Enter another."), stopped_until=sync_now() + timedelta(days=1),
-        stopped_since=sync_now(), stop_code="token",
-    )  # fmt: skip
+    states.stop_account(sync_now() + timedelta(days=1), "Monday rejects the token. Enter another.", code="token")
     notify_people()
     assert not mail.mails  # it may go on by itself
     notified_after(minutes=2)

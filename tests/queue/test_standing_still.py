@@ -10,8 +10,7 @@ from sync.clock import sync_now
 from sync.limits import api_quota, breaker
 from sync.limits.api_quota import WaitKind
 from sync.limits.board_limits import probed_availability
-from sync.limits.breaker import monday_account
-from sync.models import BoardLink, MondayAccount
+from sync.models import BoardLink
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from tests.admin import states
 from tests.metrics.test_page import changes_are_gathered, noon
@@ -36,9 +35,8 @@ def gathering(noon: None, boards: dict[str, BoardLink]) -> None:
 
 @pytest.mark.parametrize(("of_account", "of_board"), [(5, 20), (20, 5)])
 def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(of_account: int, of_board: int) -> None:
-    now, row = sync_now().replace(second=0, microsecond=0), monday_account()
-    row.stopped_until, row.stop_reason = now + timedelta(minutes=of_account), "Monday asks to wait."
-    row.save()
+    now = sync_now().replace(second=0, microsecond=0)
+    states.stop_account(now + timedelta(minutes=of_account), "Monday asks to wait.")
     states.stop_board("contact", now + timedelta(minutes=of_board))
     status = availability.of("contact")
     assert status.until == now + timedelta(minutes=20)
@@ -63,7 +61,7 @@ def test_the_permission_to_work_is_three_statements(django_assert_num_queries: A
 
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
     breaker.stop_account(MondayError(CONNECTION_LOST, "no answer"))
-    MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
+    states.stop_account(sync_now() - timedelta(seconds=1), needs_probe=True)
     with api_quota.lock_quota() as quota:
         quota.day_limit = 10
         quota.day_calls = 10

@@ -7,6 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.limits import breaker, probes
 from sync.models import MondayAccount, SyncQueue
+from sync.models.boards_and_account import ALL_WRITES
 from sync.monday.errors import CONNECTION_LOST, LIMIT_REACHED, MondayError
 from sync.operations.sweep import sweep_due_boards
 from tests.limits.conftest import Planned, monday
@@ -83,7 +84,7 @@ def stopped(world: World) -> None:
     writes_fail(world)
     Contact.objects.bulk_create([Contact(name=f"W{n}", email=f"w{n}@example.com") for n in range(4)])
     world.calls_while(20)
-    assert MondayAccount.objects.get().are_only_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
 
 
 def test_an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwhile(world: World) -> None:
@@ -118,7 +119,7 @@ def test_a_read_that_fails_meanwhile_keeps_edits_out_no_longer_than_without_the_
     world.hear(ann, minutes=1)
     assert ann.role_title == "Theirs"
     # Writes are tried once, and wait again as long as before.
-    assert MondayAccount.objects.get().are_only_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
     assert world.calls_while(20) <= 8
     assert world.calls("mutation") - writes <= 2
     writes_work(world)
@@ -168,10 +169,10 @@ def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(w
     world.deliver()
     assert world.calls_while(60) <= 45
     assert world.calls_while(60, seconds=600) <= 10
-    assert MondayAccount.objects.get().are_only_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
     writes_work(world)
     assert world.calls_while(65) <= 30
-    assert not MondayAccount.objects.get().are_only_writes_stopped
+    assert not MondayAccount.objects.get().stop_of(ALL_WRITES)
     assert [world.sandbox.item(copy)["values"]["npd_id"] for copy in copies] == ["", ""]
 
 
@@ -188,7 +189,7 @@ def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> 
     assert not saved.exclude(sync_status="synced").exists()
     assert world.calls() - before <= 6
     assert world.calls("mutation") - writes == 1
-    assert MondayAccount.objects.get().are_only_writes_stopped
+    assert MondayAccount.objects.get().stop_of(ALL_WRITES)
 
 
 def test_a_new_item_becomes_a_record_meanwhile(world: World) -> None:

@@ -1,6 +1,7 @@
 """`monday_setup` against the sandbox, over HTTP."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +29,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.client import MondayClient
 from sync.monday.errors import BOARD_FULL, MondayError
 from sync.operations.setup.board_setup import switch_board
+from tests.admin import states
 from tests.support.sandbox import Sandbox
 from tests.support.words import said
 
@@ -61,9 +63,7 @@ def contacts_link() -> BoardLink:
 
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
-    MondayAccount.objects.create(
-        id=1, needs_probe=True, stop_reason=said("away"), failures=9, stopped_until="2999-01-01T00:00:00Z"
-    )
+    states.stop_account(datetime(2999, 1, 1, tzinfo=UTC), failures=9, needs_probe=True)
     run("monday_setup")
     link, organizations = contacts_link(), BoardLink.objects.get(entity_type="organization")
     assert columns_of(monday, link.board_id) == CONTACT_COLUMNS
@@ -78,7 +78,7 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
     expected = ({}, {"column_type": "email", "settings": {}})
     assert (link.mappings.get(key="name").options, link.mappings.get(key="email").options) == expected
     account = MondayAccount.objects.get()
-    assert (account.stopped_until, account.stop_reason, account.failures) == (None, "", 0)
+    assert account.stop is None
     assert account.version_answered == "2026-10"
     assert account.user_id == monday.query("{ me { id } }")["data"]["me"]["id"]
     assert account.users[account.user_id]["email"]

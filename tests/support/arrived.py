@@ -28,7 +28,8 @@ _UNREST = """
     UNION ALL
     SELECT 'an open intent of ' || entity_type || ' ' || entity_id FROM sync_intents WHERE state = 'open'
     UNION ALL
-    SELECT 'the account pauses: ' || stop_reason FROM sync_monday_account WHERE stopped_until > sync_now()
+    SELECT 'the account waits: ' || (stop ->> 'reason') FROM sync_monday_account, jsonb_each(stops) AS call (kind, stop)
+    WHERE (stop ->> 'until')::timestamptz > sync_now()
 """
 
 

@@ -87,11 +87,12 @@ def test_a_stored_token_refused_later_stops_the_sync_until_replaced(bare: Wizard
     MondayAccount.objects.update(user_id="77")
     probes.refresh_quota()
     account = MondayAccount.objects.get()
-    assert (account.needs_probe, account.stopped_until is not None, account.user_id) == (True, True, "77")
+    assert account.stop
+    assert (account.stop.needs_probe, account.user_id) == (True, "77")
     assert not probes.probe_if_due()
     assert "Connected" in bare.post("token/", token=bare.monday.token)
     account.refresh_from_db()
-    assert (account.needs_probe, account.stopped_until) == (False, None)
+    assert account.stop is None
     assert account.user_id not in ("", "77")
     assert probes.probe_if_due()
 
@@ -105,11 +106,13 @@ def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, s
     bare.monday.faults({"status": 401, "count": 50})
     bare.client.post(START)  # tests it, and finds it revoked
     assert not is_said()
-    assert MondayAccount.objects.get().stop_code == "token"
+    stop = MondayAccount.objects.get().stop
+    assert stop
+    assert stop.code == "token"
     bare.monday.control("faults", "DELETE")
     bare.client.post(START)
     assert is_said()
-    assert MondayAccount.objects.get().stop_code == ""
+    assert MondayAccount.objects.get().stop is None
     settings.MONDAY_API_KEY = "a-token-that-was-never-asked-for"
     assert not is_said()
 

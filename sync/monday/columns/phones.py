@@ -127,8 +127,6 @@ _DATE = re.compile(
     rf"|{_DAY_OR_MONTH}([-./]) ?{_DAY_OR_MONTH}\2 ?(?:19|20)?\d\d)"
     r"(?:[T ]?\d\d:\d\d(?::\d\d)?)?(?![\d\-/]|\.\d)"
 )
-# Programs that calculate write “4930901820.0”.
-_DECIMAL = re.compile(r"(\d{5,})\.0")
 _SECOND_LINE = re.compile(r"(.*\d{3}) ?(/ ?\d{1,3})")  # “030 901820/21”
 _ROUNDED = re.compile(r"(\d)[.,](\d+)E\+(\d{1,2})", re.IGNORECASE)
 
@@ -270,8 +268,6 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
 
     The second text is what stands beside that number. A text without a number is returned as it is.
     """
-    if decimal := _DECIMAL.fullmatch(text.strip()):
-        text = decimal[1]
     # Excel writes “4.91711234567E+11”; with fewer digits than that the number is lost.
     if (rounded := _ROUNDED.fullmatch(text.strip())) and len(rounded[2]) == int(rounded[3]):
         text = rounded[1] + rounded[2]

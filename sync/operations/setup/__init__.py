@@ -123,7 +123,7 @@ def advance_setups() -> None:
         link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
         if not selection.is_setup_running(link):
             continue
-        if process.is_shutting_down() or monday_account().waits_at(sync_now()):
+        if process.is_shutting_down() or breaker.stop_of_call(None, account=monday_account()):
             return
         assert link is not None
         lease = acquire(link, LEASE_SECONDS)

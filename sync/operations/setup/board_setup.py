@@ -165,7 +165,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool, by: str = "")
         # Somebody may have paused it, or started a set-up, while Monday was asked.
         link.refresh_from_db(from_queryset=BoardLink.objects.select_for_update())
         for kind in list(link.stops):
-            breaker.end_board_stop(link, kind)
+            breaker.end_stop(link, kind)
         if link.board_id:
             item_links.forget_items(link, by)
         link.reset_for(board_id)
@@ -338,7 +338,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         chosen = replace(chosen, choices=replace(chosen.choices, fields=fields))
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
-    breaker.end_board_stop(link)
+    breaker.end_stop(link)
     link.save(update_fields=["group_id", "npd_id_column", "creates_records", "sync_filter"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     needs_pass = _store_mappings(outcome, chosen, setup, by, is_first=not column_before)

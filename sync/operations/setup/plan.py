@@ -18,7 +18,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.lifecycle import has_conflict
 from conflicts.models import SyncConflict
-from conflicts.reports import ConflictKind
+from conflicts.reports import NAMESAKE, SAME_NAME, ConflictKind
 from sync import attention, registry
 from sync.attention import Kind
 from sync.choices import BlockedCode, Cause, UnmatchedReason
@@ -385,7 +385,7 @@ def _namesakes(
         is_left = not (item_plan.act or item_plan.record_ids or _is_left_out(item_plan))
         if item_plan.facts.ignored is None and (item_plan.act == CREATE_RECORD or is_left):
             free.add(item_plan.facts.item_id)
-        is_asked_by_name = item_plan.question is not None and "by_name" in item_plan.question.data
+        is_asked_by_name = item_plan.question is not None and item_plan.question.data.get("asks") == NAMESAKE
         if item_plan.act == CREATE_RECORD or is_asked_by_name:
             made.add(item_plan.facts.item_id)
     namesakes = []
@@ -393,7 +393,7 @@ def _namesakes(
         question = record_plan.question.data if record_plan.question else {}
         name = match_key(record_name(record_plan.record))
         is_made = record_plan.is_open and record_plan.creates
-        is_asking = bool(question.get("by_name")) or code_of(record_plan.reason) == CREATES_HELD
+        is_asking = question.get("asks") == SAME_NAME or code_of(record_plan.reason) == CREATES_HELD
         if not name or not (is_made or is_asking or record_plan.item_id):
             continue
         asked = {str(candidate["id"]) for candidate in question.get("candidates", ())}

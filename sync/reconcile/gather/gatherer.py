@@ -60,7 +60,7 @@ class Gatherer:
         self.calls = 0
         # Of the last pass: the call that read its items, what was inspected of the board, and why it couldn't be read.
         self.request_id = ""
-        self.columns: board_columns.InspectedColumns | None = None
+        self.inspected: board_columns.InspectedColumns | None = None
         self.error: MondayError | None = None
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
@@ -78,7 +78,7 @@ class Gatherer:
 
         If Monday can't be read, `error` is set.
         """
-        self.columns = None
+        self.inspected = None
         self.error = None
         try:
             self.read_items(facts, plan)
@@ -88,10 +88,10 @@ class Gatherer:
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
-                    board, columns = self.inspect_columns(facts.board, (), ())
+                    board, inspected = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts.board = board
-                        self.columns = columns
+                        self.inspected = inspected
 
     def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
@@ -122,7 +122,7 @@ class Gatherer:
         facts.items = items
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
         if suspect or healed:
-            facts.board, self.columns = self.inspect_columns(board, suspect, healed)
+            facts.board, self.inspected = self.inspect_columns(board, suspect, healed)
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add what NPD knows about the items, and about the records that they name."""

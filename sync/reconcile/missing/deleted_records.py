@@ -213,22 +213,23 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
-    again = False
+    asks = reports.DELETED_RECORD
     if plan.sync_state.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
-        again = True
+        asks = reports.RESTORED_ITEM
     item_name = f"“{plan.item.name}”" if plan.item else Message("its_item")
     # So that the activity says who deleted it, before any answer. Later only the conflict adds lines.
     kind = None if facts.tombstone.reason_code else ActivityKind.DELETE
     _end_deletion(plan, reason, kind=kind, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
-    label = Message(f"label_{removing}_again" if again else f"label_{removing}")
+    label = Message(f"label_{removing}_again" if asks == reports.RESTORED_ITEM else f"label_{removing}")
     options = [
         reports.Option(removing, Message(f"effect_{removing}"), label=label),
         reports.Option(acts.RESTORE_RECORD, Message("effect_restore_record"), label=Message("label_restore_record")),
         reports.Option(acts.UNLINK, Message("effect_unlink_item"), label=Message("label_unlink_item")),
     ]
-    plan.question = questions.ask(plan.record, plan.item_id, plan.reason, options, plan.edits)
+    plan.question = questions.ask(asks, plan.record, plan.item_id, plan.reason, options)
+    plan.question.fields = plan.edits
     plan.question.reject_answer(problem)
 
 

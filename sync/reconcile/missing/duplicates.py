@@ -12,7 +12,7 @@ answered that it is a copy.
 
 from collections.abc import Sequence
 
-from conflicts.reports import ConflictKind, ConflictReport, Option
+from conflicts.reports import COPY, SAME_RECORD, ConflictKind, ConflictReport, Option
 from sync.choices import ActivityKind
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -58,7 +58,9 @@ def _whether_same_record(record: SyncedModel, others: Sequence[SyncedModel], mat
         options.append(Option(acts.MERGE_RECORDS, effect, str(other.pk), Message("label_merge", **names)))
     options.append(Option(acts.TWO_RECORDS, Message("effect_two_records")))
     sentence = Message("same_key", record=str(record), key=match_label, names=questions.quoted_names(others))
-    return questions.ask_who(record, record.monday_id or "", sentence, questions.record_candidates(others), options)
+    question = questions.ask(SAME_RECORD, record, record.monday_id or "", sentence, options)
+    question.data |= {"candidates": questions.record_candidates(others)}
+    return question
 
 
 def add_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -111,8 +113,8 @@ def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> Conflict
         Option(acts.LEAVE_ALONE, Message("effect_leave_copy", item=item.name)),
     ]
     shown_item = field_values.item_data(board, item)
-    candidates = questions.record_candidates([record])
-    question = questions.ask_who(record, item.id, _copy_sentence(duplicate), candidates, options, item=shown_item)
+    question = questions.ask(COPY, record, item.id, _copy_sentence(duplicate), options)
+    question.data |= {"item": shown_item, "candidates": questions.record_candidates([record])}
     questions.name_edits(board, question, {item.id: shown_item["values"]}, duplicate.facts.question)
     return question
 

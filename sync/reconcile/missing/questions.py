@@ -6,12 +6,20 @@ or two records merged. removed_items.py and deleted_records.py apply those of th
 that wait for their item.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from conflicts.reports import (
+    ABOUT_DELETION,
+    FORMER_ITEM,
+    NAMESAKE,
     RECORD_KEY,
+    SAME_NAME,
+    SECOND_ITEM,
+    UNPLANNED,
+    WHICH_ITEM,
+    WHICH_RECORD,
     ConflictKind,
     ConflictReport,
     FieldConflict,
@@ -32,12 +40,11 @@ NOT_POSSIBLE = "not_possible_any_more"
 _UNANSWERED = Message("unanswered")
 
 
-def ask(
-    record: SyncedModel, item_id: str, sentence: str, options: Iterable[Option], edits: Sequence[FieldConflict]
-) -> ConflictReport:
-    """Return the question what becomes of a record or its item after the other one was deleted."""
-    data = {"what": sentence, "options": [option.to_json() for option in options]}
-    return ConflictReport(record.entity_type(), record.pk, item_id, ConflictKind.DELETE, fields=edits, data=data)
+def ask(asks: str, record: SyncedModel, item_id: str, sentence: str, options: Iterable[Option]) -> ConflictReport:
+    """Return a question about the record and this item, such as WHICH_ITEM."""
+    kind = ConflictKind.DELETE if asks in ABOUT_DELETION else ConflictKind.IDENTITY
+    data = {"asks": asks, "what": sentence, "options": [option.to_json() for option in options]}
+    return ConflictReport(record.entity_type(), record.pk, item_id, kind, data=data)
 
 
 def chosen_act(
@@ -50,19 +57,6 @@ def chosen_act(
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
         return "", edited
     return (choice.choose, "") if choice.choose in possible else ("", Message(NOT_POSSIBLE))
-
-
-def ask_who(
-    record: SyncedModel,
-    item_id: str,
-    sentence: str,
-    candidates: Iterable[Mapping[str, Any]],
-    options: Iterable[Option],
-    **details: Any,
-) -> ConflictReport:
-    """Return the question which of these records or items is the same as this record or item."""
-    data = {"what": sentence, "candidates": list(candidates), "options": [option.to_json() for option in options]}
-    return ConflictReport(record.entity_type(), record.pk, item_id, ConflictKind.IDENTITY, data=data | details)
 
 
 def name_edits(
@@ -85,11 +79,15 @@ def name_edits(
     if edited:
         edits = Message("edited_since_asked", edits=edited)
     what = sentences(question.what, edits)
-    question.data = {**question.data, "asked": question.what, "what": what, "shown": dict(shown), "edits": edits}
+    question.data |= {"sentence": question.what, "what": what, "shown": dict(shown), "edits": edits}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
     return [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in records]
+
+
+# Returns the question whose an item is, if it may be one of these records.
+AboutItem = Callable[[BoardContext, Sequence[SyncedModel], Item], ConflictReport]
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:
@@ -97,35 +95,54 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def which_record(
-    board: BoardContext, records: Sequence[SyncedModel], item: Item, *, by_name: bool = False
-) -> ConflictReport:
-    """Return the question which of these records an item is; it is the first one's.
+def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
+    """Return the question which of these records, which have its NPD ID or match key, an item is.
 
-    They have the item's NPD ID or match key, or `by_name` only its name.
+    It is the first one's. If all have an item, it is whether this is a second one of theirs.
     """
-    kind = records[0].entity_type()
     linked = [record for record in records if record.monday_id]
-    matched = "name" if by_name else board.match_label
+    if len(linked) == len(records):
+        return _whether_second_item(SECOND_ITEM, board, records, item)
+    matched = board.match_label
     if field_values.npd_uuid_of(board, item) in {record.pk for record in records}:
         matched = "NPD ID"
-    names = {"names": quoted_names(records), "linked": quoted_names(linked)}
-    leave = Option(acts.LEAVE_ALONE, Message("effect_leave_alone"))
-    new = Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name))
-    options = [*(_link_record_option(record, item) for record in records if not record.monday_id), new, leave]
-    details: dict[str, Any] = {"by_name": True} if by_name else {}
     code = "could_be"
     if linked:
         code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
-    if linked == list(records):
-        # It is probably a second item of theirs.
-        details["is_second_item"] = True
-        effect = Message("effect_leave_second", records=names["linked"])
-        options = [Option(acts.LEAVE_ALONE, effect, label=Message("label_leave_second", kind=kind)), new]
-        code = "is_second_item"
-    sentence = sentences(Message(code, item=item.name, matched=matched, kind=kind, **names), _UNANSWERED)
-    shown_item = field_values.item_data(board, item)
-    return ask_who(records[0], item.id, sentence, record_candidates(records), options, item=shown_item, **details)
+    names = {"names": quoted_names(records), "linked": quoted_names(linked)}
+    sentence = Message(code, item=item.name, matched=matched, **names)
+    options = [_link_record_option(record, item) for record in records if not record.monday_id]
+    options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
+    options.append(Option(acts.LEAVE_ALONE, Message("effect_leave_alone")))
+    question = ask(WHICH_RECORD, records[0], item.id, sentences(sentence, _UNANSWERED), options)
+    return _with_candidates(question, board, records, item)
+
+
+def whether_namesake(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
+    """Return the question whether an item is a second one of a record that only has its name."""
+    return _whether_second_item(NAMESAKE, board, records, item)
+
+
+def _whether_second_item(asks: str, board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
+    """Return the question whether an item is a second one of a record, which is the likely answer."""
+    kind = records[0].entity_type()
+    names = quoted_names(records)
+    matched = "name" if asks == NAMESAKE else board.match_label
+    sentence = Message("is_second_item", item=item.name, matched=matched, names=names, kind=kind)
+    effect = Message("effect_leave_second", records=names)
+    options = [
+        Option(acts.LEAVE_ALONE, effect, label=Message("label_leave_second", kind=kind)),
+        Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)),
+    ]
+    question = ask(asks, records[0], item.id, sentences(sentence, _UNANSWERED), options)
+    return _with_candidates(question, board, records, item)
+
+
+def _with_candidates(
+    question: ConflictReport, board: BoardContext, records: Sequence[SyncedModel], item: Item
+) -> ConflictReport:
+    question.data |= {"item": field_values.item_data(board, item), "candidates": record_candidates(records)}
+    return question
 
 
 def _link_record_option(record: SyncedModel, item: Item) -> Option:
@@ -157,7 +174,7 @@ def which_item(
         options.append(Option(acts.MERGE_RECORDS, effect, str(duplicate.pk), label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in items}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in items]
-    return _about_items(record, sentence, candidates, options)
+    return _about_items(WHICH_ITEM, record, sentence, candidates, options)
 
 
 def which_namesake(board: BoardContext, record: SyncedModel, items: Sequence[Item]) -> ConflictReport:
@@ -167,12 +184,12 @@ def which_namesake(board: BoardContext, record: SyncedModel, items: Sequence[Ite
     act = acts.SAME_NAME if len(items) == 1 else acts.LINK
     options = [_link_option(record, item, act) for item in items]
     candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
-    return _about_items(record, sentence, candidates, options, by_name=True)
+    return _about_items(SAME_NAME, record, sentence, candidates, options)
 
 
 def whether_new(record: SyncedModel) -> ConflictReport:
     """Return the question whether a record for which the set-up's plan had no new item gets one."""
-    return _about_items(record, Message("unplanned", record=str(record)), [], [], is_unplanned=True)
+    return _about_items(UNPLANNED, record, Message("unplanned", record=str(record)), [], [])
 
 
 def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> ConflictReport:
@@ -182,20 +199,22 @@ def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, fo
     sentence = Message("had_this_item", record=str(record), why=row.reason)
     unread = {"id": row.item_id, "label": f"Item {row.item_id}"}
     candidate = (field_values.item_data(board, former) if former else unread) | {"linked_to": None}
-    return _about_items(record, sentence, [candidate], [again])
+    return _about_items(FORMER_ITEM, record, sentence, [candidate], [again])
 
 
 def _about_items(
+    asks: str,
     record: SyncedModel,
     sentence: Message,
     candidates: Sequence[Mapping[str, Any]],
     options: Iterable[Option],
-    **details: Any,
 ) -> ConflictReport:
     """Return the question which of these items is a record's; none of them may be, which gives it a new one."""
     creating = Option(acts.NEW_ITEM, Message("effect_new_item", record=str(record)))
     item_id = str(candidates[0]["id"]) if candidates else ""
-    return ask_who(record, item_id, sentences(sentence, _UNANSWERED), candidates, [*options, creating], **details)
+    question = ask(asks, record, item_id, sentences(sentence, _UNANSWERED), [*options, creating])
+    question.data |= {"candidates": list(candidates)}
+    return question
 
 
 def _link_option(record: SyncedModel, item: Item, act: str = acts.LINK, then: str = "") -> Option:

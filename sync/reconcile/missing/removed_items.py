@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from conflicts import reports
-from conflicts.reports import ConflictKind
+from conflicts.reports import REMOVED_ITEM, ConflictKind
 from sync import choices
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
@@ -148,7 +148,8 @@ def _act_or_ask(
         removal.act = ""
     removal.keeps_record = removal.act != acts.DELETE_RECORD
     item_id = plan.record.monday_id or ""
-    plan.question = questions.ask(plan.record, item_id, removal.sentence, options, removal.edits)
+    plan.question = questions.ask(REMOVED_ITEM, plan.record, item_id, removal.sentence, options)
+    plan.question.fields = removal.edits
     plan.question.reject_answer(problem)
     if not removal.act:
         plan.end_settled(sentences(removal.sentence, Message("asked_about_removal")))

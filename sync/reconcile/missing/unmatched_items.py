@@ -22,7 +22,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
+from conflicts.reports import COPY, ConflictKind, ConflictReport, OpenConflict
 from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -112,8 +112,8 @@ def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -
     return [tombstone for tombstone in of_type if tombstone.state != TombstoneState.RESTORED]
 
 
-def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
-    return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
+def _settled_item(item_facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
+    return pass_plan.ItemPlan(item_facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
 
 
 class _ItemRule:
@@ -121,10 +121,10 @@ class _ItemRule:
 
     def __init__(self, facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> None:
         assert item_facts.item is not None
-        self.pass_facts = facts
+        self.facts = facts
+        self.item_facts = item_facts
         self.board = facts.board
         self.now = facts.now
-        self.facts = item_facts
         self.item = item_facts.item
         self.plan = plan
         self.match_key = field_values.match_key_of_item(self.board, self.item)
@@ -134,23 +134,23 @@ class _ItemRule:
     def decide(self) -> pass_plan.ItemPlan:
         # A person's choice and the item's owner come first, then the deleted record that it belongs to; only what is
         # left is filtered and matched.
-        owner = self.facts.owner
+        owner = self.item_facts.owner
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
             return self._end(Message("item_of_other_kind", kind=str(owner._meta.verbose_name), owner=str(owner)))
         if (waiting := self._wait()) is not None:
             return waiting
-        if self.facts.chosen_id is not None:
+        if self.item_facts.chosen_id is not None:
             return self._link_chosen()
         owner = owner or self._linked.get(self.item.id)
         if owner is not None:
-            plan = self._end(Message("item_of_owner_by_now", owner=str(owner)))
-            plan.record = owner
-            return plan
+            item_plan = self._end(Message("item_of_owner_by_now", owner=str(owner)))
+            item_plan.record = owner
+            return item_plan
         if self._is_asked_as_copy:
             return self._decide_copy()
         tombstone = self._tombstone
-        ignored = self.facts.ignored
+        ignored = self.item_facts.ignored
         # It was unlinked from this deleted record, or from a record that had it later.
         was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.left_alone))
         # An unlinked item has lost its NPD ID: it is decided like an item without a record.
@@ -159,21 +159,21 @@ class _ItemRule:
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
-            plan = self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
+            item_plan = self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
         else:
-            plan = self._wait_for_key() or self._match_or_create()
-        self._end_question(plan)
-        return plan
+            item_plan = self._wait_for_key() or self._match_or_create()
+        self._end_question(item_plan)
+        return item_plan
 
     @property
     def _is_asked_as_copy(self) -> bool:
         """Whether it is asked, or answered, if it is a copy of a record's item, and nobody wants a record of it."""
-        question = self.facts.question
-        if question is None or self.facts.asked_record is None or self.facts.is_creation_requested:
+        question = self.item_facts.question
+        if question is None or self.item_facts.asked_record is None or self.item_facts.is_creation_requested:
             return False
-        if self._npd_id_record is not None or self._got_other_key(question, self.facts.asked_record):
+        if self._npd_id_record is not None or self._got_other_key(question, self.item_facts.asked_record):
             return False
-        return any(option["choose"] == ARCHIVE_COPY for option in question.about.get("options", ()))
+        return question.asks == COPY
 
     def _got_other_key(self, question: OpenConflict, record: SyncedModel) -> bool:
         """Whether its match key was changed since the question showed it, to another one than the record's.
@@ -181,7 +181,7 @@ class _ItemRule:
         Such an item was a template for somebody else. A copy may begin with another key, such as a name with “(copy)”.
         """
         match = self.board.match_mapping
-        if match is None or not self.match_key or self.facts.copied_record is not None:
+        if match is None or not self.match_key or self.item_facts.copied_record is not None:
             return False
         shown = question.about.get("item", {}).get("values", {}).get(match.key, "")
         present = field_values.item_values(self.board, self.item)[match.key]
@@ -190,50 +190,51 @@ class _ItemRule:
 
     def _decide_copy(self) -> pass_plan.ItemPlan:
         """Plan to archive it if a person answered so about what it still is; else the question stays."""
-        question = self.facts.question
-        record = self.facts.asked_record
+        question = self.item_facts.question
+        record = self.item_facts.asked_record
         assert question is not None
         assert record is not None
-        plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
-        shown = {self.item.id: plan.finding.values} if plan.finding else {}
+        item_plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
+        shown = {self.item.id: item_plan.finding.values} if item_plan.finding else {}
         asked = self._asked_again()
-        asked.data = {**asked.data, "what": asked.data.get("asked", asked.what)}
+        asked.data |= {"what": asked.data.get("sentence", asked.what)}
         questions.name_edits(self.board, asked, shown, question)
         is_as_shown = question.shown == shown and question.is_answered_as_shown
-        if self.facts.copied_record is None:
-            plan.question = asked if question.shown != shown else None
-            return plan
-        if is_as_shown and field_values.is_active_on(self.board, self.facts.original_item):
-            return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
+        if self.item_facts.copied_record is None:
+            item_plan.question = asked if question.shown != shown else None
+            return item_plan
+        if is_as_shown and field_values.is_active_on(self.board, self.item_facts.original_item):
+            return pass_plan.ItemPlan(self.item_facts, pass_plan.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
         problem = Message("copy_is_the_last", record=str(record))
         if not is_as_shown:
             problem = Message("copy_edited", item=self.item.name)
-        plan.question = asked
+        item_plan.question = asked
         asked.reject_answer(problem)
-        return plan
+        return item_plan
 
     def _asked_again(self) -> ConflictReport:
         """Return the open question about it, with the item as it is."""
-        question = self.facts.question
-        record = self.facts.asked_record
+        question = self.item_facts.question
+        record = self.item_facts.asked_record
         assert question is not None
         assert record is not None
         data = {**question.about, "item": field_values.item_data(self.board, self.item)}
         key = (record.entity_type(), record.pk, self.item.id, ConflictKind.IDENTITY)
         return ConflictReport(*key, data=data)
 
-    def _end_question(self, plan: pass_plan.ItemPlan) -> None:
+    def _end_question(self, item_plan: pass_plan.ItemPlan) -> None:
         """Close the question about it if its cause has ended; keep it, with the reason, if its answer has no effect."""
-        question = self.facts.question
-        is_over = question is not None and self.facts.asked_record is not None and plan.ending != pass_plan.OPEN
-        if question is None or not is_over or plan.candidates:
+        question = self.item_facts.question
+        if question is None or self.item_facts.asked_record is None:
             return
-        if self.facts.is_answered_as_new and plan.act != CREATE_RECORD:
-            problem = sentences(Message("no_record_created", item=self.item.name), plan.ending.detail)
-            plan.question = self._asked_again()
-            plan.question.reject_answer(problem)
-        elif not question.seeks_item and not plan.closing_reason:
-            plan.closing_reason = sentences(Message("nothing_asked", item=self.item.name), plan.ending.detail)
+        if item_plan.ending == pass_plan.OPEN or item_plan.candidates:
+            return
+        if self.item_facts.is_answered_as_new and item_plan.act != CREATE_RECORD:
+            problem = sentences(Message("no_record_created", item=self.item.name), item_plan.ending.detail)
+            item_plan.question = self._asked_again()
+            item_plan.question.reject_answer(problem)
+        elif not question.seeks_item and not item_plan.closing_reason:
+            item_plan.closing_reason = sentences(Message("nothing_asked", item=self.item.name), item_plan.ending.detail)
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -249,13 +250,13 @@ class _ItemRule:
 
     @property
     def _npd_id_record(self) -> SyncedModel | None:
-        if self.facts.npd_id_record is not None:
-            return self._as_planned(self.facts.npd_id_record)
+        if self.item_facts.npd_id_record is not None:
+            return self._as_planned(self.item_facts.npd_id_record)
         return next((record for record in self._created if record.pk == self.npd_uuid), None)
 
     @property
     def _matching(self) -> list[SyncedModel]:
-        matching = [self._as_planned(record) for record in self.facts.matching]
+        matching = [self._as_planned(record) for record in self.item_facts.matching]
         if not self.match_key:
             return matching
         matching_ids = {record.pk for record in matching}  # while settling, records of earlier items are stored already
@@ -278,7 +279,7 @@ class _ItemRule:
         if self._npd_id_record is not None:
             return None
         changed = {plan.tombstone.pk: plan.tombstone for plan in self.plan.items if plan.tombstone}
-        tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
+        tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.item_facts.tombstones]
         with_npd_id = [entry for entry in tombstones if entry.entity_id == self.npd_uuid]
         of_item = [entry for entry in tombstones if entry.monday_id == self.item.id]
         of_board = _tombstones_of_board(self.board, (*with_npd_id, *of_item))
@@ -289,7 +290,7 @@ class _ItemRule:
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
     ) -> pass_plan.ItemPlan:
         """Leave the item without a record for this reason, for good or until a time."""
-        finding = item_finding(self.board, self.facts, reason, **details)
+        finding = item_finding(self.board, self.item_facts, reason, **details)
         return self._end(detail or unmatched_sentence(reason, **details), until, finding)
 
     def _end(
@@ -298,19 +299,19 @@ class _ItemRule:
         ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail)
         if until is not None:
             ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
-        return pass_plan.ItemPlan(self.facts, ending, finding=finding)
+        return pass_plan.ItemPlan(self.item_facts, ending, finding=finding)
 
     def _wait(self) -> pass_plan.ItemPlan | None:
         """Return a plan that waits: for a call's outcome, for a quiet time, or until the item can be read."""
-        facts = self.facts
+        item_facts = self.item_facts
         # The call may remove the NPD ID from a duplicate; the item looks unmatched until its outcome is known.
-        if facts.unconfirmed_until:
-            return self._leave(UnmatchedReason.UNCONFIRMED, until=facts.unconfirmed_until)
-        if facts.chosen_id is not None:
+        if item_facts.unconfirmed_until:
+            return self._leave(UnmatchedReason.UNCONFIRMED, until=item_facts.unconfirmed_until)
+        if item_facts.chosen_id is not None:
             return None
         quiet_wait = timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)
-        if facts.last_event and facts.last_event + quiet_wait > self.now:
-            return self._leave(UnmatchedReason.BEING_EDITED, until=facts.last_event + quiet_wait)
+        if item_facts.last_event and item_facts.last_event + quiet_wait > self.now:
+            return self._leave(UnmatchedReason.BEING_EDITED, until=item_facts.last_event + quiet_wait)
         if self.match_key is None:
             label = self.board.match_label
             return self._leave(UnmatchedReason.KEY_UNREADABLE, until=self._unreadable_until, label=label)
@@ -321,8 +322,8 @@ class _ItemRule:
     def _wait_for_key(self) -> pass_plan.ItemPlan | None:
         """Return a plan that waits, because a new item's match key may still be filled in."""
         wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
-        until = (self.facts.known_since or self.now) + wait
-        if self.match_key or until <= self.now or self.facts.is_creation_requested or self.facts.is_unplanned:
+        until = (self.item_facts.known_since or self.now) + wait
+        if self.match_key or until <= self.now or self.item_facts.is_creation_requested or self.item_facts.is_unplanned:
             return None
         if self._doubtful_namesakes:
             return None  # whose it is may be asked at once
@@ -340,21 +341,21 @@ class _ItemRule:
         return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
     def _match_or_create(self) -> pass_plan.ItemPlan:
-        ignored = self.facts.ignored
-        facts = self.facts
+        ignored = self.item_facts.ignored
+        item_facts = self.item_facts
         # Not left alone means: only not that record's; without a record, it was the item of one deleted long ago.
-        if ignored and not facts.is_creation_requested and (ignored.left_alone or ignored.entity_id is None):
+        if ignored and not item_facts.is_creation_requested and (ignored.left_alone or ignored.entity_id is None):
             return self._leave_ignored(ignored)
         record = self._npd_id_record
-        if record is not None and not (facts.is_answered_as_new and record.monday_id is None):
+        if record is not None and not (item_facts.is_answered_as_new and record.monday_id is None):
             exclusion = self._record_exclusion(record)
             if record.monday_id is not None and record.is_left_out:
                 exclusion = Message("npd_id_of_left_out", record=str(record))
             return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(record)
-        matching = self._matching if not facts.wants_new_record else []
+        matching = self._matching if not item_facts.wants_new_record else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
         hits = [record for record in matching if not self._record_exclusion(record)]
-        if asking := [record for record in hits if record.pk in facts.asking_records and not record.monday_id]:
+        if asking := [record for record in hits if record.pk in item_facts.asking_records and not record.monday_id]:
             # The answer to that record's question says whose item it is.
             return self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(asking))
         if matching and not hits:
@@ -366,36 +367,36 @@ class _ItemRule:
 
     def _without_match(self) -> pass_plan.ItemPlan:
         """Plan an item that matches no record: a new record, unless it may be one of the same name, or none is made."""
-        facts = self.facts
+        item_facts = self.item_facts
         namesakes = self._doubtful_namesakes
         if seeking := [record for record in namesakes if record.monday_id is None]:
             return self._leave_to_records(seeking)
-        if not self.board.link.creates_records and not facts.is_creation_requested:
+        if not self.board.link.creates_records and not item_facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
-        plan = self._create()
-        if plan.act == CREATE_RECORD and namesakes:
-            return self._ask(namesakes, by_name=True)
-        if plan.act == CREATE_RECORD and facts.is_unplanned and not facts.is_creation_requested:
+        item_plan = self._create()
+        if item_plan.act == CREATE_RECORD and namesakes:
+            return self._ask(namesakes, questions.whether_namesake)
+        if item_plan.act == CREATE_RECORD and item_facts.is_unplanned and not item_facts.is_creation_requested:
             return self._leave(UnmatchedReason.UNPLANNED, until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
-        if self.board.link.creates_held and not self.match_key and not facts.is_creation_requested:
+        if self.board.link.creates_held and not self.match_key and not item_facts.is_creation_requested:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
-        return plan
+        return item_plan
 
     @property
     def _namesakes(self) -> list[SyncedModel]:
         """The records that have its name, as this pass leaves them, without one that it is not, as a person said."""
-        not_this = self.facts.ignored.entity_id if self.facts.ignored else None
+        not_this = self.item_facts.ignored.entity_id if self.item_facts.ignored else None
         name = match_key(self.item.name)
         made = [record for record in self._created if field_values.name_key_of_record(self.board, record) == name]
-        namesakes = {record.pk: record for record in [*map(self._as_planned, self.facts.namesakes), *made] if name}
+        namesakes = {record.pk: record for record in [*map(self._as_planned, self.item_facts.namesakes), *made] if name}
         return [record for key, record in namesakes.items() if key != not_this and not self._record_exclusion(record)]
 
     @property
     def _doubtful_namesakes(self) -> list[SyncedModel]:
         """Those of them that it may be: not both have a match key, and nobody has asked for a record of its own."""
-        if self.facts.is_creation_requested:
+        if self.item_facts.is_creation_requested:
             return []
         synced = [record for record in self._namesakes if record.may_sync]
         key_of = field_values.match_key_of_record
@@ -406,21 +407,22 @@ class _ItemRule:
 
         Until they have, it is looked at again: one may get another item or key first, or be deleted or left out.
         """
-        waiting = [record for record in records if record.pk not in self.facts.asking_records]
+        waiting = [record for record in records if record.pk not in self.item_facts.asking_records]
         until = self.now + CHECK_SELDOM if waiting else None
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, until=until, names=questions.quoted_names(records))
-        plan.to_enqueue = tuple(record.pk for record in waiting)
-        return plan
+        item_plan = self._leave(UnmatchedReason.AMBIGUOUS, until=until, names=questions.quoted_names(records))
+        item_plan.to_enqueue = tuple(record.pk for record in waiting)
+        return item_plan
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
-        plan = self._end(Message("is_ignored", why=ignored.reason))
-        plan.keeps_finding = True
+        item_plan = self._end(Message("is_ignored", why=ignored.reason))
+        item_plan.keeps_finding = True
         # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.left_alone:
-            plan.finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
-        elif self.facts.claim.payload.get(IGNORED_KEY):
-            plan.closing_reason = Message("over_ignored", item=self.item.name)
-        return plan
+            reason = UnmatchedReason.RECORD_DELETED
+            item_plan.finding = item_finding(self.board, self.item_facts, reason, problems=ignored.reason)
+        elif self.item_facts.claim.payload.get(IGNORED_KEY):
+            item_plan.closing_reason = Message("over_ignored", item=self.item.name)
+        return item_plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
         """Return why the filter keeps the item from being this record's; an empty text if it doesn't."""
@@ -432,24 +434,24 @@ class _ItemRule:
     def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of this record."""
         if record.monday_id is None:
-            if not record.may_sync and self.facts.is_of_unlinked:
+            if not record.may_sync and self.item_facts.is_of_unlinked:
                 return self._ask([record])
             return self._assign(record, Message("item_linked", item=self.item.name))
         if not record.may_sync:
             return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
         if self._may_take_place(record):
-            plan = self._assign(record, Message("took_its_place", item=self.item.name))
-            plan.lines = self._edits_on_original()
-            return plan
-        plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
-        if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != record.monday_id:
+            item_plan = self._assign(record, Message("took_its_place", item=self.item.name))
+            item_plan.lines = self._edits_on_original()
+            return item_plan
+        item_plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
+        if self.item_facts.npd_id_record is None or self.item_facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
-            plan.ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, plan.ending.detail)
-            return plan
-        plan.ending = pass_plan.OPEN
-        plan.act = pass_plan.CLEAR_NPD_ID
-        plan.record = record
-        return plan
+            item_plan.ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, item_plan.ending.detail)
+            return item_plan
+        item_plan.ending = pass_plan.OPEN
+        item_plan.act = pass_plan.CLEAR_NPD_ID
+        item_plan.record = record
+        return item_plan
 
     def _may_take_place(self, record: SyncedModel) -> bool:
         """Whether it may replace the record's own item, which was archived or deleted.
@@ -458,7 +460,7 @@ class _ItemRule:
         duplicate, the remaining item would lose its NPD ID or be archived too. An item with another match key is a
         duplicate all the same (used as a template for somebody else): a person is asked.
         """
-        original = self.facts.original_item
+        original = self.item_facts.original_item
         if original is None or original.id != record.monday_id or original.state not in REPORTED_STATES:
             return False
         record_key = field_values.match_key_of_record(self.board, record)
@@ -467,11 +469,11 @@ class _ItemRule:
 
     def _edits_on_original(self) -> dict[str, ActivityLine]:
         """Return the history lines about what was edited on the record's own item and never reached NPD."""
-        original = self.facts.duplicate_of
+        original = self.item_facts.duplicate_of
         assert original is not None
         # As this pass has planned it, but with its item as it was read.
         plan = self.plan.records.get(original.id) or pass_plan.RecordPlan(original)
-        plan = plan.compared_with(self.facts.original_item)
+        plan = plan.compared_with(self.item_facts.original_item)
         missed = [edit.key for edit in edits_since_agreed(self.board, plan) if code_of(edit.reason) == MISSED_EDIT]
         return edits_removed_with_item(self.board, plan, missed, plan.history.events, Message("left_with_that"))
 
@@ -483,13 +485,13 @@ class _ItemRule:
         stays = sentences(detail, Message("item_stays"))
         if tombstone.entity_type != self.board.link.entity_type:
             return self._end(stays)
-        decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.by_id.keys()
+        decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.facts.items.by_id.keys()
         if item.id in decided_items:
             return self._end(sentences(detail, Message("decided_by_this_sync")))
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            plan = self._end(stays)
-            plan.to_enqueue = (tombstone.entity_id,) if self.facts.has_new_edit else ()
-            return plan
+            item_plan = self._end(stays)
+            item_plan.to_enqueue = (tombstone.entity_id,) if self.item_facts.has_new_edit else ()
+            return item_plan
         stale_until = tombstone.settled_at and tombstone.settled_at + ECHO_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
@@ -503,46 +505,50 @@ class _ItemRule:
             changed = copy(tombstone)
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
-        plan = self._end(sentences(detail, Message("synced_with_that")))
-        plan.tombstone = changed
-        plan.to_enqueue = (tombstone.entity_id,)
-        return plan
+        item_plan = self._end(sentences(detail, Message("synced_with_that")))
+        item_plan.tombstone = changed
+        item_plan.to_enqueue = (tombstone.entity_id,)
+        return item_plan
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
-        chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
-        problem = questions.link_problem(chosen, self.facts.owner)
+        chosen = self.item_facts.chosen_record
+        if chosen is not None:
+            chosen = self._as_planned(chosen, by_person=True)
+        problem = questions.link_problem(chosen, self.item_facts.owner)
         if chosen is None or problem:
-            plan = self._end(sentences(Message("not_linked"), problem))
-            plan.keeps_finding = True
-            return plan
-        plan = self._assign(chosen, Message("item_linked_by_person", item=self.item.name))
-        plan.closing_reason = Message("over_linked", item=self.item.name, record=str(chosen))
-        return plan
+            item_plan = self._end(sentences(Message("not_linked"), problem))
+            item_plan.keeps_finding = True
+            return item_plan
+        item_plan = self._assign(chosen, Message("item_linked_by_person", item=self.item.name))
+        item_plan.closing_reason = Message("over_linked", item=self.item.name, record=str(chosen))
+        return item_plan
 
     def _assign(self, record: SyncedModel, sentence: Message) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         linked = field_values.with_item(record, self.item.id)
-        plan = self._end(Message("linked_with", record=str(record)))
-        plan.act = LINK
-        plan.record = linked
-        plan.sentence = sentence
-        return plan
+        item_plan = self._end(Message("linked_with", record=str(record)))
+        item_plan.act = LINK
+        item_plan.record = linked
+        item_plan.sentence = sentence
+        return item_plan
 
-    def _ask(self, hits: Sequence[SyncedModel], *, by_name: bool = False) -> pass_plan.ItemPlan:
-        asked_record = self.facts.asked_record
+    def _ask(
+        self, hits: Sequence[SyncedModel], question_about: questions.AboutItem = questions.which_record
+    ) -> pass_plan.ItemPlan:
+        asked_record = self.item_facts.asked_record
         # It stays the question of the record that was asked first.
         hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
-        question = questions.which_record(self.board, hits, self.item, by_name=by_name)
+        question = question_about(self.board, hits, self.item)
         detail = Message("who_is_this", question=question.what)
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
-        plan.candidates = tuple(hits)
-        plan.question = question
-        return plan
+        item_plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
+        item_plan.candidates = tuple(hits)
+        item_plan.question = question
+        return item_plan
 
     def _create(self) -> pass_plan.ItemPlan:
-        assert self.facts.new_record_id is not None
-        record, problems = record_from_item(self.board, self.item, self.facts.new_record_id, self.pass_facts.related)
+        assert self.item_facts.new_record_id is not None
+        record, problems = record_from_item(self.board, self.item, self.item_facts.new_record_id, self.facts.related)
         if problems:
             return self._leave(UnmatchedReason.INVALID, problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
@@ -553,7 +559,7 @@ class _ItemRule:
         plan.record = record
         namesakes = questions.quoted_names([namesake for namesake in self._namesakes if namesake.pk != record.pk])
         plan.sentence = Message("record_created", item=self.item.name, namesakes=namesakes)
-        if self.facts.is_creation_requested:
+        if self.item_facts.is_creation_requested:
             plan.closing_reason = Message("over_new_record", item=self.item.name)
         return plan
 
@@ -651,6 +657,6 @@ def after_rejection(
     return settled
 
 
-def released(facts: ItemFacts, detail: str = CHANGED) -> pass_plan.ItemPlan:
+def released(item_facts: ItemFacts, detail: str = CHANGED) -> pass_plan.ItemPlan:
     """Return a plan that does nothing with the item and is repeated by the next pass, or later after some rounds."""
-    return pass_plan.ItemPlan(facts, pass_plan.repeat_ending(facts.claim, detail), keeps_finding=True)
+    return pass_plan.ItemPlan(item_facts, pass_plan.repeat_ending(item_facts.claim, detail), keeps_finding=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from conflicts.reports import OpenConflict
+from conflicts.reports import SAME_NAME, OpenConflict
 from conflicts.store import items_in_question
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, UnmatchedReason
@@ -130,7 +130,7 @@ def list_asked_items(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     for record_plan in (plan for plan in plans if plan.asks_which_item):
         question = record_plan.question
         assert question is not None
-        if question.data.get("by_name"):
+        if question.data["asks"] == SAME_NAME:
             names = {"names": quoted_names([record_plan.record])}
             findings += [
                 item_links.UnmatchedFinding(item["id"], item["label"], UnmatchedReason.AMBIGUOUS, names)

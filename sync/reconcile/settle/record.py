@@ -60,7 +60,7 @@ SYNC_STATE_STATUS = {
 def settle_record(
     facts: PassFacts,
     plan: pass_plan.RecordPlan,
-    record: SyncedModel,
+    locked: SyncedModel,
     pause: str = "",
     board_now: BoardContext | None = None,
 ) -> None:
@@ -70,30 +70,30 @@ def settle_record(
     """
     if pause and plan.changes_npd:
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
-    if reason := _why_outdated(plan, record, board_now):
+    if reason := _why_outdated(plan, locked, board_now):
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
         return
-    settle_fields(plan, record, facts.now)
+    settle_fields(plan, locked, facts.now)
     made = plan.write.item if plan.creates and plan.is_settled else None
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
         detail = Message("made_without_npd_id")
         plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
     removed_items.settle_removed_item(facts.board, plan)
-    if plan.link_to not in (None, record.monday_id):
+    if plan.link_to not in (None, locked.monday_id):
         plan.values["monday_id"] = plan.link_to
-    plan.record = record
+    plan.record = locked
     if plan.values:
-        plan.record = copy(record)
+        plan.record = copy(locked)
         for name, value in plan.values.items():
             setattr(plan.record, name, value)
     if not plan.is_overtaken:
-        leave_out_after_write(facts.board, plan, plan.write.item)
+        leave_out_after_write(facts, plan, plan.write.item)
 
 
-def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
+def _why_outdated(plan: pass_plan.RecordPlan, locked: SyncedModel, board_now: BoardContext | None) -> str:
     """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
-    if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
+    if (locked.sync_enabled, locked.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
@@ -107,14 +107,14 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     if not plan.act:
         return ""
     # Any field counts for a deletion, mapped or not.
-    names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
-    is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_overtaken = record.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
+    names = [column.attname for column in locked._meta.concrete_fields if column.attname not in BOOKKEEPING]
+    is_edited = any(getattr(locked, name) != getattr(plan.record, name) for name in names)
+    is_overtaken = locked.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
     return CHANGED if is_overtaken else ""
 
 
-def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:
-    """Fill in the values, bases, remarks and lines about its fields; `record` has NPD's current values."""
+def settle_fields(plan: pass_plan.RecordPlan, locked: SyncedModel, read_at: datetime) -> None:
+    """Fill in the values, bases, remarks and lines about its fields; `locked` has NPD's current values."""
     sync_state = plan.sync_state
     stored = sync_state.base
     stored_remarks = sync_state.altered
@@ -130,7 +130,7 @@ def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         has_news = has_news or field_plan.sends_in_vain > 0
         has_same_base = field_plan.base is stored.get(key)
         if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
-            settle_field(plan, field_plan, record)
+            settle_field(plan, field_plan, locked)
     # Pages compare this time with that of a read, which may be older.
     changed = {key for key, base in sync_state.base.items() if base != stored.get(key)}
     # Where both sides agree again, what was sent in vain before that doesn't count any more.
@@ -140,8 +140,8 @@ def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         sync_state.base[key] = {**sync_state.base[key], "at": read_at.isoformat()}
 
 
-def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
-    """Fill in what becomes of a field; `record` has NPD's current values.
+def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> None:
+    """Fill in what becomes of a field; `locked` has NPD's current values.
 
     Its line in the history comes before its base, because it tells of the former one.
     """
@@ -154,15 +154,15 @@ def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if is_sent and _is_swallowed(field_plan, item):
-        _settle_swallowed(plan, field_plan, record)
+        _settle_swallowed(plan, field_plan, locked)
     elif field_plan.undo is not None:
-        _settle_undo(plan, field_plan, record, item, is_sent=is_sent)
+        _settle_undo(plan, field_plan, locked, item, is_sent=is_sent)
     elif action is Action.PULL or (action is Action.BOTH and is_sent):
-        _settle_pull(plan, field_plan, record, item, is_sent=is_sent)
+        _settle_pull(plan, field_plan, locked, item, is_sent=is_sent)
     elif action is Action.PUSH and is_sent:
-        _settle_push(plan, field_plan, record, item)
+        _settle_push(plan, field_plan, locked, item)
     elif action is Action.AGREED:
-        _settle_agreed(plan, field_plan, record, item)
+        _settle_agreed(plan, field_plan, locked, item)
     elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
         _keep_base(plan, field_plan)
         if field_plan.sends_in_vain:
@@ -200,36 +200,36 @@ def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
     plan.keeps_intent = True
 
 
-def _pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> bool:
+def _pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> bool:
     """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
     assert field_plan.pull_raw is not None
-    if still_holds(record, field_plan.local_raw):
-        plan.values |= update_values(type(record), field_plan.pull_raw)
+    if still_holds(locked, field_plan.local_raw):
+        plan.values |= update_values(type(locked), field_plan.pull_raw)
         return True
     plan.is_overtaken = True
     return False
 
 
 def _completed(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, raw: dict[str, Any]
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, raw: dict[str, Any]
 ) -> Mapping[str, Any]:
     """Return the value in a form that keeps its meaning, such as a phone number with its country code; NPD gets it."""
     complete = field_plan.converter.completed(raw)
-    if complete == raw or not still_holds(record, raw):
+    if complete == raw or not still_holds(locked, raw):
         return raw
-    plan.values |= update_values(type(record), complete)
+    plan.values |= update_values(type(locked), complete)
     return dict(complete)
 
 
 def _settle_undo(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item, *, is_sent: bool
 ) -> None:
     """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
     if field_plan.send_raw is not None and not is_sent:
         return
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
         _leave_to_next_pass(plan)
-    elif field_plan.pull_raw is None or _pull(plan, field_plan, record):
+    elif field_plan.pull_raw is None or _pull(plan, field_plan, locked):
         assert field_plan.undo is not None
         base = field_plan.undo.before["base"]
         plan.sync_state.base.pop(field_plan.key, None)
@@ -246,14 +246,14 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
-def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
+def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> None:
     """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
 
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
     if not field_plan.choice:
         if field_plan.pull_raw is not None:
-            if not _pull(plan, field_plan, record):
+            if not _pull(plan, field_plan, locked):
                 return
             log_pull(plan, field_plan, Message("way_pulled"))
         field_plan.sends_in_vain += 1
@@ -267,7 +267,7 @@ def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> d
     return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
 
 
-def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item) -> None:
+def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item) -> None:
     """Make what was sent and what Monday answered the base, and note if Monday altered it."""
     converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
@@ -280,7 +280,7 @@ def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
     after = converter.display(sent_value)
     log_push(plan, field_plan, before, after)
-    _agree(plan, field_plan, item, _completed(plan, field_plan, record, send_raw), answered_raw)
+    _agree(plan, field_plan, item, _completed(plan, field_plan, locked, send_raw), answered_raw)
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         code = "stored_lossless" if is_lossless else "stored_differently"
@@ -291,22 +291,22 @@ def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
 
 
 def _settle_pull(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item, *, is_sent: bool
 ) -> None:
     """Write the value, and make it and what was read, or answered, the base."""
     if field_plan.pull_raw is None:
         return
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
-    if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
+    if answered_raw is _NOT_SHOWN and still_holds(locked, field_plan.local_raw):
         _leave_to_next_pass(plan)
-    elif _pull(plan, field_plan, record):
+    elif _pull(plan, field_plan, locked):
         log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
         _agree(plan, field_plan, item, field_plan.pull_raw, answered_raw)
         _note_applied(field_plan, field_plan.display_local(field_plan.pull_raw))
 
 
 def _settle_agreed(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item
 ) -> None:
     """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
@@ -320,7 +320,7 @@ def _settle_agreed(
         if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
             _read_again(plan, Message("monday_filled_in"))
             return
-    _agree(plan, field_plan, item, _completed(plan, field_plan, record, local_raw), remote_raw)
+    _agree(plan, field_plan, item, _completed(plan, field_plan, locked, local_raw), remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
     _note_applied(field_plan, field_plan.display_local(local_raw))
 
