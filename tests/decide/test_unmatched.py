@@ -1,4 +1,4 @@
-"""Items without a record, from facts alone: R10 to R22 of docs/reference/merge/record-and-item.md."""
+"""Items without a record, from facts alone: R10 to R23 of docs/reference/merge/record-and-item.md."""
 
 import uuid
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R10 to R16, R21, R22: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
+- R10 to R16, R21 to R23: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
   left to the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed
   item ends its job.
 - R18, R19: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
