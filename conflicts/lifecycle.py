@@ -16,6 +16,7 @@ from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, Stored
 from conflicts.reports import ConflictReport
 from sync.choices import ActivityKind
 from sync.clock import SyncNow
+from sync.kernel import acts
 from sync.models import ActivityLine, activity_lines
 from sync.words.message import Message
 
@@ -37,6 +38,10 @@ KINDS = {
     "undone": ActivityKind.UNDO,
     "not_undone": ActivityKind.CONFLICT_UNDO_REFUSED,
 }
+
+
+# The answers about a deleted record or a removed item whose results have lines of their own, with the way back.
+ACTS_WITH_OWN_LINES = (acts.CREATE_ITEM, acts.DELETE_RECORD, acts.RESTORE_RECORD, acts.UNLINK)
 
 
 class ConflictHistory:
@@ -71,8 +76,7 @@ class ConflictHistory:
                 values=dict(values),
                 actor=actor[: activity_lines.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
-                # What became of a deleted or removed one has a line of its own, with the restore or the link back.
-                folded=code == "record_applied" and conflict.kind == reports.ConflictKind.DELETE,
+                folded=code == "record_applied" and values["choose"] in ACTS_WITH_OWN_LINES,
             )
         )
 

@@ -344,12 +344,16 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     by_field = {(entry.entity_type, entry.entity_id, entry.field): entry for entry in entries if entry.entity_id}
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
-        if not rejection.needs_answer:  # it was changed since, and its next pass is to come
+        entry = by_field[rejection.field_ref]
+        if not rejection.entry:
+            loaded[entry.key] = replace(
+                entry, values=(), detail="It was changed since. The next sync tries the new value."
+            )
+        if not rejection.needs_answer:
             continue
         values = attention.SideValues(
             rejection.key, rejection.mapping.label, rejection.sides[NPD], rejection.sides[MONDAY]
         )
-        entry = by_field[rejection.field_ref]
         acts = entry.acts
         if rejection.monday_problem:
             acts = tuple(act for act in acts if act.code != "keep_monday")

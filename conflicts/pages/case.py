@@ -314,8 +314,12 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     keys = conflict.conflict_fields
     fields = [_field(conflict, context, key) for key in keys]
     if conflict.is_about_record:
+        is_deleted = context.record is None
+        deletions = authors.last_deletions(conflict.entity_type, [conflict.entity_id]) if is_deleted else {}
         for row in fields:
-            row.removed_side = NPD if context.record is None else MONDAY
+            row.removed_side = NPD if is_deleted else MONDAY
+            if deletion := deletions.get(conflict.entity_id):
+                row.editors = {NPD: deletion}
         return fields
     if not conflict.is_open or conflict.is_being_applied:
         return fields

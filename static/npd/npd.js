@@ -164,8 +164,12 @@ const mendedSearch = (search) => ({
     this.$root.setAttribute("role", "dialog");
     this.$root.setAttribute("aria-label", "Search");
     this.$refs.searchInputCommand.placeholder = "Search people, organizations, pages";
-    // Results of an earlier text stay on the screen, but aren't chosen.
-    this.$root.addEventListener("input", () => (this.currentIndex = 0));
+    this.$root.addEventListener("input", (event) => {
+      // Results of an earlier text stay on the screen, but aren't chosen.
+      this.currentIndex = 0;
+      // Unfold searches after a key, but a text may be pasted or dictated, too.
+      event.target.dispatchEvent(new Event("keyup"));
+    });
     this.$root.addEventListener("keydown", (event) => {
       this.isEntered = event.key === "Enter" && !event.isComposing;
       event.stopPropagation();

@@ -63,7 +63,7 @@ class WebhookEventAdmin(SuperuserAdmin):
 
 @admin.register(MondayAccount)
 class MondayAccountAdmin(SuperuserAdmin):
-    list_display = ("id", "tier", "stops")
+    list_display = ("__str__", "tier", "free_since")
 
 
 @admin.register(LogEntry)

@@ -553,12 +553,12 @@ def needs_new_item(row: Tombstone) -> bool:
     return not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
 
 
-def without_new_items(rows: models.QuerySet[Tombstone]) -> dict[str, str]:
-    """Return the types of these records whose boards get no new items for now, each with the reason."""
+def without_new_items(rows: models.QuerySet[Tombstone]) -> dict[str, attention.Entry]:
+    """Return the types of these records whose boards get no new items for now, each with what is wrong."""
     waiting = attention.waiting(kinds=[attention.Kind.BOARD]).filter(
         entity_type__in=rows.order_by().values("entity_type"), code__in=NO_NEW_ITEMS
     )
-    return {entry.entity_type: entry.title for entry in attention.entries(waiting)}
+    return {entry.entity_type: entry for entry in attention.entries(waiting)}
 
 
 @admin.register(Tombstone)
@@ -694,7 +694,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             for row in rows:
                 item = "Linked again"
                 if needs_new_item(row):
-                    item = "None for now" if row.entity_type in held else "New item"
+                    item = "New item, later" if row.entity_type in held else "New item"
                 cells.append((self.name(row), registry.type_label(row.entity_type), item))
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
@@ -702,8 +702,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to what is restored come back, unless they point elsewhere by now."
-            held_sentences = [f"{why}. The restored ones wait for that." for why in held.values()]
-            effects = [*held_sentences, RESTORE.effect, links, RESTORE.way_back]
+            effects = [*(entry.sentence for entry in held.values()), RESTORE.effect, links, RESTORE.way_back]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
@@ -724,7 +723,8 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             then = "The next sync compares them with their items."
             if waiting:
                 stay = humanize.plural(waiting, "stays", "stay")
-                then = f"{waiting:,} of them {stay} pending without an item: {'; '.join(held.values())}."
+                why = " ".join(entry.title_sentence for entry in held.values())
+                then = f"{waiting:,} of them {stay} pending without an item: {why}"
             sentence = f"{number} restored. {then}"
             return confirmed_action.Report(sentence if restored else "", problems)
 

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
+from conflicts.reports import DELETED_RECORD
 from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
@@ -104,6 +105,8 @@ def _state_line(
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
         on_server = " ".join(map(lookups.no_board_reason, types))
+        counts = [registry.count_of_type(spec.model.objects.count(), spec.entity_type) for spec in registry.entities()]
+        detail = f"{detail} NPD has {humanize.join_first(counts)}."
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if standstill := _standstill(overview):
@@ -121,8 +124,13 @@ def _state_line(
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; {paused or overview.retries or others or 'everything else syncs as usual'}"
-        return StateLine("warn", "notifications", words, detail)
+        rest = paused or overview.retries or others
+        if any(board.holds_pending for board in boards):
+            # How many of the pending records wait for it isn't counted.
+            detail = ""
+        elif not rest:
+            rest = "everything else syncs as usual"
+        return StateLine("warn", "notifications", "; ".join(filter(None, (f"{need} attention", rest))), detail)
     if others:
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
@@ -186,6 +194,12 @@ class BoardLine:
     @property
     def badge(self) -> SafeString:
         return admin_base.board_badge(self.availability, self.blocked)
+
+    @property
+    def holds_pending(self) -> bool:
+        """Whether a problem of the board may hold up records that are pending."""
+        link = self.availability.link
+        return bool(self.blocked or (link and (link.stops or link.creates_held or link.npd_id_problem)))
 
     @property
     def wait(self) -> str:
@@ -460,6 +474,9 @@ def _with_editors(
             entry.entity_id: {value.key: names.get(value.key, ()) for value in entry.values} for entry in group
         }
         npd_edits |= authors.last_edits_of_records(registry.entity(entity_type).model, fields)
+        deleted: set[Any] = {entry.entity_id for entry in group if entry.code == DELETED_RECORD}
+        deletions = authors.last_deletions(entity_type, deleted)
+        npd_edits |= {key: dict.fromkeys(fields[key], deletions[key]) if key in deletions else {} for key in deleted}
     edited = {}
     for entry in conflicts:
         edits = npd_edits.get(entry.entity_id, {})

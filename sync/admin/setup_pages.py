@@ -92,6 +92,16 @@ def _store_choices(request: HttpRequest, choices: Mapping[str, selection.Choices
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
 
 
+def _pairs(request: HttpRequest) -> dict[str, str]:
+    """Return what namesakes are by a plan's form, by their pair."""
+    pairs = [name for name in request.POST if name.startswith("pair-")]
+    return {name.removeprefix("pair-"): str(request.POST[name]) for name in pairs}
+
+
+def _with_pairs(request: HttpRequest, choices: selection.Choices) -> selection.Choices:
+    return replace(choices, namesakes={**choices.namesakes, **_pairs(request)})
+
+
 def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_chosen_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
@@ -319,6 +329,13 @@ class SetupWizardMixin(PageAdmin):
                 raise NotPossible(
                     "Nothing was started, because the plan has changed since you opened this page. Check it again."
                 )
+            namesakes = [each for board in shown_plan.boards for each in board.namesakes]
+            if any(_pairs(request).get(each.pair, each.choice) != each.choice for each in namesakes):
+                changed = {key: _with_pairs(request, board_choices) for key, board_choices in choices.items()}
+                _store_choices(request, changed)
+                raise NotPossible(
+                    "Nothing was started, because you changed what namesakes are. Check the plan with your answers."
+                )
             boards = [_read_board(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
             setup.start(cast("User", request.user), boards, shown_plan, creating_related)
@@ -335,12 +352,12 @@ class SetupWizardMixin(PageAdmin):
         board_choices = choices.get(entity_type)
         if board_choices is None:
             return _redirect_to("plan")
-        namesakes = {selection.ALL: answer if answer in (selection.LINK, selection.APART) else selection.LEAVE}
         if answer == "each":
-            pairs = [name for name in request.POST if name.startswith("pair-")]
-            chosen = {name.removeprefix("pair-"): str(request.POST[name]) for name in pairs}
-            namesakes = {**board_choices.namesakes, **chosen}
-        _store_choices(request, {**choices, entity_type: replace(board_choices, namesakes=namesakes)})
+            board_choices = _with_pairs(request, board_choices)
+        else:
+            answer = answer if answer in (selection.LINK, selection.APART) else selection.LEAVE
+            board_choices = replace(board_choices, namesakes={selection.ALL: answer})
+        _store_choices(request, {**choices, entity_type: board_choices})
         return _redirect_to("plan")
 
     def wizard_rows(self, request: HttpRequest, entity_type: str, kind: str) -> HttpResponse:

@@ -34,13 +34,13 @@ from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
 from sync.fields import field_values, lookups
 from sync.kernel import humanize
-from sync.kernel.acts import CREATE_RECORD, LEAVE_ALONE, Act
-from sync.models import Attention, FieldMapping, SyncedModel, SyncMetadata, Tombstone
+from sync.kernel.acts import LEAVE_ALONE, Act
+from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import ARCHIVED, DELETED
-from sync.words.message import Message, sentences
+from sync.words.message import Message
 
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
@@ -456,7 +456,6 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
             deleted[tombstone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
-    namesakes = _namesakes(rows)
     entries = []
     for row in rows:
         # The record's, item's, board's or person's name, else its type.
@@ -473,30 +472,8 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
             name = registry.board_title(row.entity_type)
         elif row.kind == Kind.STOP:
             name = "All boards"
-        entry = _entry(row, wording, name, has_record=(row.entity_type, row.entity_id) in records)
-        entries.append(_with_namesakes(entry, namesakes.get(row.pk, ())))
+        entries.append(_entry(row, wording, name, has_record=(row.entity_type, row.entity_id) in records))
     return entries
-
-
-def _namesakes(rows: Iterable[Attention]) -> dict[int, Sequence[SyncedModel]]:
-    """Return the records that have the names of unmatched items, by the items' rows; a query for each type."""
-    references = {
-        row.pk: field_values.Reference(registry.entity(row.entity_type).model, "name", row.values["name"])
-        for row in rows
-        if row.kind == Kind.UNMATCHED and registry.is_registered(row.entity_type)
-    }
-    records = lookups.read_related(references.values())
-    return {pk: records[reference] for pk, reference in references.items()}
-
-
-def _with_namesakes(entry: Entry, records: Sequence[SyncedModel]) -> Entry:
-    """Say of an unmatched item that records have its name, and ask before a second one is created."""
-    if not records:
-        return entry
-    number = registry.count_of_type(len(records), entry.entity_type)
-    said = Message("item_has_namesakes", number=number, record=str(records[0]))
-    acts = tuple(replace(act, asks=True) if act.code == CREATE_RECORD else act for act in entry.acts)
-    return replace(entry, detail=sentences(entry.detail, said), acts=acts)
 
 
 def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> Entry:

@@ -1,4 +1,4 @@
-"""What the sync state keeps of a field: the last values that both sides agreed on, and what was seen since.
+"""A field of a record and its item as a pass has read it, beside the values that both sides last agreed on.
 
 A base is a dict in the sync state, by the mapping's key: the raw values of NPD (`local`) and Monday (`remote`) when
 both sides last agreed, with the item, column and mapping version to which they belong. It doesn't count for others.
@@ -6,7 +6,7 @@ Both sides are compared with it in the canonical form of the field's converter. 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -35,21 +35,6 @@ def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> di
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
-def resting_base(
-    sync_state: SyncMetadata,
-    mapping: FieldMapping,
-    converter: conversion.Converter,
-    record: SyncedModel,
-    item: Item | None,
-) -> dict[str, Any] | None:
-    """Return the base of a field, if the record and its item have exactly the base's raw values."""
-    base = base_of(sync_state, mapping, item.id) if item else None
-    if item is None or base is None or base.get(AS_SENT):
-        return None
-    is_local_same = base["local"] == field_values.local_values(record, mapping)
-    return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
-
-
 def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
     """Return the Monday half of a base: Monday's value, or with AS_SENT the sent one."""
     is_as_sent = entry.get(AS_SENT)
@@ -73,45 +58,83 @@ def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) 
     """
     bases = {}
     for mapping in board.mapped:
-        converter = board.converter(mapping, record)
-        local_raw = field_values.local_values(record, mapping)
-        remote_raw = cell_of(converter, mapping, item)
-        if sides_of(converter, None, local=local_raw, remote=remote_raw).equal:
-            bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
+        field = ComparedField(board, mapping, record, item)
+        if field.sides.equal:
+            bases[mapping.key] = new_base(mapping, item.id, field.local_raw, field.remote_raw)
     return bases
 
 
 UNREAD: Any = merge.Unknown()
 
 
-def sides_of(
-    converter: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
-) -> merge.FieldSides:
-    """Return a field's raw values and its base in the form that is compared.
+class ComparedField:
+    """One field of a record and its item, as they were read: the raw values, the base, and both in the compared form.
 
-    Without a side, its half of the base isn't converted either, because some conversions are slow.
+    Without a record or an item, the values of that side are UNREAD.
     """
-    local_value = side_of(converter.canonical_local, local)
-    remote_value = side_of(converter.canonical_remote, remote)
-    if base is None:
-        return merge.FieldSides(local_value, remote_value)
-    # Nearly always a raw value equals its half of the base, which then needn't be converted.
-    is_local_same = local is UNREAD or local == base["local"]
-    is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
-    pair = (
-        local_value if is_local_same else side_of(converter.canonical_local, base["local"]),
-        remote_value if is_remote_same else side_of(partial(base_remote, converter), base),
-    )
-    return merge.FieldSides(local_value, remote_value, pair)
 
+    def __init__(
+        self,
+        board: BoardContext,
+        mapping: FieldMapping,
+        record: SyncedModel | None,
+        item: Item | None,
+        base: dict[str, Any] | None = None,
+    ) -> None:
+        self.mapping = mapping
+        self.converter = board.converter(mapping, record)
+        self.base = base  # `take_confirmed` (sync/reconcile/our_writes.py) may replace it before it is compared
+        self.local_raw = UNREAD if record is None else field_values.local_values(record, mapping)
+        self.remote_raw = UNREAD if item is None else cell_of(self.converter, mapping, item)
 
-def unknown_reason(sides: merge.FieldSides) -> str:
-    """Return why Monday's side can't be compared with the base; empty if it can."""
-    if isinstance(sides.remote, merge.Unknown):
-        return Message("value_unreadable", quote=sides.remote.reason)
-    if sides.base and isinstance(sides.base[1], merge.Unknown):
-        return Message("last_value_unknown", quote=sides.base[1].reason)
-    return ""
+    def rests(self) -> bool:
+        """Whether both sides have exactly the base's raw values, as nearly all fields do, and these are still known."""
+        base = self.base
+        if base is None or self.local_raw != base["local"] or self.remote_raw != base["remote"] or base.get(AS_SENT):
+            return False
+        if not self.converter.may_become_unknown:
+            return True
+        return not (isinstance(self.local, merge.Unknown) or isinstance(self.remote, merge.Unknown))
+
+    @cached_property
+    def local(self) -> merge.Side:
+        return side_of(self.converter.canonical_local, self.local_raw)
+
+    @cached_property
+    def remote(self) -> merge.Side:
+        return side_of(self.converter.canonical_remote, self.remote_raw)
+
+    @property
+    def base_local(self) -> merge.Side:
+        """NPD's half of the base, which there is."""
+        assert self.base is not None
+        # Nearly always a raw value equals its half of the base, which then needn't be converted; some are slow.
+        is_same = self.local_raw == self.base["local"]
+        return self.local if is_same else side_of(self.converter.canonical_local, self.base["local"])
+
+    @property
+    def base_remote(self) -> merge.Side:
+        """Monday's half of the base, which there is."""
+        assert self.base is not None
+        is_same = self.remote_raw == self.base["remote"] and not self.base.get(AS_SENT)
+        return self.remote if is_same else side_of(partial(base_remote, self.converter), self.base)
+
+    @cached_property
+    def sides(self) -> merge.FieldSides:
+        if self.base is None:
+            return merge.FieldSides(self.local, self.remote)
+        # Without Monday's value its half isn't converted either.
+        agreed = (self.base_local, UNREAD if self.remote is UNREAD else self.base_remote)
+        return merge.FieldSides(self.local, self.remote, agreed)
+
+    @property
+    def unknown_reason(self) -> str:
+        """Why Monday's side can't be compared with the base; empty if it can, or was not read."""
+        if isinstance(self.remote, merge.Unknown):
+            return "" if self.remote is UNREAD else Message("value_unreadable", quote=self.remote.reason)
+        if self.base and isinstance(base := self.base_remote, merge.Unknown):
+            return Message("last_value_unknown", quote=base.reason)
+        return ""
 
 
 def cell_of(converter: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:

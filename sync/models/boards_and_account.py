@@ -304,7 +304,7 @@ class MondayAccount(Stoppable):
         ]
 
     def __str__(self) -> str:
-        return "Monday account"
+        return str(self.stop.reason) if self.stop else "Monday account"
 
     @property
     def stop(self) -> Stop | None:

@@ -241,7 +241,7 @@ COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, ke
 DAILY_LIMIT_REACHED = ErrorKind(
     "daily_limit_reached",  # until 00:00 UTC
     Scope.LIMIT,
-    "Sync continues by itself at midnight UTC.",
+    "Sync continues by itself with the next day's calls.",
     keeps_wait=True,
     words="Today's calls to Monday are used up",
 )

@@ -71,7 +71,6 @@ class BoardListing(Gatherer):
         self.listed = set[str]()
         self.started_at = sync_now()
         self.left_out = set[str]()  # items that the filter leaves out
-        self.unread_items = set[str]()
         self._without_record: list[str] = []
 
     def passes(self) -> Iterator[preview.PlannedPass]:
@@ -112,15 +111,16 @@ class BoardListing(Gatherer):
     def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
         return BatchItems(self.items_by_id(board, item_ids))
 
-    def items_by_id(
-        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
-    ) -> dict[str, Item]:
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         self.unread_items |= set(ids) - self.items.keys()
-        self.unread_items |= {cell.item_id for cell in naming if cell.expected_item_id in self.unread_items}
         return {key: self.items[key] for key in ids if key in self.items}
 
-    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
-        self.unread_items |= set(naming)
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
+        off_board = super().items_off_board(board, emptied)
+        self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
+        return off_board
+
+    def related_items(self, entity_type: str, ids: Sequence[str]) -> Mapping[str, Item] | None:
         return None
 
     def inspect_columns(

@@ -118,7 +118,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     plan.filter_reason = sentence
     plan.creates = False
     plan.question = None
-    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.settle(detail=sentence, reason=sentence)
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
@@ -132,7 +132,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
         plan.reason = verdict.sentence
         return
     plan.creates = False
-    plan.end_settled(sentences(verdict.sentence, no_item))
+    plan.settle(reason=sentences(verdict.sentence, no_item))
 
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
@@ -257,8 +257,8 @@ def linked_item_verdict(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item
     verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
-    relations = [mapping for mapping, _ in facts.board.relations]
-    emptied = {mapping.key for mapping in relations if is_emptied_by_removal(facts, plan, mapping)}
+    relations = [plan.compared(facts.board, mapping) for mapping, _ in facts.board.relations]
+    emptied = {field.mapping.key for field in relations if is_emptied_by_removal(facts, field)}
     return item_verdict(facts.board, item, plan.record, emptied | plan.doubts.unreported_cells)
 
 

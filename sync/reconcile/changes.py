@@ -93,7 +93,7 @@ def take_answer(plan: pass_plan.RecordPlan, write: pass_plan.Write) -> None:
         plan.add_line(ActivityKind.CREATE, Message("item_created", item=write.item.name))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in write.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        plan.end_settled(Message("not_put_on_board", why=write.ending.detail))
+        plan.settle(reason=Message("not_put_on_board", why=write.ending.detail))
         return
     if write.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read.

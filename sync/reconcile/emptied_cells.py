@@ -9,13 +9,12 @@ too many.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import partial
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
-from sync.fields import field_bases
-from sync.fields.field_values import BoardContext, local_values
-from sync.models import FieldMapping, WebhookEvent
+from sync.fields.field_bases import ComparedField, side_of
+from sync.fields.field_values import BoardContext
+from sync.models import WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.models.records_and_items import INACTIVE, MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
@@ -37,7 +36,7 @@ _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 _OFF_BOARD = (ARCHIVED, DELETED, MOVED, INACTIVE)
 
 
-def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[FieldMapping]:
+def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[ComparedField]:
     """Yield the fields whose cell is empty while their base has a value, if NPD takes values from Monday."""
     item = plan.item
     if item is None:
@@ -45,16 +44,11 @@ def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[
     for mapping in board.mapped:
         if item.reading(mapping.column_id).text:  # nearly all
             continue
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        if base is None:
+        field = plan.compared(board, mapping)
+        if field.base is None or field.remote_raw == field.base["remote"]:
             continue
-        converter = board.converter(mapping, plan.record)
-        cell = field_bases.cell_of(converter, mapping, item)
-        if cell == base["remote"]:
-            continue
-        sides = field_bases.sides_of(converter, base, remote=cell)
-        if sides.remote is None and sides.remote_changed and plan.direction_of(mapping) in _FROM_MONDAY:
-            yield mapping
+        if field.remote is None and field.sides.remote_changed and plan.direction_of(mapping) in _FROM_MONDAY:
+            yield field
 
 
 def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -65,50 +59,51 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if plan.item is None or not plan.record.may_sync:
         return
     lost = set[str]()
-    unreported = list[FieldMapping]()
-    for mapping in emptied_fields(facts.board, plan):
-        request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
+    unreported = list[ComparedField]()
+    for field in emptied_fields(facts.board, plan):
+        key = field.mapping.key
+        request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, key))
         is_decided = request is not None and request.state != ApprovalState.PENDING
-        if not is_decided and was_emptied(facts, plan, mapping):
+        if not is_decided and was_emptied(facts, plan, field):
             continue
-        if request is None and _was_off_board(facts, plan, mapping):
-            lost.add(mapping.key)
+        if request is None and _was_off_board(facts, plan, field):
+            lost.add(key)
         elif request is None:
-            unreported.append(mapping)
+            unreported.append(field)
         elif UNREPORTED in request.values and request.state != ApprovalState.APPROVED:
-            lost.add(mapping.key)
+            lost.add(key)
     _note_unreported(facts, plan, unreported)
     plan.doubts.lost_cells |= lost
 
 
-def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, field: ComparedField) -> bool:
     """Whether the item is known to have been off its board since both sides agreed on the field."""
-    events = _events_since_agreed(facts, plan, mapping)
+    events = _events_since_agreed(facts, plan, field)
     is_stored = plan.facts.sync_state.remote_state in _OFF_BOARD
     return is_stored or any(event.type in OFF_BOARD_TYPES for event in events)
 
 
-def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]) -> None:
+def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Sequence[ComparedField]) -> None:
     """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
 
     Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
     """
     first_reads = plan.sync_state.emptied
     plan.sync_state.emptied = {}
-    if not mappings:
+    if not fields:
         return
     link = facts.board.link
     lost = set[str]()
     unexplained = set[str]()
     reasons = dict[str, str]()
     looks = list[float]()
-    for mapping in mappings:
-        key = mapping.key
+    for field in fields:
+        key = field.mapping.key
         first_read = first_reads.get(key, facts.now.isoformat())
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
-        is_connected = facts.board.converter(mapping).names_items
-        edit = _last_change(facts, plan, mapping)
+        is_connected = field.converter.names_items
+        edit = _last_change(facts, plan, field)
         look = seconds_to_look(edit.arrived, facts.now) if edit else None
         if plan.facts.is_sync_pressed:
             lost.add(key)
@@ -122,7 +117,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
             looks.append(seconds_left)
         elif is_connected:
             unexplained.add(key)
-        elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, key):
+        elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, field):
             lost.add(key)
         if key in reasons:
             plan.sync_state.emptied[key] = first_read
@@ -131,47 +126,43 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=None))
 
 
-def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:
+def _agreed_at(plan: pass_plan.EntityPlan, field: ComparedField) -> datetime:
     """Return when both sides agreed on a field's base: since the record is there, if that isn't known."""
-    at = plan.sync_state.base[key].get("at")
+    at = (field.base or {}).get("at")
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
 def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.EntityPlan) -> frozenset[str]:
     """Return the fields of a removed item, or of a deleted record's, whose empty cell is nobody's edit."""
     emptied = emptied_fields(facts.board, plan)
-    return frozenset(mapping.key for mapping in emptied if not was_emptied(facts, plan, mapping))
+    return frozenset(field.mapping.key for field in emptied if not was_emptied(facts, plan, field))
 
 
-def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
+def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
-    if is_emptied_by_removal(facts, plan, mapping):
+    if is_emptied_by_removal(facts, field):
         return True
-    change = _last_change(facts, plan, mapping)
+    change = _last_change(facts, plan, field)
     is_told = change is not None and not (change.is_known and change.value is not None)
-    return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, mapping))
+    return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, field))
 
 
-def is_emptied_by_removal(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
+def is_emptied_by_removal(facts: PassFacts, field: ComparedField) -> bool:
     """Whether its cell of connected boards is empty because the item that the base names left its board."""
-    converter = facts.board.converter(mapping, plan.record)
-    base = field_bases.base_of(plan.sync_state, mapping, plan.item_id)
-    if plan.item is None or base is None or not converter.names_items:
+    if field.base is None or field.remote is not None or not field.converter.names_items:
         return False
-    cell = field_bases.cell_of(converter, mapping, plan.item)
-    expected = field_bases.side_of(partial(field_bases.base_remote, converter), base)
-    return field_bases.side_of(converter.canonical_remote, cell) is None and expected in facts.removed_related_items
+    return field.base_remote in facts.removed_related_items
 
 
-def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> ChangeEvent | None:
+def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> ChangeEvent | None:
     """Return the newest reported change of a field since both sides agreed on it."""
-    events = _events_since_agreed(facts, plan, mapping)
-    changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
-    return changes[-1] if changes else None
+    events = _events_since_agreed(facts, plan, field)
+    changes = reported_changes(facts.board, plan.record, events)
+    return next((change for change in reversed(changes) if change.key == field.mapping.key), None)
 
 
-def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
-    since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
+def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> Sequence[WebhookEvent]:
+    since = _agreed_at(plan, field) - merge.CLOCK_TOLERANCE
     return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
 
 
@@ -191,15 +182,12 @@ def note_dropped_edits(facts: PassFacts, plan: pass_plan.EntityPlan) -> None:
         if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
             continue
         mapping = board.mapping_by_key[key]
-        converter = board.converter(mapping, plan.record)
-        cell: merge.Side = None
-        if item is not None:
-            cell = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
+        field = plan.compared(board, mapping)
         # Another board has other columns.
-        is_lost = cell is None or (is_elsewhere and isinstance(cell, merge.Unknown))
+        is_lost = item is None or field.remote is None or (is_elsewhere and isinstance(field.remote, merge.Unknown))
         sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
-        ours = [local_values(plan.record, mapping), *sent]
-        if is_lost and change.value not in [field_bases.side_of(converter.canonical_local, raw) for raw in ours]:
+        ours = [field.local, *(side_of(field.converter.canonical_local, raw) for raw in sent)]
+        if is_lost and change.value not in ours:
             line = overridden_line(board, plan, mapping, change, "edit_dropped" if item else "edit_not_shown")
             line.sentence = sentences(line.sentence, Message("can_restore"))
             plan.add_lines(line)

@@ -20,10 +20,9 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import ConflictKind
 from sync import merge
-from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
+from sync.choices import BlockedCode, Cause, Rule, SyncDirection
 from sync.fields import field_bases, field_values
 from sync.merge import Action
-from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday.board_items import NAME_COLUMN, Item
@@ -48,7 +47,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
     if plan.item is not None and facts.board.link.npd_id_column:
         plan.sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.end_settled(Message("no_item_and_only_to_npd"))
+        plan.settle(reason=Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -56,45 +55,25 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
     fields = {}
     may_rest = not plan.facts.is_unresolved
     for mapping in facts.board.mappings:
-        field_plan = _resting_plan(facts, plan, mapping) if may_rest else None
-        field_plan = field_plan or _decide_field(facts, plan, mapping)
-        if field_plan is not None:
-            fields[mapping.key] = field_plan
+        direction = plan.direction_of(mapping)
+        # The item to be created doesn't get it.
+        is_name = mapping.column_id == NAME_COLUMN
+        if plan.item is None and mapping.column_id and not is_name and not direction.sends:
+            continue
+        field = plan.compared(facts.board, mapping)
+        is_resting = may_rest and direction is not SyncDirection.NONE and field.rests()
+        remote_raw = None if isinstance(field.remote_raw, merge.Unknown) else field.remote_raw
+        field_plan = FieldPlan(
+            mapping, field.converter, direction, NOTHING if is_resting else _UNDECIDED, field.local_raw, remote_raw
+        )
+        fields[mapping.key] = field_plan
+        if is_resting:
+            field_plan.base = field.base
+        elif mapping.key in plan.doubts.set_aside:
+            field_plan.decide(Action.UNDECIDED, plan.doubts.set_aside[mapping.key])
+        else:
+            FieldRule(facts, plan, field_plan, field).decide()
     return fields
-
-
-def _resting_plan(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
-    """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    direction = plan.direction_of(mapping)
-    if not mapping.column_id or direction is SyncDirection.NONE or mapping.problem_code == ColumnProblem.RETYPED:
-        return None
-    converter = facts.board.converter(mapping, plan.record)
-    base = field_bases.resting_base(plan.sync_state, mapping, converter, plan.record, plan.item)
-    if base is None:
-        return None
-    if converter.may_become_unknown:
-        try:
-            converter.canonical_remote(base["remote"])
-            converter.canonical_local(base["local"])
-        except UnknownValue:
-            return None
-    return FieldPlan(mapping, converter, direction, NOTHING, base["local"], base["remote"], base=base)
-
-
-def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
-    """Decide a field that doesn't rest; None if the item to be created doesn't get it."""
-    converter = facts.board.converter(mapping, plan.record)
-    direction = plan.direction_of(mapping)
-    is_name = mapping.column_id == NAME_COLUMN
-    if plan.item is None and mapping.column_id and not is_name and not direction.sends:
-        return None
-    local_raw = field_values.local_values(plan.record, mapping)
-    field_plan = FieldPlan(mapping, converter, direction, _UNDECIDED, local_raw)
-    if mapping.key in plan.doubts.set_aside:
-        field_plan.decide(Action.UNDECIDED, plan.doubts.set_aside[mapping.key])
-    else:
-        FieldRule(facts, plan, field_plan).decide()
-    return field_plan
 
 
 class FieldRule:
@@ -103,10 +82,13 @@ class FieldRule:
     The methods stand in this order. Each that finds why the field can't be synced blocks it, which is the end.
     """
 
-    def __init__(self, facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> None:
+    def __init__(
+        self, facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: field_bases.ComparedField
+    ) -> None:
         self.facts = facts
         self.plan = plan
         self.field_plan = field_plan
+        self.field = field
         self.mapping = field_plan.mapping
         self.converter = field_plan.converter
         self.relation = relation_of(facts.board.model, field_plan.mapping.fields)
@@ -117,15 +99,12 @@ class FieldRule:
 
     def decide(self) -> None:
         """Decide it by both sides' values, if there is a column and these are known."""
-        item = self.plan.item
         if not self.mapping.column_id:
             self._leave_unknown(BlockedCode.COLUMN, NO_COLUMN)
-        elif item is None:
+        elif self.plan.item is None:
             self._decide_for_new_item()
-        elif self.mapping.problem_code == ColumnProblem.RETYPED:
-            self._leave_unknown(BlockedCode.COLUMN, self.mapping.problem)
         else:
-            self._decide_with(item)
+            self._decide_with_item()
 
     def _decide_for_new_item(self) -> None:
         """Decide a field of the item to be created."""
@@ -133,34 +112,29 @@ class FieldRule:
         if problem := self.mapping.problem:
             field_plan.block_undecided(BlockedCode.COLUMN, problem)
             return
-        try:
-            is_empty = self.converter.canonical_local(field_plan.local_raw) is None
-        except UnknownValue as unknown:
-            self._decide_unknown_local(reason_of(unknown))
-            return
+        local = self.field.local
+        if isinstance(local, merge.Unknown):
+            self._decide_unknown_local(local.reason)
         # A required column takes no empty value, so the field is blocked.
-        if is_empty and not self.converter.rejection_reason(field_plan.local_raw):
+        elif local is None and not self.converter.rejection_reason(field_plan.local_raw):
             field_plan.decide(Action.AGREED, Message("empty_on_both"))
         else:
             field_plan.decide(Action.PUSH, Message("new_on_monday"))
             self._push(field_plan.local_raw)
 
-    def _decide_with(self, item: Item) -> None:
+    def _decide_with_item(self) -> None:
         """Decide it by NPD's value and what was read of the item."""
         field_plan = self.field_plan
-        try:
-            field_plan.remote_raw = self.converter.cell_value(item.reading(self.mapping.column_id))
-            remote = self.converter.canonical_remote(field_plan.remote_raw)
-        except UnknownValue as unknown:
+        local = self.field.local
+        remote = self.field.remote
+        if isinstance(remote, merge.Unknown):
             code = BlockedCode.COLUMN if self.mapping.problem else BlockedCode.UNKNOWN
-            detail = Message("value_unknown_fix", quote=reason_of(unknown))
+            detail = Message("value_unknown_fix", quote=remote.reason)
             self._leave_unknown(code, self.mapping.problem or detail)
             return
-        try:
-            local = self.converter.canonical_local(field_plan.local_raw)
-        except UnknownValue as unknown:
+        if isinstance(local, merge.Unknown):
             if field_plan.direction is not SyncDirection.MONDAY_TO_NPD:
-                self._decide_unknown_local(reason_of(unknown))
+                self._decide_unknown_local(local.reason)
                 return
             # Monday's value overwrites it, whatever it is.
             self.local_form = _form_by_record
@@ -189,13 +163,10 @@ class FieldRule:
         """Decide a field whose present `values` are known on both sides."""
         field_plan = self.field_plan
         try:
-            base, confirmed = our_writes.base_with_intents(
-                self.plan, self.mapping, self.converter, field_plan.remote_raw
-            )
-            field_plan.base = base
-            field_plan.confirmed = tuple(confirmed)
             is_emptied = values.local is not None and field_plan.direction is not SyncDirection.NONE
-            is_emptied = is_emptied and is_emptied_by_removal(self.facts, self.plan, self.mapping)
+            is_emptied = is_emptied and is_emptied_by_removal(self.facts, self.field)
+            field_plan.confirmed = tuple(our_writes.take_confirmed(self.plan, self.field))
+            field_plan.base = base = self.field.base
             field = self._field_to_merge(values, emptied_by_removal=is_emptied)
             is_overwritten = field_plan.direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed
             if base and is_emptied and is_overwritten:

@@ -21,12 +21,11 @@ from uuid import UUID
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import SeenValue, seen_values
+from sync.fields.field_bases import ComparedField, SeenValue, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
 from sync.models import FieldMapping, IntentState
 from sync.models.records_and_items import SWALLOWED
-from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict
@@ -71,9 +70,8 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: date
         changes_of_field = [change for change in changes if change.key == key]
         if not any(change.is_new for change in changes_of_field):
             continue
-        converter = board.converter(mapping, plan.record)
         try:
-            history = _FieldHistory(plan, mapping, converter, changes_of_field, now)
+            history = _FieldHistory(plan, plan.compared(board, mapping), changes_of_field, now)
             plan.lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
@@ -110,19 +108,15 @@ class _FieldHistory:
     """
 
     def __init__(
-        self,
-        plan: pass_plan.EntityPlan,
-        mapping: FieldMapping,
-        converter: conversion.Converter,
-        changes: Sequence[ChangeEvent],
-        now: datetime,
+        self, plan: pass_plan.EntityPlan, field: ComparedField, changes: Sequence[ChangeEvent], now: datetime
     ) -> None:
         self.plan = plan
-        self.mapping = mapping
-        self.converter = converter
+        self.mapping = field.mapping
+        self.converter = field.converter
+        self.base = field.base
         self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
         self.unread = [event for event in changes if not event.is_known]
-        self.writes = own_writes(plan.history.writes, mapping, converter, now)
+        self.writes = own_writes(plan.history.writes, field, now)
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in self.changes:
             writes = self.writes if plan.history.may_be_ours(event) else []
@@ -170,11 +164,10 @@ class _FieldHistory:
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
-        base = field_bases.base_of(self.plan.sync_state, self.mapping, self.plan.record.monday_id or "")
         altered = self.plan.sync_state.altered.get(self.mapping.key)
-        if base is None or altered is None or SWALLOWED in altered:
+        if self.base is None or altered is None or SWALLOWED in altered:
             return False
-        answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
+        answered = field_bases.side_of(self.converter.canonical_remote, self.base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -347,15 +340,12 @@ def _is_lost(
     board: BoardContext, plan: pass_plan.EntityPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
-    converter = board.converter(mapping, plan.record)
-    remote = field_bases.cell_of(converter, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
-    local_raw = field_values.local_values(plan.record, mapping)
-    sides = field_bases.sides_of(converter, None, local=local_raw, remote=remote)
-    if lost_update.is_outcome_open and sides.remote != lost_update.sent:
+    field = plan.compared(board, mapping)
+    if lost_update.is_outcome_open and field.remote != lost_update.sent:
         return False
     if not lost_update.is_known:
-        return not any(may_be_same(lost_update.payload, raw) for raw in (local_raw, remote))
-    return lost_update.value not in (sides.local, sides.remote)
+        return not any(may_be_same(lost_update.payload, raw) for raw in (field.local_raw, field.remote_raw))
+    return lost_update.value not in (field.local, field.remote)
 
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:

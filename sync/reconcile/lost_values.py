@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from sync import merge
 from sync.choices import ActivityKind
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -30,9 +31,10 @@ def overridden_line(
 
     It can be restored from there, unless it is an event whose value can't be read.
     """
-    converter = board.converter(mapping, plan.record)
+    field = plan.compared(board, mapping)
+    converter = field.converter
+    local_raw = field.local_raw
     field_plan = plan.fields.get(mapping.key)
-    local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.pull_raw is not None and not field_plan.blocked_code:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.pull_raw)
@@ -80,18 +82,13 @@ def edits_removed_with_item(
     for mapping in board.mappings:
         if plan.item is None or mapping.key not in keys:
             continue
-        converter = board.converter(mapping, plan.record)
-        local_raw = field_values.local_values(plan.record, mapping)
-        try:
-            remote_raw = converter.cell_value(plan.item.reading(mapping.column_id))
-            value = converter.canonical_remote(remote_raw)
-        except conversion.UnknownValue:
+        field = plan.compared(board, mapping)
+        if isinstance(field.remote, merge.Unknown):
             continue
-        lost_value = converter.display(value)
-        values = _restorable_values(
-            converter, lost_value, local_raw, partial(converter.to_local, remote_raw, local_raw)
-        )
-        edits = [change for change in changes if (change.key, change.value) == (mapping.key, value)]
+        lost_value = field.converter.display(field.remote)
+        restore = partial(field.converter.to_local, field.remote_raw, field.local_raw)
+        values = _restorable_values(field.converter, lost_value, field.local_raw, restore)
+        edits = [change for change in changes if (change.key, change.value) == (mapping.key, field.remote)]
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         editor = monday_user_name(user_id, board.settings.people) if user_id else Message("somebody")
         sentence = Message("edit_removed", editor=editor, edit=_edit_in_words(lost_value, mapping), why=why)

@@ -28,16 +28,15 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.record.may_sync and not record_facts.is_sync_pressed and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
-        plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
+        plan.settle(detail=Message("sync_is_off"), reason="")
     elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
-        plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
+        plan.settle(detail=Message("nothing_changed"))
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
         plan.ending = pass_plan.NOTHING_NEW
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether NPD's half of every base is still the record's value, and nothing else is left for a pass to do."""
-    record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
     has_open_work = any(
@@ -52,15 +51,12 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
             sync_state.remote_state != field_values.ACTIVE,
         )
     )
-    if not record.monday_id or has_open_work:
+    if not plan.record.monday_id or has_open_work:
         return False
     for mapping in board.mapped:
-        base = field_bases.base_of(sync_state, mapping, record.monday_id)
-        converter = board.converter(mapping, record)
+        field = plan.compared(board, mapping)
         # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
-        if base is None or base.get(field_bases.AS_SENT):
-            return False
-        if not field_bases.sides_of(converter, base, local=field_values.local_values(record, mapping)).local_unchanged:
+        if field.base is None or field.base.get(field_bases.AS_SENT) or not field.sides.local_unchanged:
             return False
     return True
 
@@ -89,11 +85,10 @@ def _reports_base(board: BoardContext, plan: pass_plan.RecordPlan, event: ItemEv
     for mapping in board.mapped:
         if mapping.column_id not in values:
             continue
-        base = field_bases.base_of(plan.sync_state, mapping, plan.record.monday_id or "")
-        converter = board.converter(mapping, plan.record)
+        field = plan.compared(board, mapping)
         with suppress(UnknownValue):
-            value = event_value(converter, values[mapping.column_id], event.column_type or "")
-            if base is not None and value == converter.canonical_remote(base["remote"]):
+            value = event_value(field.converter, values[mapping.column_id], event.column_type or "")
+            if field.base is not None and value == field.base_remote:
                 continue
         return False
     return True

@@ -11,9 +11,9 @@ from typing import Any
 
 from sync import merge
 from sync.fields import field_values
-from sync.fields.field_bases import AS_SENT, base_of, cell_of, new_base, sides_of
+from sync.fields.field_bases import AS_SENT, ComparedField, new_base, side_of
 from sync.fields.field_values import BoardContext
-from sync.models import FieldMapping, Intent, IntentState
+from sync.models import Intent, IntentState
 from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW
@@ -23,26 +23,21 @@ from sync.reconcile.facts import PassFacts, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 
 
-def base_with_intents(
-    plan: EntityPlan, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
-) -> tuple[dict[str, Any] | None, list[Intent]]:
-    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
+def take_confirmed(plan: EntityPlan, field: ComparedField) -> list[Intent]:
+    """Return the open intents that sent Monday's current value of a field, which then is its base.
 
     Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
     """
-    item_id = plan.item.id if plan.item else ""
-    base = base_of(plan.sync_state, mapping, item_id)
+    mapping = field.mapping
     confirmed = []
     for intent in plan.intents_about_item:
         entry = intent.values.get(mapping.key)
-        if not entry or not mapping.is_current(entry):
-            continue
-        if converter.canonical_local(entry["local"]) == converter.canonical_remote(remote_raw):
+        if entry and mapping.is_current(entry) and field.converter.canonical_local(entry["local"]) == field.remote:
             confirmed.append(intent)
             # A united list is no base, because its elements from Monday would look removed in NPD.
             if not entry.get("united"):
-                base = new_base(mapping, item_id, entry["local"], remote_raw)
-    return base, confirmed
+                field.base = new_base(mapping, plan.item_id, entry["local"], field.remote_raw)
+    return confirmed
 
 
 def is_lossless(converter: conversion.Converter, sent: merge.Canonical, stored: merge.Canonical) -> bool:
@@ -74,8 +69,10 @@ def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> 
 class OwnWrite:
     """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
 
-    def __init__(self, intent: Intent, mapping: FieldMapping, converter: conversion.Converter, now: datetime) -> None:
-        entry = intent.values[mapping.key]
+    def __init__(self, intent: Intent, field: ComparedField, now: datetime) -> None:
+        key = field.mapping.key
+        converter = field.converter
+        entry = intent.values[key]
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
@@ -83,10 +80,10 @@ class OwnWrite:
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        is_void = had_no_effect(intent, mapping.key, converter)
+        is_void = had_no_effect(intent, key, converter)
         self.state = IntentState.VOID if is_void else intent.state
-        has_answer = mapping.key in answer and not is_void
-        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
+        has_answer = key in answer and not is_void
+        self.answer = converter.canonical_remote(answer[key]) if has_answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         read_at = entry.get(REFILLED_SINCE) or entry.get("read_at")
@@ -132,16 +129,14 @@ class OwnWrite:
         return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
 
 
-def own_writes(
-    intents: Iterable[Intent], mapping: FieldMapping, converter: conversion.Converter, now: datetime
-) -> list[OwnWrite]:
+def own_writes(intents: Iterable[Intent], field: ComparedField, now: datetime) -> list[OwnWrite]:
     """Return what these intents did to a field, without those whose column is another or whose values aren't known."""
     writes = []
     for intent in intents:
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry):
+        entry = intent.values.get(field.mapping.key)
+        if entry and field.mapping.is_current(entry):
             with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, mapping, converter, now))
+                writes.append(OwnWrite(intent, field, now))
     return writes
 
 
@@ -171,7 +166,7 @@ def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed
-# late. For a change whose intent is still open, see `base_with_intents`.
+# late. For a change whose intent is still open, see `take_confirmed`.
 
 
 def take_bases(facts: PassFacts, plan: RecordPlan) -> None:
@@ -197,22 +192,20 @@ def bases_of_late_writes(board: BoardContext, plan: RecordPlan) -> dict[str, dic
             entry = intent.values.get(mapping.key)
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
-            base = base_of(plan.sync_state, mapping, item.id)
+            field = plan.compared(board, mapping)
+            converter = field.converter
             # A create that Monday answered without the value has left no base. A united list has elements that somebody
             # added on Monday, so it is merged as usual.
-            if (base is None and intent.state == IntentState.VOID) or entry.get("united"):
+            if (field.base is None and intent.state == IntentState.VOID) or entry.get("united"):
                 continue
-            converter = board.converter(mapping, plan.record)
-            cell = cell_of(converter, mapping, item)
             if not had_no_effect(intent, mapping.key, converter):
                 continue
             if _was_sent_again(plan, intent, mapping.key, converter):
                 continue
-            sides = sides_of(converter, base, local=field_values.local_values(plan.record, mapping), remote=cell)
-            sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
-            if sent.equal and sides.remote_changed and sides.differ:
-                landed[mapping.key] = (new_base(mapping, item.id, entry["local"], cell), sides.remote)
+            has_sent = side_of(converter.canonical_local, entry["local"]) == field.remote
+            if has_sent and field.sides.remote_changed and field.sides.differ:
+                landed[mapping.key] = (new_base(mapping, item.id, entry["local"], field.remote_raw), field.remote)
     user = plan.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
@@ -241,29 +234,25 @@ def bases_of_creates(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, 
     creates = [intent for intent in _unanswered_creates(plan) if _may_be_created_by(facts, plan, intent)]
     if item is None or not creates:
         return {}
-    lacking = [mapping for mapping in board.mappings if base_of(plan.sync_state, mapping, item.id) is None]
     bases = {}
-    for mapping in lacking:
-        converter = board.converter(mapping, plan.record)
+    for mapping in board.mapped:
+        field = plan.compared(board, mapping)
         entries = [intent.values.get(mapping.key) for intent in creates]
-        if any(entry is not None and not mapping.is_current(entry) for entry in entries):
+        is_outdated = any(entry is not None and not mapping.is_current(entry) for entry in entries)
+        if field.base is not None or is_outdated or isinstance(field.remote, merge.Unknown):
             continue
+        convert = field.converter.canonical_local
         try:
-            remote_raw = converter.cell_value(item.reading(mapping.column_id)) if mapping.column_id else None
-            current = converter.canonical_remote(remote_raw)
-            sent = [
-                (entry["local"], converter.canonical_local(entry["local"])) if entry else (None, None)
-                for entry in entries
-            ]
+            sent = [(entry["local"], convert(entry["local"])) if entry else (None, None) for entry in entries]
         except conversion.UnknownValue:
             continue
         # The cell's value if one of them sent it, else the value that all sent.
-        sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+        sent_raw = next((raw for raw, value in sent if raw and value == field.remote), None)
         first_raw, first_value = sent[0]
         if sent_raw is not None:
-            bases[mapping.key] = new_base(mapping, item.id, sent_raw, remote_raw)
+            bases[mapping.key] = new_base(mapping, item.id, sent_raw, field.remote_raw)
         elif first_raw is not None and all(value == first_value for _, value in sent):
-            base = new_base(mapping, item.id, first_raw, remote_raw)
+            base = new_base(mapping, item.id, first_raw, field.remote_raw)
             bases[mapping.key] = base | {AS_SENT: True}
     return bases
 

@@ -383,6 +383,12 @@ class EntityPlan:
         """Return the direction that both the record's and the mapping's allow."""
         return choices.common_direction(self.record.sync_direction, mapping.direction)
 
+    def compared(self, board: field_values.BoardContext, mapping: FieldMapping) -> field_bases.ComparedField:
+        """Return a field with both sides' values and the base, as this pass knows them by now."""
+        item_id = self.item.id if self.item else self.record.monday_id or ""
+        base = field_bases.base_of(self.sync_state, mapping, item_id)
+        return field_bases.ComparedField(board, mapping, self.record, self.item, base)
+
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""
         item_id = (self.record.monday_id or "") if item_id is None else item_id
@@ -431,11 +437,15 @@ class EntityPlan:
         other.item = item
         return other
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
-        """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(outcome, detail, wait_seconds)
-        if reason is not None:
-            self.reason = reason
+    def settle(self, *, detail: str = "", reason: str | None = None) -> None:
+        """End it as settled; `reason` says why it is not in sync, None keeps what an earlier rule said."""
+        self.ending = Ending(Outcome.SETTLED, detail)
+        self.reason = self.reason if reason is None else reason
+
+    def defer(self, detail: str, wait_seconds: float, *, reason: str | None = None) -> None:
+        """End it until its job is due again after so many seconds; `reason` as in `settle`."""
+        self.ending = Ending(Outcome.DEFERRED, detail, wait_seconds)
+        self.reason = self.reason if reason is None else reason
 
     def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
@@ -566,22 +576,13 @@ class RecordPlan(EntityPlan):
         other.values = dict(self.values)
         return other
 
-    def is_field_resting(self, board: field_values.BoardContext, mapping: FieldMapping) -> bool:
-        """Whether both sides of a field have exactly the base's raw values."""
-        converter = board.converter(mapping, self.record)
-        return field_bases.resting_base(self.sync_state, mapping, converter, self.record, self.item) is not None
-
     def is_resting(self, board: field_values.BoardContext) -> bool:
         """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
         if self.facts.is_unresolved or self.sync_state.blocked_fields:
             return False
         if self.history.ineffective_writes:
             return False
-        return all(self.is_field_resting(board, mapping) for mapping in board.mapped)
-
-    def end_settled(self, reason: str) -> None:
-        """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
-        self.end(Outcome.SETTLED, reason=reason)
+        return all(self.compared(board, mapping).rests() for mapping in board.mapped)
 
     def forget_removed_state(self) -> None:
         """Keep nothing of what passes noted of its removed item."""
@@ -611,7 +612,7 @@ class RecordPlan(EntityPlan):
             self.removal = None
             self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
-            self.end_settled("")
+            self.settle(reason="")
 
 
 @dataclass(eq=False)
@@ -632,7 +633,7 @@ class DeletedPlan(EntityPlan):
     def restore(self) -> None:
         """Have settling restore the record."""
         self.new_state = choices.TombstoneState.RESTORED
-        self.end(Outcome.SETTLED)
+        self.settle()
 
     @property
     def item_id(self) -> str:

@@ -9,18 +9,17 @@ Implements docs/reference/merge/reads-that-lag.md. `unshown_report` decides abou
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cmp_to_key, partial
+from functools import cmp_to_key
 from typing import Any
 
 from sync import choices, merge
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import seen_values
+from sync.fields.field_bases import ComparedField, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
-from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
+from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
-from sync.monday.conversion import Converter
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes
@@ -181,7 +180,7 @@ def _first_look(
 def _defer(plan: pass_plan.EntityPlan, wait: float | None) -> None:
     if wait:
         plan.doubts.is_item_stale = True
-        plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
+        plan.defer(UNSHOWN_ITEM, wait, reason=UNSHOWN_ITEM)
 
 
 def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float | None:
@@ -242,13 +241,8 @@ def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tupl
 
 def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> bool:
     """Whether only NPD's value has left its half of the base, by what was read."""
-    mapping = board.mapping_by_key[key]
-    converter = board.converter(mapping, plan.record)
-    assert plan.item is not None
-    base = field_bases.base_of(plan.sync_state, mapping, plan.item.id)
-    cell = field_bases.cell_of(converter, mapping, plan.item)
-    sides = field_bases.sides_of(converter, base, local=field_values.local_values(plan.record, mapping), remote=cell)
-    return base is not None and sides.local_changed and not sides.remote_changed
+    field = plan.compared(board, board.mapping_by_key[key])
+    return field.base is not None and field.sides.local_changed and not field.sides.remote_changed
 
 
 def _unshown_move(board: BoardContext, history: RecordHistory, item: Item | None) -> WebhookEvent | None:
@@ -272,23 +266,21 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
     changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
     reported = changes.keys() | {key for intent in intents for key in intent.values}
     for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
-        converter = board.converter(mapping, plan.record)
+        field = plan.compared(board, mapping)
         writes = [
             write
-            for write in own_writes(intents, mapping, converter, now)
+            for write in own_writes(intents, field, now)
             if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
         ]
         reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
         if not reports or plan.direction_of(mapping) is choices.SyncDirection.NONE:
             continue
-        cell = _shown_in(converter, mapping, item)
-        base = None
-        if entry := field_bases.base_of(plan.sync_state, mapping, item.id):
-            base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
+        base = (field.base_remote, field.base["remote"]) if field.base else None
         earlier_reads = [
-            (field_bases.side_of(converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
+            (field_bases.side_of(field.converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
             for row in seen_values(plan.sync_state, mapping.key)
         ]
+        cell = _shown(field)
         if cell and (report := unshown_report(reports, cell, base, earlier_reads)):
             unshown[mapping.key] = report
     return unshown
@@ -300,7 +292,7 @@ def _reports_on_unmatched(board: BoardContext, history: RecordHistory, item: Ite
     for key, changes in grouped(reported_changes(board, None, history.events), lambda change: change.key).items():
         mapping = board.mapping_by_key[key]
         reports = _reports([], changes, history)
-        cell = _shown_in(board.converter(mapping), mapping, item)
+        cell = _shown(ComparedField(board, mapping, None, item))
         if mapping.direction == choices.SyncDirection.NONE or not (reports and cell):
             continue
         if report := unshown_report(reports, cell, None, []):
@@ -308,10 +300,9 @@ def _reports_on_unmatched(board: BoardContext, history: RecordHistory, item: Ite
     return unshown
 
 
-def _shown_in(converter: Converter, mapping: FieldMapping, item: Item) -> Shown | None:
+def _shown(field: ComparedField) -> Shown | None:
     """Return what a cell shows; None if it can't be read. What was read may still be unknown, as several items are."""
-    raw = field_bases.cell_of(converter, mapping, item)
-    return None if isinstance(raw, merge.Unknown) else (field_bases.side_of(converter.canonical_remote, raw), raw)
+    return None if isinstance(field.remote_raw, merge.Unknown) else (field.remote, field.remote_raw)
 
 
 def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:

@@ -15,8 +15,7 @@ from uuid import UUID
 
 from sync import choices, merge
 from sync.choices import ActivityKind
-from sync.fields import field_bases
-from sync.fields.field_values import PassSettings, local_values
+from sync.fields.field_values import BoardContext, PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
 from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import UnknownValue
@@ -42,7 +41,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         stored = history.loops.get(key)
         if stored is None and (field_plan.is_resting or key not in history.last_writes):
             continue
-        loop = _loop_after_pass(plan, field_plan, facts.now, facts.board.settings)
+        loop = _loop_after_pass(facts.board, plan, field_plan, facts.now)
         if loop is None:
             continue
         reason = throttle_reason(loop, field_plan.mapping.label)
@@ -56,7 +55,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
 
 
 def _loop_after_pass(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
+    board: BoardContext, plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, now: datetime
 ) -> WriteLoop | None:
     """Return the loop of a field after this pass; None if it has none. A loop without `times` is over.
 
@@ -64,10 +63,12 @@ def _loop_after_pass(
     each further rewrite, because the automation that makes them still runs.
     """
     key = field_plan.key
+    settings = board.settings
     stored = plan.history.loops.get(key)
     base = field_plan.base
-    sides = field_bases.sides_of(field_plan.converter, base, remote=field_plan.remote_raw)
-    is_rewritten = base is not None and sides.remote_changed
+    field = plan.compared(board, field_plan.mapping)
+    field.base = base
+    is_rewritten = base is not None and field.sides.remote_changed
     if stored is not None:
         is_quiet = not is_rewritten and _is_quiet(stored, now)
         if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.choice:
@@ -280,7 +281,7 @@ def _write_back(
     field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
     field_plan.pull_raw = None
-    FieldRule(facts, plan, field_plan).apply()
+    FieldRule(facts, plan, field_plan, plan.compared(facts.board, field_plan.mapping)).apply()
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:

@@ -151,7 +151,8 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
 
     If Monday can't be read, `gatherer.error` is set and only the rules before reading were applied.
     """
-    plan = decide(facts, rules=BEFORE_READING)
+    plan = new_plan(facts)
+    decide(facts, plan, BEFORE_READING)
     gatherer.gather(facts, plan)
     if gatherer.error is None:
         decide(facts, plan, AFTER_READING)
@@ -170,12 +171,10 @@ def new_plan(facts: PassFacts) -> Plan:
     )
 
 
-def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES) -> Plan:
-    """Fill in and return the plan of a pass with these facts: a new one, or one that earlier rules began."""
-    plan = new_plan(facts) if plan is None else plan
+def decide(facts: PassFacts, plan: Plan, rules: Sequence[PlanRule]) -> None:
+    """Fill in the plan of a pass by these rules."""
     for rule in rules:
         rule(facts, plan)
-    return plan
 
 
 def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -378,6 +378,8 @@ class Executor:
         write.item = item
         write.items_by_field = by_field
         write.rejected = {**write.rejected, **rejected}
+        if rejected:
+            _forget_values(write.intent, rejected)
 
     def _end_rejected(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
@@ -642,6 +644,12 @@ def _close_intents(writes: Iterable[Write], state: IntentState) -> None:
     void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
     ids = [write.intent.pk for write in writes]
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
+
+
+def _forget_values(intent: Intent, rejected: Collection[str]) -> None:
+    """Take refused fields out of an intent, because passes would wait until a read shows them."""
+    intent.values = {key: entry for key, entry in intent.values.items() if key not in rejected}
+    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(values=intent.values)
 
 
 def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:

@@ -1,6 +1,6 @@
 """Authors as pages name them: who edited a value on either side, names of people, and entries of the admin's log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -322,6 +322,15 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
         undo = context.metadata["batch"] if context and context.metadata.get("cause") == UNDO_CAUSE else ""
         deletions[key] = replace(deletions[key], request=str(context_id), undo=undo)
     return deletions
+
+
+def last_deletions(entity_type: str, ids: Collection[UUID]) -> dict[UUID, LastEdit]:
+    """Return when these records of a type were deleted in NPD, by id, and “deleted by Ann” as far as that is known."""
+    deletions = deletion_authors((entity_type, entity_id) for entity_id in ids)
+    names = full_names(deletion.by for deletion in deletions.values())
+    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=deletions)
+    times = dict(rows.order_by("deleted_at").values_list("entity_id", "deleted_at"))
+    return {key: LastEdit(f"deleted by {names[deletions[key].by]}", "", at) for key, at in times.items()}
 
 
 def full_names(usernames: Iterable[str]) -> dict[str, str]:

@@ -29,8 +29,8 @@ _NPD_ID = (
 )
 
 _HELD = (
-    "{items} on the board {have} neither an NPD ID nor a “{title}”, by which NPD Sync recognizes records. So they "
-    "become no records, and no record gets a new item: people could be there twice."
+    "{items} on the board {have} no NPD ID and no “{title}”, by which NPD Sync recognizes records. So records get no "
+    "new items: people could be there twice."
 )
 
 TEMPLATES: Mapping[str, str] = {
@@ -212,12 +212,8 @@ TEMPLATES: Mapping[str, str] = {
     "conflict_record_ended": "Nobody has to answer this now{why:because} The question was: {question}",
     # The same answer of a person to several questions about records, by the act's code.
     "answers_chosen": "Chose “{act}” for {records}.",
-    "answers_create_item": "Created {items} again on Monday.",
-    "answers_restore_record": "Restored {records} in NPD.",
-    "answers_delete_record": "Deleted {records} in NPD.",
     "answers_archive_item": "Archived {items} on Monday.",
     "answers_delete_item": "Deleted {items} on Monday.",
-    "answers_unlink": "Unlinked {records} from Monday.",
     "answers_link": "Linked {records} with items.",
     "answers_same_name": "Linked {records} with the items of their names.",
     "answers_archive": "Archived {copies} on Monday.",
@@ -617,7 +613,6 @@ TEMPLATES: Mapping[str, str] = {
     "not_deleted_too": "{removal} It can't be deleted in NPD: {why}",
     "unlinked_by_answer": "The record stays in NPD; its sync is off, and its item was unlinked.",
     # Why an item becomes no record.
-    "item_has_namesakes": "NPD has {number} of this name already: “{record}”.",
     "unmatched_queued": "NPD Sync has found it on the board and checks it next.",
     "unmatched_unconfirmed": "Monday hasn't confirmed yet what NPD Sync did with it.",
     "unmatched_being_edited": "Somebody is still filling it in.",
@@ -630,7 +625,7 @@ TEMPLATES: Mapping[str, str] = {
     "unmatched_duplicate": "A copy: it had the NPD ID of {names}.",
     "unmatched_sync_off": "It has the NPD ID of {names}, whose sync is off.",
     "unmatched_invalid": "No record can be created from it: {problems}",
-    "unmatched_unplanned": "No new {type} was planned for it when the board was set up.",
+    "unmatched_unplanned": "The set-up's plan has no new {type} for it.",
     "unmatched_record_deleted": "{problems}",
     "unmatched_database_rejected": "NPD's database rejected it: {problems}",
     "unmatched_left_out": "{filter}",
@@ -661,7 +656,7 @@ TEMPLATES: Mapping[str, str] = {
     "tried_stopped": "Sync is still stopped.",
     "tried_no_answer": "Monday still doesn't answer.",
     "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",
-    "tried_just_before": "Somebody tried a few seconds ago, and sync is still stopped.",
+    "tried_just_before": "Monday was asked less than 5 seconds ago, and sync is still stopped. Try again in a moment.",
     "tried_paused": "All boards are paused. Resume them first.",
     "sync_is_stopped": "Sync[[ of {boards}]] is stopped: {cause}",
     # What a comparison, a dry run and a drained queue report.
@@ -836,7 +831,7 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
-    "creates_held": _HELD + " Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
+    "creates_held": _HELD + " Fill in “{title}”, decide about these items on Home, choose another column, or press "
     "“Create new ones anyway” on the board's page.",
     "listing_lacks_items": "Monday lists only {listed:,} of the board's {number:,} items so far: others could be "
     "made twice. Compare again in a few minutes, or choose “Create new ones anyway” in the plan.",

@@ -228,6 +228,7 @@ def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, 
     buttons = {box.group.code: [button.label for button in box.buttons] for box in browser.get(HOME).context["boxes"]}
     assert buttons["silence"] == ["Open the board"]
     assert buttons["refused_create"] == ["Open the board", "Try again now"], "somebody may have made room"
+    assert "That holds up" not in state_of(browser), "how many pending records that are isn't counted"
 
 
 def test_one_decision_about_many_records_is_one_thing(browser: Client) -> None:

@@ -19,7 +19,7 @@ import pytest
 from django.utils import timezone
 
 from npd.models import Contact
-from sync.reconcile.run import RULES, decide
+from sync.reconcile.run import RULES, decide, new_plan
 from tests.architecture.test_arrows import ROOT, file_of, nodes_of
 from tests.decide.any_world import any_world
 
@@ -127,7 +127,7 @@ is_impure = cache(IMPURE_CODE.search)
 def test_what_decide_calls_elsewhere_is_as_pure() -> None:
     for seed in range(WORLDS):
         facts, _ = any_world(seed).decided()
-        assert not effects_of(partial(decide, facts)), seed
+        assert not effects_of(partial(decide, facts, new_plan(facts), RULES)), seed
 
 
 @pytest.mark.parametrize("act", [time.time, timezone.now, lambda: Contact.objects.filter(name="Ann")])

@@ -113,6 +113,13 @@ def test_stale_answers_and_answered_values_are_refused(rejected: Contact, ada: U
         choose(rejected, ada, "npd")
 
 
+def test_of_a_rejected_value_that_is_no_more_home_says_that_the_new_one_is_tried(
+    rejected: Contact, browser: Client
+) -> None:
+    Contact.objects.filter(pk=rejected.pk).update(email="new@example.com")
+    assert "The next sync tries the new value." in browser.get("/admin/").content.decode()
+
+
 def test_a_corrected_value_asks_for_the_right_to_change_the_record(rejected: Contact, client: Client) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     assert 'value="custom"' not in client.get(page_of(rejected)).content.decode()

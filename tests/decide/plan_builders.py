@@ -18,7 +18,7 @@ from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.missing.deleted_records import item_npd_id
 from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import Plan, RecordPlan
-from sync.reconcile.run import decide
+from sync.reconcile.run import RULES, decide, new_plan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide.builders import NOW, arrival, board
@@ -27,6 +27,13 @@ from tests.decide.builders import NOW, arrival, board
 FEW = ApprovalLimit(10, None, 100)
 
 NOTHING_COUNTED: Mapping[ApprovalKind, frozenset[UUID]] = {kind: frozenset() for kind in ApprovalKind}
+
+
+def decided(facts: PassFacts) -> Plan:
+    """The plan of a pass with these facts."""
+    plan = new_plan(facts)
+    decide(facts, plan, RULES)
+    return plan
 
 
 class Related(dict[Reference, Sequence[SyncedModel]]):
@@ -122,7 +129,7 @@ class World:
 
     def decided(self) -> tuple[PassFacts, Plan]:
         facts = self.pass_facts()
-        return facts, decide(facts)
+        return facts, decided(facts)
 
     def _batch_items(self) -> BatchItems:
         unlinked = [facts.record for facts in self.records if not facts.record.monday_id]

@@ -132,6 +132,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monday = Monday()
     monkeypatch.setattr(sending, "commit_intents", monday.commit)
     monkeypatch.setattr(sending, "_close_intents", lambda writes, state: None)
+    monkeypatch.setattr(sending, "_forget_values", lambda intent, rejected: None)
     monkeypatch.setattr(sending, "breaker", monday)
     monkeypatch.setattr(sending, "failed_writes", monday)
     monkeypatch.setattr(sending, "wakeups", monday)

@@ -23,11 +23,10 @@ from sync.monday.conversion import UnknownValue
 from sync.operations.planned_changes import changed_records
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.pass_plan import FieldPlan, Outcome, Plan, RecordPlan
-from sync.reconcile.run import decide
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
-from tests.decide.plan_builders import World
+from tests.decide.plan_builders import World, decided
 
 # Parts that can run side by side, and the worlds of each. Each world is planned four times: 10,000 plans in CI.
 SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
@@ -392,7 +391,7 @@ def differing(plan: Plan, other: Plan) -> list[str]:
 
 
 def deciding_twice_is_the_same(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
-    assert not differing(decide(facts), plan)
+    assert not differing(decided(facts), plan)
 
 
 def the_order_of_records_does_not_matter(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
@@ -421,7 +420,7 @@ LAWS = (
 def test_a_plan_keeps_every_law_and_to_decide_changes_nothing_that_is_known(share: int, world: Drawn) -> None:
     facts = world.pass_facts()
     before = contents(facts)
-    plan = decide(facts)
+    plan = decided(facts)
     for law in LAWS:
         law(world, facts, plan)
     assert contents(facts) == before

@@ -16,7 +16,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.pass_plan import SETTLED
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
-from sync.reconcile.run import decide
+from sync.reconcile.run import RULES, decide, new_plan
 from sync.reconcile.settle.record import complete_sync_state, sync_status
 from tests.decide import builders
 from tests.decide.builders import (
@@ -269,7 +269,10 @@ def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
     roles_agreed = {"agreed": {"role_title": agreed}} if agreed else {"without_base": ["role_title"]}
     record = builders.record_facts({"role_title": here}, causes=[Cause.SWEEP], history=before, **roles_agreed)
     items = BatchItems(by_id={ITEM: item(role_title=shown)})
-    [plan] = decide(PassFacts(board, NOW, records=(record,), items=items)).records.values()
+    facts = PassFacts(board, NOW, records=(record,), items=items)
+    planned = new_plan(facts)
+    decide(facts, planned, RULES)
+    [plan] = planned.records.values()
     return "waits" if "role_title" in plan.doubts.set_aside else str(plan.fields["role_title"].decision.action)
 
 

@@ -42,7 +42,7 @@ def before(
 def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     plans = {"role_title": field_plan(contact(), read, **differs)}
     on = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(record_facts, item(contact()), fields=plans)
+    plan = RecordPlan(record_facts, item(contact(), role_title=read), fields=plans)
     return after(throttle_write_loops, PassFacts(on, NOW), plan)
 
 

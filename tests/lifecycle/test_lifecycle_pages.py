@@ -154,7 +154,7 @@ def test_a_restore_says_beforehand_and_afterwards_that_the_board_gets_no_new_ite
     stones = [str(key) for key in Tombstone.objects.order_by("deleted_at").values_list("pk", flat=True)]
     form = {"action": "restore_record", "_selected_action": stones}
     question = away.post("/admin/sync/tombstone/", form).context["question"]
-    assert {row[0]: row[2] for row in question.tables[0].rows} == {"Ann": "None for now", "Bob": "Linked again"}
+    assert {row[0]: row[2] for row in question.tables[0].rows} == {"Ann": "New item, later", "Bob": "Linked again"}
     assert "get no new items" in question.effects[0]
     answer = away.post("/admin/sync/tombstone/", {**form, "confirmed": "yes"}, follow=True)
     [message] = answer.context["messages"]
@@ -172,7 +172,9 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     assert not Contact.objects.exclude(organization=None).exists()
     Contact.objects.filter(pk=bob.pk).update(organization=other)
     stone = Tombstone.objects.get(entity_id=acme.pk)
+    BoardLink.objects.update_or_create(entity_type="organization", defaults={"creates_held": said("Nothing new now.")})
     question = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
+    assert "Nothing new now." in question
     assert "Links to what is restored come back, unless they point elsewhere by now." in question
     assert "New item" in question
     restore_by_person(stone, by="ada")

@@ -138,3 +138,14 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     assert "“Chair” into Role" in page
     assert f"/admin/sync/activityline/{line.pk}/undo/" in page
     assert client.get(f"/admin/sync/activityline/{line.pk}/undo/").status_code == 200
+
+
+def test_who_deleted_a_record_that_was_edited_on_monday_is_on_home_and_in_the_question(world: World) -> None:
+    browser = world.browser(world.administrator("pat"))
+    contact = world.linked("Ann", role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    browser.post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"})
+    world.work()
+    screen = f"/admin/conflicts/syncconflict/{question(contact.pk).pk}/screen/"
+    for page in ("/admin/", screen):
+        assert "deleted by pat" in browser.get(page).content.decode()

@@ -35,8 +35,8 @@ def stop_now() -> Stop:
 
 def time_passes() -> None:
     account = breaker.monday_account()
-    if stop := account.stop:
-        breaker.store_stop(account, ALL_CALLS, replace(stop, until=sync_now() - timedelta(seconds=1)))
+    if account.stop:
+        breaker.store_stop(account, ALL_CALLS, replace(account.stop, until=sync_now() - timedelta(seconds=1)))
 
 
 def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_six(settings: Any) -> None:
@@ -185,6 +185,16 @@ def test_what_fails_while_nothing_is_written_is_a_records_fault_or_stops_all_wri
     else:
         assert (at_fault, round(failed_writes.seconds_until_write())) == (set(), wait)
     assert (breaker.monday_account().stop_of(ALL_WRITES) is not None) is is_stopped
+
+
+def test_a_limit_of_all_calls_leaves_a_stop_of_writes_as_it_is() -> None:
+    for record_id in (A, B):
+        failed_writes.judge_failed_writes([(GONE, {record_id})], others_written=False)
+    writes = stop_now()
+    breaker.stop_account(errors.MondayError(errors.LIMIT_REACHED, "slow down", wait_seconds=20))
+    assert stop_now() != writes
+    breaker.end_stop(breaker.monday_account())
+    assert stop_now() == writes
 
 
 def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:

@@ -24,7 +24,7 @@ from sync.operations.sweep import boards_to_sweep
 from sync.outbox import pauses
 from sync.queue import push_record, resume
 from tests.admin import states
-from tests.limits.test_breaker import ANSWER
+from tests.limits.test_breaker import ANSWER, stop_now
 from tests.limits.test_worker import edit
 from tests.support.waiting import at_once
 from tests.support.words import said
@@ -60,9 +60,7 @@ def is_over_for_today(played: responses.RequestsMock) -> None:
 def day_is_used_up() -> Stop:
     breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     assert availability.of("contact").reason_code is WaitKind.ACCOUNT
-    stop = MondayAccount.objects.get().stop
-    assert stop is not None
-    return stop
+    return stop_now()
 
 
 def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
@@ -71,10 +69,8 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     answers = [probes.try_again() for _ in range(3)]
     assert answers == [probes.STOPPED, probes.JUST_ASKED, probes.JUST_ASKED]
     assert len(monday_answers.calls) == 1
-    stop = MondayAccount.objects.get().stop
-    assert stop is not None
-    assert (stop.code, stop.since) == (StopCode.DAY_LIMIT, before.since)
-    assert stop.until >= before.until
+    assert (stop_now().code, stop_now().since) == (StopCode.DAY_LIMIT, before.since)
+    assert stop_now().until >= before.until
 
 
 def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.RequestsMock) -> None:
@@ -84,9 +80,7 @@ def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.Reques
     for _ in range(3):
         probes.refresh_quota()
     assert len(monday_answers.calls) == 1
-    stop = MondayAccount.objects.get().stop
-    assert stop is not None
-    assert stop.code == StopCode.DAY_LIMIT
+    assert stop_now().code == StopCode.DAY_LIMIT
 
 
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
@@ -106,10 +100,10 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 
 def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
     breaker.stop_account(MondayError(LIMIT_REACHED, "slow down", wait_seconds=90))
-    before = MondayAccount.objects.get().stop
+    before = stop_now()
     assert probes.try_again() == probes.WAITING
     assert len(monday_answers.calls) == 0
-    assert MondayAccount.objects.get().stop == before
+    assert stop_now() == before
 
 
 def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(world: World) -> None:
@@ -193,7 +187,5 @@ def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.Re
     breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
     monday_answers.post(MONDAY, status=503)
     assert probes.try_again() == probes.STOPPED
-    stop = MondayAccount.objects.get().stop
-    assert stop
-    next_time = due_time(stop.until, sync_now())
+    next_time = due_time(stop_now().until, sync_now())
     assert probes.still_stopped_sentence() == f"Monday still doesn't answer. Next attempt at {next_time}."

@@ -77,6 +77,17 @@ def test_a_closed_column_is_closed_for_all_and_opens_once_a_person_asks(world: W
     assert (world.block_of(ann, "phone"), world.status(ann)) == ("", "synced")
 
 
+def test_the_value_after_a_refused_one_is_sent_as_soon_as_the_column_is_open(world: World, people: Any) -> None:
+    ann, _ = people
+    assert edits_come_in(world, ann, "Theirs")
+    close(world, columns=["role_title"])
+    world.save(ann, role_title="First")
+    assert world.block_of(ann, "role_title")
+    world.sandbox.control("faults", "DELETE")
+    world.save(ann, role_title="Second")
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Second", "synced")
+
+
 def test_a_closed_item_fails_alone(world: World, people: Any) -> None:
     ann, bob = people
     close(world, items=[ann.monday_id])

@@ -269,7 +269,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     an_item(wizard.monday, board, "Ann", work=mail("ann@x.org"))
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
-    assert "neither an NPD ID nor a" in page
+    assert "no NPD ID and no “Email”" in page
     assert "No field uses “Work” (Email), “Home” (Email) ." in page
     assert "create" not in wizard.plan_shown()
     wizard.apply()

@@ -18,7 +18,7 @@ from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import planned_changes, preview, record_lookup
-from sync.reconcile.run import RULES, decide
+from sync.reconcile.run import RULES, new_plan
 from sync.state import record_view
 from sync.words.message import reason_of
 
@@ -153,7 +153,7 @@ def _pass_steps(planned_pass: preview.PlannedPass, entity_id: UUID) -> Iterator[
     values = _values_in(subject) | _values_in(planned and planned.item, "item")
     yield from (f"  {path}: {value}" for path, value in values.items())
     yield "The rules that change its plan:"
-    plan = decide(facts, rules=())
+    plan = new_plan(facts)
     for rule in RULES:
         before = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
         rule(facts, plan)

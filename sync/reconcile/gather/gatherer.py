@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
@@ -62,6 +61,8 @@ class Gatherer:
         self.request_id = ""
         self.inspected: board_columns.InspectedColumns | None = None
         self.error: MondayError | None = None
+        # Items that were not read, or whose connected items weren't, so that a plan about them can't be trusted.
+        self.unread_items = set[str]()
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
@@ -176,7 +177,8 @@ class Gatherer:
             bases = [record_facts.sync_state.base.get(mapping.key) for record_facts in facts.records]
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
-            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
+            related = self.related_items(target_of(relation).entity_type(), named)
+            self.unread_items |= crowded.keys() if related is None else set()
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else ""
@@ -196,7 +198,7 @@ class Gatherer:
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
         removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
-        items = self.items_by_id(board, sorted(expected.keys() - removed), emptied)
+        items = self.items_by_id(board, sorted(expected.keys() - removed))
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
@@ -274,10 +276,8 @@ class Gatherer:
             further += page
         return further
 
-    def items_by_id(
-        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
-    ) -> dict[str, Item]:
-        """Return the items with these ids, in any state, which the cells `naming` name; raise MondayError."""
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        """Return the items with these ids, in any state; raise MondayError."""
         items_by_id: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
@@ -287,8 +287,8 @@ class Gatherer:
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
-    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
-        """Return these items of another board, which the items `naming` name; None if that board doesn't answer."""
+    def related_items(self, entity_type: str, ids: Sequence[str]) -> Mapping[str, Item] | None:
+        """Return these items of another board; None if that board doesn't answer."""
         link = link_of(entity_type)
         items: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
@@ -379,19 +379,18 @@ def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[E
     if item is None:
         return emptied
     for mapping, relation in board.relations:
-        converter = board.converter(mapping, plan.record)
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        cell = field_bases.cell_of(converter, mapping, item)
-        if not converter.names_items or field_bases.side_of(converter.canonical_remote, cell) is not None:
+        field = plan.compared(board, mapping)
+        convert = field.converter.canonical_local
+        if not field.converter.names_items or field.remote is not None:
             continue
-        if base is not None:
-            expected = [field_bases.side_of(partial(field_bases.base_remote, converter), base)]
+        if field.base is not None:
+            expected = [field.base_remote]
         else:
             # The values of an unanswered create count as the base.
             creates = [
                 intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
             ]
-            expected = [field_bases.side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
+            expected = [field_bases.side_of(convert, entry["local"]) for entry in creates if entry]
         # An empty base names no item.
         emptied |= {EmptiedRelation(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
     return emptied

@@ -184,7 +184,7 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
 def add_npd_edits(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Add NPD's history to the records with an edited field that has the rule “newest”, which alone asks when."""
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    edited = [plan for plan in plans if not all(plan.is_field_resting(board, mapping) for mapping in newest)]
+    edited = [plan for plan in plans if not all(plan.compared(board, mapping).rests() for mapping in newest)]
     npd_edits = authors.latest_events(board.model, {plan.id for plan in edited})
     for plan in edited:
         plan.facts.npd_edits = npd_edits.get(plan.id, ())

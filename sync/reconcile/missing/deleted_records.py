@@ -17,7 +17,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.choices import ActivityKind, TombstoneReason
-from sync.fields import field_bases, field_values
+from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
 from sync.kernel import acts
@@ -71,7 +71,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
+        plan.settle(detail=tombstone.note, reason=tombstone.note)
     elif tombstone.monday_id is None:
         _end_deletion(plan, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
@@ -137,7 +137,7 @@ def _decide_by_present_item(
         _end_deletion(plan, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif item.id in linked_now:
         waits = Message("item_being_linked")
-        plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
+        plan.defer(waits, NEXT_PASS_SECONDS)
     else:
         _decide_by_policy(facts.board, plan, item)
 
@@ -149,7 +149,7 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
     seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = Message("deleted_item_not_shown")
-        plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+        plan.defer(detail, seconds, reason=detail)
     else:
         _end_deletion(plan, TombstoneReason.NOT_SHOWN)
 
@@ -256,7 +256,7 @@ def _end_deletion(
     plan.new_state = outcome.state
     plan.reason_code = reason
     plan.act = ""
-    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.settle(detail=sentence, reason=sentence)
 
 
 def lost_edits(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
@@ -288,19 +288,18 @@ def edited_cells(
     counts if it differs from the record's value.
     """
     edits: list[reports.FieldConflict] = []
+    compared = plan.compared_with(item)
     for mapping in board.mapped:
         tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
         if tells_nothing or plan.direction_of(mapping) not in directions:
             continue
-        converter = board.converter(mapping, plan.record)
-        cell = field_bases.cell_of(converter, mapping, item)
-        _, sides = removed_items.compared_with_base(plan, mapping, converter, item.id, cell)
-        monday, reason = removed_items.edit_on_monday(converter, sides)
+        field = removed_items.compared_with_writes(board, compared, mapping)
+        monday, reason = removed_items.edit_on_monday(field)
         if not reason:
             continue
         is_readable = code_of(reason) == removed_items.MISSED_EDIT
-        agreed = sides.base[1] if sides.base and is_readable else None
-        before = None if isinstance(agreed, Unknown) else converter.display(agreed) or None
+        agreed = field.base_remote if field.base and is_readable else None
+        before = None if isinstance(agreed, Unknown) else field.converter.display(agreed) or None
         edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
@@ -379,7 +378,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
     plan.add_line(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by)
-    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.settle(detail=sentence, reason=sentence)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:

@@ -22,11 +22,11 @@ from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import acts
-from sync.merge import FieldSides, Unknown
+from sync.merge import Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import DELETED
-from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
@@ -99,7 +99,7 @@ def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: da
     plan.removal = pass_plan.Removal(sentence)
     is_first_pass = _note_state(plan, state, now)
     if not plan.record.may_sync:
-        plan.end_settled(sentences(sentence, Message("nothing_sent")))
+        plan.settle(reason=sentences(sentence, Message("nothing_sent")))
         return
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
@@ -108,7 +108,7 @@ def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: da
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = sentences(sentence, Message("nothing_changed_or_sent"))
-        plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
+        plan.defer(detail, wait, reason=detail)
     else:
         _act_or_ask(board, plan, plan.removal, facts)
 
@@ -152,12 +152,12 @@ def _act_or_ask(
     plan.question.fields = removal.edits
     plan.question.reject_answer(problem)
     if not removal.act:
-        plan.end_settled(sentences(removal.sentence, Message("asked_about_removal")))
+        plan.settle(reason=sentences(removal.sentence, Message("asked_about_removal")))
         return
     if removal.act == acts.UNLINK:
         event = state if state in REPORTED_STATES else "removed"
         plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(removal)))
-    plan.end_settled("")
+    plan.settle(reason="")
 
 
 def by_whom(removal: pass_plan.Removal) -> Message:
@@ -182,7 +182,7 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
         removal.act = ""
-        plan.end_settled(sentences(removal.sentence, Message("deletion_needs_approval")))
+        plan.settle(reason=sentences(removal.sentence, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
@@ -315,78 +315,60 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
     read. A cell that nobody emptied tells nothing either.
     """
     edits: list[reports.FieldConflict] = []
-    item_id = plan.record.monday_id or ""
     for mapping in board.mapped:
         direction = plan.direction_of(mapping)
         if direction is choices.SyncDirection.NONE:
             continue
-        converter = board.converter(mapping, plan.record)
-        local_raw = field_values.local_values(plan.record, mapping)
-        cell: Any = field_bases.UNREAD
-        is_readable = (
-            mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in plan.doubts.lost_cells
-        )
-        if plan.item is not None and is_readable:
-            cell = field_bases.cell_of(converter, mapping, plan.item)
-            # Another board has other columns, so a cell that can't be read there tells nothing.
-            if isinstance(cell, Unknown) and plan.item.state not in REPORTED_STATES:
-                cell = field_bases.UNREAD
-        base, sides = compared_with_base(plan, mapping, converter, item_id, cell)
+        field = compared_with_writes(board, plan, mapping)
+        is_missing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
+        # Another board has other columns, so a cell that can't be read there tells nothing.
+        is_elsewhere = plan.item is not None and plan.item.state not in REPORTED_STATES
+        tells_nothing = is_missing or (is_elsewhere and isinstance(field.remote_raw, Unknown))
+        is_only_sent = direction is choices.SyncDirection.NPD_TO_MONDAY
+        monday, reason = (None, "") if is_only_sent or tells_nothing else edit_on_monday(field)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = plan.sync_state.base.get(mapping.key)
-        agreed = base or (entry if entry and entry["item"] == item_id else None)
-        is_only_sent = direction is choices.SyncDirection.NPD_TO_MONDAY
-        monday, reason = (None, "") if is_only_sent else edit_on_monday(converter, sides)
-        if not _is_edited_in_npd(converter, plan, mapping, agreed, sides) and not reason:
+        if field.base is None and entry and entry["item"] == (plan.record.monday_id or ""):
+            field.base = entry
+        if not _is_edited_in_npd(plan, field) and not reason:
             continue
-        npd = field_values.display_local(converter, local_raw) or None
-        before = (field_values.display_local(converter, agreed["local"]) or None) if agreed else None
+        npd = field_values.display_local(field.converter, field.local_raw) or None
+        before = (field_values.display_local(field.converter, field.base["local"]) or None) if field.base else None
         edits.append(reports.FieldConflict(mapping.key, npd, before, monday, reason))
     return tuple(edits)
 
 
-def _is_edited_in_npd(
-    converter: Converter,
-    plan: pass_plan.RecordPlan,
-    mapping: FieldMapping,
-    agreed: dict[str, Any] | None,
-    sides: FieldSides,
-) -> bool:
+def _is_edited_in_npd(plan: pass_plan.RecordPlan, field: field_bases.ComparedField) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
-    local_raw = field_values.local_values(plan.record, mapping)
-    npd_side = field_bases.sides_of(converter, agreed, local=local_raw)
-    if agreed is None or npd_side.base is None:
+    if field.base is None:
         # A skipped relation was not to be sent to Monday.
-        entry = plan.sync_state.blocked_fields.get(mapping.key, {})
-        is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
-        return npd_side.local is not None and not sides.equal and not is_skipped
-    if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):
-        return _comparable(local_raw) != _comparable(agreed["local"])
-    return npd_side.local_changed
+        entry = plan.sync_state.blocked_fields.get(field.mapping.key, {})
+        is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == field.local_raw
+        return field.local is not None and not field.sides.equal and not is_skipped
+    if isinstance(field.local, Unknown) or isinstance(field.base_local, Unknown):
+        return _comparable(field.local_raw) != _comparable(field.base["local"])
+    return field.local != field.base_local
 
 
-def compared_with_base(
-    plan: pass_plan.EntityPlan, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
-) -> tuple[dict[str, Any] | None, FieldSides]:
-    """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
-    base = field_bases.base_of(plan.sync_state, mapping, item_id)
-    if not isinstance(cell, Unknown):
-        with suppress(UnknownValue):
-            base, _ = our_writes.base_with_intents(plan, mapping, converter, cell)
-    local_raw = field_values.local_values(plan.record, mapping)
-    return base, field_bases.sides_of(converter, base, local=local_raw, remote=cell)
+def compared_with_writes(
+    board: BoardContext, plan: pass_plan.EntityPlan, mapping: FieldMapping
+) -> field_bases.ComparedField:
+    """Return a field of which a value that our unanswered call sent is the base."""
+    field = plan.compared(board, mapping)
+    with suppress(UnknownValue):
+        our_writes.take_confirmed(plan, field)
+    return field
 
 
-def edit_on_monday(converter: Converter, sides: FieldSides) -> tuple[str | None, str]:
+def edit_on_monday(field: field_bases.ComparedField) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
-    remote = sides.remote
-    if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
-        return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
+    if isinstance(field.remote, Unknown) or field.unknown_reason:
+        return None, field.unknown_reason
     # A removed item leaves every cell of connected boards empty.
-    is_emptied = remote is None and converter.names_items
-    if not sides.remote_changed or sides.equal or is_emptied:
+    is_emptied = field.remote is None and field.converter.names_items
+    if not field.sides.remote_changed or field.sides.equal or is_emptied:
         return None, ""
-    return converter.display(remote) or None, Message(MISSED_EDIT)
+    return field.converter.display(field.remote) or None, Message(MISSED_EDIT)
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:

@@ -160,6 +160,9 @@ class PassHistory:
         line.cause = cause
         # The undo's own entry says what was restored, or deleted.
         line.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
+        # The answer by which an item was removed has a line that says so.
+        is_answered = isinstance(plan, pass_plan.DeletedPlan) and plan.facts.choice is not None
+        line.folded |= is_answered and line.kind in (ActivityKind.ARCHIVED, ActivityKind.DELETED)
         line.fold_id = UUID(act_id) if act_id else None
         return line
 

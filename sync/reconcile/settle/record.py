@@ -78,7 +78,7 @@ def settle_record(
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
         detail = Message("made_without_npd_id")
-        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
+        plan.defer(detail, RECHECK_SECONDS)
     removed_items.settle_removed_item(facts.board, plan)
     if plan.link_to not in (None, locked.monday_id):
         plan.values["monday_id"] = plan.link_to
@@ -191,7 +191,7 @@ def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
 
 def _read_again(plan: pass_plan.RecordPlan, why: str) -> None:
     if plan.is_settled:
-        plan.end(pass_plan.Outcome.DEFERRED, why, wait_seconds=RECHECK_SECONDS)
+        plan.defer(why, RECHECK_SECONDS)
 
 
 def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:

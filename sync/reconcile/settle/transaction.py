@@ -104,9 +104,9 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     items_and_deletions.end_tombstones(run, record_plans.values())
     for record_plan in plan.records.values():
         if record_plan.write.is_name_only and record_plan.write.item is not None:
-            record_plan.end(Outcome.RELEASED, Message("other_fields_follow"))
+            record_plan.ending = Ending(Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
-            record_plan.end(Outcome.SETTLED)
+            record_plan.settle()
     _write_records(run, facts, plan, locked)
     # Which requests for approval end, and which lost values are logged, depends on the plans that still apply.
     states_after = dict(ended_requests(plan.open_requests, record_plans))

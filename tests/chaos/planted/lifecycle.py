@@ -6,7 +6,7 @@ from typing import Any
 from sync.fields.field_bases import new_sync_state
 from sync.monday.board_items import Item
 from sync.reconcile.facts import PassFacts, RecordFacts, RecordHistory
-from sync.reconcile.pass_plan import Outcome, RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, answer, plant
 
@@ -22,7 +22,7 @@ def _deletes(right: Wrong, facts: PassFacts, plan: RecordPlan, item: Item | None
         right(facts, plan, item)
     else:
         plan.record.delete()
-        plan.end(Outcome.SETTLED)
+        plan.settle()
 
 
 plant(

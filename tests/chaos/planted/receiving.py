@@ -55,7 +55,7 @@ def _takes_echoes_for_changes(right: Wrong, rule: Any, *args: Any, **more: Any) 
     return replace(field, base=Values(field.base.local, "what nobody wrote"))
 
 
-@also_at("no_echo_check", "sync.reconcile.field_plan:_resting_plan")
+@also_at("no_echo_check", "sync.fields.field_bases:ComparedField.rests")
 def _leaves_nothing_at_rest(right: Wrong, *args: Any) -> None:
     """Let every field get as far as the comparison."""
 
