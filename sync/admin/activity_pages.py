@@ -548,9 +548,17 @@ def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
     return reverse(f"{name}_again", args=[row.entity_id], query={"back": back_url})
 
 
-def needs_new_item(row: Tombstone) -> bool:
-    """Whether the record gets a new item if it is restored, unless its own is back on the board by then."""
-    return not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
+NEW_ITEM_LATER = "New item, later"
+
+
+def item_after_restore(row: Tombstone, held: Collection[str]) -> str:
+    """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile.
+
+    `held` are the types whose boards get no new items for now.
+    """
+    if row.monday_id and row.state not in tombstones.REMOVED_TOMBSTONE_STATES:
+        return "Linked again"
+    return NEW_ITEM_LATER if row.entity_type in held else "New item"
 
 
 def without_new_items(rows: models.QuerySet[Tombstone]) -> dict[str, attention.Entry]:
@@ -690,19 +698,18 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             hidden = confirmed_action.selection_fields(request, RESTORE.code, queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             held = without_new_items(queryset)
-            cells = []
-            for row in rows:
-                item = "Linked again"
-                if needs_new_item(row):
-                    item = "New item, later" if row.entity_type in held else "New item"
-                cells.append((self.name(row), registry.type_label(row.entity_type), item))
+            cells = [
+                (self.name(row), registry.type_label(row.entity_type), item_after_restore(row, held)) for row in rows
+            ]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to what is restored come back, unless they point elsewhere by now."
-            effects = [*(entry.sentence for entry in held.values()), RESTORE.effect, links, RESTORE.way_back]
+            is_later = any(item == NEW_ITEM_LATER for _name, _type, item in cells)
+            problems = [entry.sentence for entry in held.values() if is_later]
+            effects = [*problems, RESTORE.effect, links, RESTORE.way_back]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
@@ -718,7 +725,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 else:
                     authors.log_action(request.user, row, "Restored.")
                     restored += 1
-                    waiting += needs_new_item(row) and row.entity_type in held
+                    waiting += item_after_restore(row, held) == NEW_ITEM_LATER
             number = humanize.count_with_noun(restored, "record")
             then = "The next sync compares them with their items."
             if waiting:

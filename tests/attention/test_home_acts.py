@@ -227,7 +227,7 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
 
 def test_records_that_have_an_items_name_are_named_before_one_is_created_of_it(browser: Client) -> None:
     states.contact("Anne Thomas", monday_id="6001", email="anne@x.org")
-    for item, name, code in (("7001", "ANNE THOMAS", "no_key"), ("7002", "Stranger", "no_key_yet")):
+    for item, name, code in (("7001", "ANNE THOMAS", "no_key_yet"), ("7002", "Stranger", "no_key")):
         states.unmatched(item, code, name=name)
     entries = attention.entries(attention.waiting(kinds=[Kind.UNMATCHED]))
     known, stranger = sorted(entries, key=lambda entry: entry.item_id)

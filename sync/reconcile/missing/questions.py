@@ -27,6 +27,7 @@ from conflicts.reports import (
     OpenConflict,
     Option,
 )
+from sync.boards.board_columns import NPD_ID_TITLE
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import acts, as_uuid
@@ -105,7 +106,7 @@ def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item
         return _whether_second_item(SECOND_ITEM, board, records, item)
     matched = board.match_label
     if field_values.npd_uuid_of(board, item) in {record.pk for record in records}:
-        matched = "NPD ID"
+        matched = NPD_ID_TITLE
     code = "could_be"
     if linked:
         code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
