@@ -165,6 +165,7 @@ PREVIEWED: dict[str, Callable[[], bytes]] = {
     "many words beside a number in each row": lambda: cells("Phone", "ask %d 030 901820 or " + "x 1 " * 400),
     "130 addresses in each row": lambda: cells("Email", "a%d@x.org; " + "b@x.org; " * 130),
     "no address among many signs in each row": lambda: cells("Email", "a%d@b@c " + "a@b@c " * 300),
+    "quotation marks for an address and a number": lambda: cells("Email,Phone", "%d" + "“" * 300 + "," + "“" * 300),
     "a row of nothing that is valid": lambda: cells("Email,Phone,Company", "no %d,ask 12345,No"),
     "100 sheets of a first and a last row": lambda: sheets_of_two_rows(100),
     "5,000 organizations that aren't in NPD": lambda: cells("Company", "Firm %d"),

@@ -145,20 +145,21 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "display name", "organization name", "company name", "account name", "formatted name", "fn", "Anzeigename",
         "Nom", "Nombre", "Naam", "Nome", "名前", "Name (Adressattyp Unternehmen)", "business name",
         "Firmenbezeichnung", "Unternehmensname", "Organisationsname", "Jméno", "Název", "Název firmy", "Nazwa",
-        "record",
+        "record", "Navn", "Namn", "Nimi", "Név", "Nume",
     ),
     "first_name": (
         "given name", "forename", "first", "name first", "name first name", "Vorname", "Prénom", "Voornaam", "Imię",
         "Förnamn", "Fornavn", "Etunimi", "Křestní jméno", "Keresztnév", "Vorname (Adressattyp natürl. Person)", "Имя",
         "Ad", "Rufname", "Primer nombre", "Nombre de pila", "Nombre propio", "Primo nome", "Nome di battesimo",
         "Primeiro nome", "Nome próprio", "Pierwsze imię", "Imiona", "Voornamen", "Roepnaam", "Voor",
+        "Meno", "Prenume", "Ім'я",
     ),
     "last_name": (
         "surname", "family name", "last", "name last", "name last name", "Nachname", "Zuname", "Familienname",
         "Nom de famille", "Apellido", "Apellidos", "Achternaam", "Cognome", "Sobrenome", "Apelido", "Nazwisko",
         "Efternamn", "Etternavn", "Efternavn", "Sukunimi", "Příjmení", "Vezetéknév",
         "Name (Adressattyp natürl. Person)", "Фамилия", "Soyad", "Primer apellido", "Último nome", "Nome de família",
-        "Familienaam",
+        "Familienaam", "Priezvisko", "Прізвище",
     ),
     "contact": (
         "full name", "complete name", "person", "Kontakt", "Kontaktperson", "Kontaktname", "Ansprechpartner",
@@ -174,6 +175,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
         "Adresse de messagerie", "E-post", "E-postadress", "Adres e-mail", "メール", "メールアドレス", "Эл. почта",
         "Электронная почта", "邮箱", "电子邮件", "E-posta", "messagerie", "Adresses e-mail",
+        "E-mailová adresa", "Sähköposti", "E-mail cím", "Пошта",
     ),
     "organization": (
         "organisation", "company", "related company", "associated company", "account", "employer", "org", "Firma",
@@ -184,7 +186,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Bedrijfsnaam", "Nazwa firmy", "Компания", "Организация", "公司", "Şirket", "business name", "business", "Fa.",
         "Zugehöriges Unternehmen", "Verbundenes Unternehmen", "Unternehmensname", "Organisationsname",
         "Firmenbezeichnung", "parent customer", "Entreprise associée", "Empresa relacionada", "Azienda collegata",
-        "Gerelateerd bedrijf", "Společnost", "Kunde", "Kundenname", "customer", "client",
+        "Gerelateerd bedrijf", "Společnost", "Kunde", "Kundenname", "customer", "client", "Název firmy", "Firmy",
+        "Cég", "Yritys", "Companie", "Компанія",
     ),
     "role_title": (
         "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle", "Funktion",
@@ -196,7 +199,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Stellenbezeichnung", "Funktion im Unternehmen", "Cargo de la organización", "Functieomschrijving",
         "Posizione lavorativa", "Arbeitstitel", "Pozice", "Pracovní pozice", "Pracovní zařazení", "Funkce", "Pozícia",
         "Funkcia", "Pozycja", "Funkcja", "Rola", "Stanowisko pracy", "Zajmowane stanowisko", "Roll", "Yrkestitel",
-        "Jobbtitel", "Jobbtittel", "Stillingsbetegnelse",
+        "Jobbtitel", "Jobbtittel", "Stillingsbetegnelse", "Stillingstittel", "Pracovná pozícia", "Stanowisko służbowe",
+        "Görev", "Beosztás", "Tehtävänimike", "Посада",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
@@ -210,7 +214,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "office number", "home number", "landline", "direct line", "direct dial", "Mobilfunk", "Mobilfunknummer",
         "Festnetz", "Festnetznummer", "Durchwahl", "Mobielnummer", "Cellulaire", "Fixe", "Telefoonnr", "Rückrufnummer",
         "Privatnummer", "Geschäftsnummer", "callback", "Rückmeldung", "Rückruf", "Rappel", "ISDN", "DDI", "Telefonu",
-        "Telefonní", "Telefónne", "Pevná linka", "Linka",
+        "Telefonní", "Telefónne", "Pevná linka", "Linka", "Zpětné volání", "Oddzwanianie", "Telefon kontaktowy",
+        "Puhelin", "Matkapuhelin", "Telefonszám",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",

@@ -267,11 +267,8 @@ class RecordFilesMixin(ImportExportMixin):
             return redirect(f"{self._import_url()}?step={form.cleaned_data['step']}")
         return self.process_result(result, request)
 
-    def _import_url(self) -> str:
-        return reverse("admin:{}_{}_import".format(*self.get_model_info()))
-
-    def _refused_url(self, name: str) -> str:
-        return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
+    def _import_url(self, page: str = "", *args: Any) -> str:
+        return reverse("admin:{}_{}_import".format(*self.get_model_info()) + page, args=args)
 
     def _run(self, request: HttpRequest, choices: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
         """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
@@ -338,7 +335,7 @@ class RecordFilesMixin(ImportExportMixin):
         shown_lists = []
         for place, (title, number, groups) in enumerate(lists):
             beginnings = [(reason, len(lines), lines[:LISTED_ROWS]) for reason, lines in groups]
-            url = reverse("admin:{}_{}_import_rows".format(*self.get_model_info()), args=[step, place])
+            url = self._import_url("_rows", step, place)
             is_cut = any(length > LISTED_ROWS for _, length, _ in beginnings)
             shown_lists.append((title, number, beginnings, url if is_cut else ""))
         labels = {name: field.label for name, field in self._import_form(request).fields.items()}
@@ -368,7 +365,7 @@ class RecordFilesMixin(ImportExportMixin):
             "to_write": len(result.written),
             "without_warned": len(result.written) - warned,
             "step": step,
-            "refused_url": self._refused_url(step) if result.has_refused else "",
+            "refused_url": self._import_url("_refused", step) if result.has_refused else "",
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -418,7 +415,7 @@ class RecordFilesMixin(ImportExportMixin):
             (partly, f"row was {first} its values.", f"rows were {first} their values."),
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
-        refused_url = self._refused_url(str(result.batch_id))
+        refused_url = self._import_url("_refused", result.batch_id)
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
         states = activity_undo.undo_states([result.batch_id], request.user)

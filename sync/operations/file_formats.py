@@ -200,9 +200,10 @@ def reversed_name(text: str) -> list[str]:
 
 
 def several_names(text: str) -> list[str]:
-    """Return the names in a cell of several, as HubSpot writes them: “Nova;Orbit”; none if it is one."""
-    names = [name.strip() for name in text.split(";")] if ";" in text else []
-    return list(dict.fromkeys(filter(None, names)))
+    """Return the names in a cell of several: “Nova;Orbit”, or “Nova, Orbit”, which may be one; none if it is one."""
+    sign = next((sign for sign in ";\n," if sign in text), "")
+    names = dict.fromkeys(filter(None, map(str.strip, text.split(sign)))) if sign else {}
+    return list(names)
 
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types

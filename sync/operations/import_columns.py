@@ -4,7 +4,7 @@ A column's place holds a field's name, `id` for the NPD ID, a part of the name, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, product
@@ -18,7 +18,9 @@ from sync import registry
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import SyncedModel
+from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS
 from sync.monday.text_forms import fold_title
+from sync.operations.file_formats import email_addresses
 from sync.operations.workbooks import MAX_COLUMNS
 from sync.words.message import Message
 
@@ -35,18 +37,19 @@ REASON = "Reason"  # the last column of a file of refused rows
 _WORDS = {
     # Which of several values it is: the kinds in the order in which they count. Mobile words are titles by themselves.
     "mobile": """mobile mobil mobiel mobiele cell cellular movil telemovel celular cellulare cellulaire iphone handy
-    portable sms whatsapp gsm mobilni mobilny mobilu komorkowy komorkowa komorka kom cep 携帯電話 手机""",
+    portable sms whatsapp gsm mobilni mobilny mobilu komorkowy komorkowa komorka kom cep
+    мобильныи мобільнии matkapuhelin 携帯電話 手机""",
     "work": """work business office company main direct corporate professional voice arbeit geschaft geschafts
     geschaftl geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro
     professionnel professionale societe trabajo laboral comercial empresa oficina lavoro ufficio azienda werk kantoor
     hoofd zakelijk zakelijke arbets arbete arbejds arbejde jobb pracovni prace pracy praca sluzebni firemni słuzbowy
-    słuzbowa firmowy firmowa w g""",
+    słuzbowa firmowy firmowa zamestnani рабочии робочии w g""",
     "home": """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo
     fisso residencial thuis prive vast hem hjem domaci domu doma soukromy prywatny prywatna domowy domowa stacjonarny
-    h p""",
+    домашнии h p""",
     "other": """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq po sa
     rechnung rechnungs weiteres weitere sonstige sekundare autre otro altro car auto voiture automovil radio callback
-    ruckmeldung ruckruf rappel isdn""",
+    ruckmeldung ruckruf rappel isdn auta samochodzie zpetne volani oddzwanianie""",
     # Numbers at which nobody answers: such columns aren't known, either.
     "fax": """fax telefax faxnummer faxnr faxnumber telecopie telecopieur telex pager beeper pieper piepser bip
     cercapersone buscapersona localizador semafoon""",
@@ -64,7 +67,7 @@ _WORDS = {
     # Nothing before other words in a file of people: “Customer email”.
     "person": "customer user client member subscriber kunde kunden",
     # A full name, but one part of it in a file that has a column for the other part alone.
-    LAST_NAME: "name nom naam",
+    LAST_NAME: "name nom naam nume",
     FIRST_NAME: "nombre nombres nome nomes naam jmeno",
     # A role, but “Dr.” or “Ms” before the first name.
     "salutation": "title titel titre titolo titulo titul",
@@ -92,6 +95,7 @@ MAX_TITLE = 100  # longer texts are no titles
 MAX_WORDS = 12  # of a title that are looked at
 MAX_ALTERNATIVES = 3  # as “Phone/Fax”
 MAX_LABELS = 1_000  # different texts beside values
+WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -151,18 +155,14 @@ def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
     return f"import-columns-{model.entity_type()}-{titles_digest(own_titles)}"
 
 
-def remember_reasons(model: type[SyncedModel], titles: Sequence[str]) -> None:
+def remember_reasons(titles: Sequence[str]) -> None:
     """Remember that a file of refused rows was written, which has our reasons behind these titles."""
-    cache.set(_reasons_key(model, titles), True, REMEMBERED_SECONDS)
+    cache.set(f"import-reasons-{titles_digest(titles)}", True, REMEMBERED_SECONDS)
 
 
-def has_our_reasons(model: type[SyncedModel], titles: Sequence[str]) -> bool:
+def has_our_reasons(titles: Sequence[str]) -> bool:
     """Whether the last column has the reasons of a file of refused rows, and isn't somebody's own."""
-    return titles[-1] == REASON and bool(cache.get(_reasons_key(model, titles[:-1])))
-
-
-def _reasons_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
-    return f"import-reasons-{model.entity_type()}-{titles_digest(titles)}"
+    return titles[-1] == REASON and bool(cache.get(f"import-reasons-{titles_digest(titles[:-1])}"))
 
 
 def titles_digest(titles: Sequence[str]) -> str:
@@ -193,6 +193,44 @@ def label_places(titles: Sequence[str]) -> dict[int, int]:
         elif words:
             values[place] = "".join(words)
     return {place: labels[title] for place, title in values.items() if title in labels}
+
+
+def places_by_label(
+    converter: str, titles: Sequence[str], places: list[int], labels: Mapping[int, int], cells: Sequence[str]
+) -> list[int]:
+    """Return a field's columns in the order in which they count in a row, where labels beside them tell their kinds.
+
+    Without those of numbers at which nobody answers.
+    """
+    if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
+        return places
+    texts = {place: cells[labels[place]] for place in places if place in labels}
+    if converter == "phone":
+        places = [place for place in places if not is_fax(texts.get(place, ""))]
+    orders = {place: kind_order(titles[place]) for place in places}
+    orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
+    return sorted(places, key=orders.__getitem__)
+
+
+def first_place(converter: str, places: Sequence[int], cells: Sequence[str]) -> int:
+    """Return the column of a row's first value.
+
+    One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
+    """
+    if len(places) == 1 or converter not in ("phone", "email"):
+        return places[0]
+    if converter == "email":
+        return next((place for place in places if email_addresses(cells[place])), places[0])
+    best = places[0]
+    most = 0
+    for place in places:
+        digits = [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()]
+        if len(digits) >= WHOLE_DIGITS and len(set(digits)) > 1:
+            return place
+        if most < MIN_DIGITS and len(digits) > most:
+            best = place
+            most = len(digits)
+    return best
 
 
 def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -47,7 +47,6 @@ from sync.operations.file_formats import (
 )
 from sync.operations.import_columns import (
     LAST_FIRST,
-    LAST_KIND,
     MAX_LABELS,
     MAX_TITLE,
     NAME_CHOICES,
@@ -55,13 +54,13 @@ from sync.operations.import_columns import (
     NPD_ID,
     REASON,
     field_label,
+    first_place,
     has_our_reasons,
     identifies_records,
-    is_fax,
     key_names,
-    kind_order,
     label_places,
     missing_key_note,
+    places_by_label,
     places_of_fields,
     remember_reasons,
     suggest_columns,
@@ -78,10 +77,8 @@ _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 REFUSE = "refuse"
 # So many made records are named in a sentence.
 NAMED = 5
-# A number with fewer digits doesn't count beside a longer one.
-WHOLE_DIGITS = 7
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
-_DECIMAL = re.compile(r"([\d\s()+/-]*\d)\.0")
+_CODE = re.compile(r"[\d\s()+/-]+\.0")
 OTHERS = "other cells"  # of a row: the filled cells of each field that don't count
 
 # Of the values that further columns have for a field, so many are compared.
@@ -301,7 +298,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         is_new = instance._state.adding
         others = row[OTHERS].get(field.attribute)
         if others and self._are_several(instance, field.attribute, [text, *others]):
-            self.unused_values.append(f"{field.column_name}: {humanize.quote('; '.join(others))} isn't imported.")
+            values = humanize.quote("; ".join(others))
+            self.unused_values.append(f"{field.column_name}: another column counts, so {values} isn't imported.")
         if not is_new and self._is_unchanged(instance, field, text):
             return
         if has_value(text):
@@ -315,6 +313,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         else:
             text = ""
         if field.attribute not in self.relations:
+            # Validators would read a long text to its end.
+            most = field.widget.field.max_length
+            if most and len(text) > most:
+                raise ValueError(f"Write at most {most} characters; it has {len(text):,}.")
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
@@ -468,8 +470,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
         # It may be imported again as it is.
-        width = len(self.titles) - (has_our_reasons(self.model, self.titles) and not self.columns[-1])
-        remember_reasons(self.model, self.titles[:width])
+        width = len(self.titles) - (has_our_reasons(self.titles) and not self.columns[-1])
+        remember_reasons(self.titles[:width])
         rows = [
             [*cells[:width], " ".join(reasons), *cells[-1]]
             for row, cells in zip(result.rows, self.file_rows, strict=True)
@@ -523,8 +525,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                     row[name] = cells[own[0]]
                     continue
                 filled = [place for place in own if has_value(cells[place])]
-                counting = self._by_label(name, filled, labels, cells)
-                first = self._first_place(name, counting, cells) if counting else own[0]
+                converter = self.converters.get(name, "")
+                counting = places_by_label(converter, self.titles, filled, labels, cells)
+                first = first_place(converter, counting, cells) if counting else own[0]
                 row[name] = "" if filled and not counting else cells[first]
                 others[name] = [cells[place] for place in filled if cells[place] != row[name]]
             parts = [row.pop(name) for name in NAME_PARTS if name in row] or reversed_name(row.pop(LAST_FIRST, ""))
@@ -533,42 +536,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             others[name_field] = list(chain.from_iterable(others.get(name, ()) for name in names))
             self.rows.append(row)
         dataset.dict = self.rows
-
-    def _by_label(self, name: str, places: list[int], labels: Mapping[int, int], cells: Sequence[str]) -> list[int]:
-        """Return a field's columns in the order in which they count in this row, where labels tell their kinds.
-
-        Without those of numbers at which nobody answers.
-        """
-        converter = self.converters.get(name)
-        if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
-            return places
-        texts = {place: cells[labels[place]] for place in places if place in labels}
-        if converter == "phone":
-            places = [place for place in places if not is_fax(texts.get(place, ""))]
-        orders = {place: kind_order(self.titles[place]) for place in places}
-        orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
-        return sorted(places, key=orders.__getitem__)
-
-    def _first_place(self, name: str, places: Sequence[int], cells: Sequence[str]) -> int:
-        """Return the place of the first value.
-
-        One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
-        """
-        converter = self.converters.get(name)
-        if len(places) == 1 or converter not in ("phone", "email"):
-            return places[0]
-        if converter == "email":
-            return next((place for place in places if email_addresses(cells[place])), places[0])
-        digits = ([sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places)
-        best = places[0]
-        most = 0
-        for place, own_digits in zip(places, digits, strict=True):
-            if len(own_digits) >= WHOLE_DIGITS and len(set(own_digits)) > 1:
-                return place
-            if most < MIN_DIGITS and len(own_digits) > most:
-                best = place
-                most = len(own_digits)
-        return best
 
     # --- records ---
 
@@ -630,6 +597,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lookup = self.related[name]
         return next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
 
+    def _names_in(self, name: str, text: str) -> list[str]:
+        """Return the names of related records in a cell; “Nova, Inc.” is one."""
+        names = several_names(text)
+        is_list = {";", "\n"}.intersection(text) or all(self._records_called(name, part) for part in names)
+        return names if names and is_list and not self._records_called(name, text) else [text]
+
     def _region_of(self, record: SyncedModel) -> str:
         return self.chosen_region or record.sync_region() or self.region
 
@@ -637,16 +610,16 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Return the first value in a cell, and note which others aren't imported; any other text as it is."""
         converter = self.converters.get(name)
         others: Sequence[str] = ()
-        if converter != "long_text" and (decimal := _DECIMAL.fullmatch(text)):
-            text = decimal[1]
+        if text.endswith(".0") and converter != "long_text" and _CODE.fullmatch(text):
+            text = text.removesuffix(".0")
         if converter == "email" and (addresses := email_addresses(text)):
             text = addresses[0]
             others = addresses[1:]
         elif converter == "phone":
             text, rest = first_phone(text, self._region_of(instance))
             others = [rest.strip(" ,;:|/")] if any(map(str.isdecimal, rest)) else []
-        elif name in self.relations and not self._records_called(name, text):
-            text, *others = several_names(text) or [text]
+        elif name in self.relations:
+            text, *others = self._names_in(name, text)
         if converter == "phone" and self.chosen_region:
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if others:

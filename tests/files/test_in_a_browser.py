@@ -117,11 +117,13 @@ def test_a_messy_list_goes_through_three_steps_and_each_row_becomes_a_record_or_
     assert len([reason for reason in reasons.values() if reason.startswith("Row ")]) == 6
     for row in csv.reader(messy_rows().decode("cp1252").splitlines()[2:], delimiter=";"):
         assert_imported_or_refused(row, reasons.get(tuple(row), ""))
+    undo = page.get_by_role("link", name="Undo…").first.get_attribute("href")
+    page.goto("about:blank")  # what the server renders for a page that polls would be taken for the clerk's
     clerk = Client()
     clerk.force_login(person)
     for file_format in (0, 1):
         assert counts(preview(clerk, exported(clerk, file_format=file_format))) == {"skip": 295}
-    page.get_by_role("link", name="Undo…").first.click()
+    page.goto(undo)
     page.get_by_role("button", name=re.compile("Undo and delete")).click()
     expect(page.get_by_text("372 records deleted.")).to_be_visible()
     assert Contact.objects.get().name == "Ann O'Brien"
