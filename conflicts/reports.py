@@ -57,6 +57,8 @@ RECORD_KEY = "record"
 
 # What a question about a whole record or item asks, as `SyncConflict.about["asks"]` has it.
 WHICH_RECORD = "which_record"  # whose an item is
+SECOND_ITEM = "second_item"  # whether an item with the match key of a record that has one is that record's, too
+NAMESAKE = "namesake"  # the same of an item that has only the record's name
 COPY = "copy"  # whether an item that had a record's NPD ID is a copy of the record's own
 WHICH_ITEM = "which_item"  # which of several items is a record's
 SAME_NAME = "same_name"  # whether one of the items with a record's name is its own
@@ -70,7 +72,7 @@ RESTORED_ITEM = "restored_item"  # the same, after somebody restored the item
 ABOUT_DELETION = (REMOVED_ITEM, DELETED_RECORD, RESTORED_ITEM)
 
 # Those that ask for an item's record; all others about identity ask for a record's item.
-ABOUT_ITEM = (WHICH_RECORD, COPY)
+ABOUT_ITEM = (WHICH_RECORD, SECOND_ITEM, NAMESAKE, COPY)
 
 # The key of `SyncConflict.about` with who wrote Monday's values.
 EDITORS = "editors"

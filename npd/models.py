@@ -81,8 +81,9 @@ class Contact(SyncedModel):
             # Serve what changed last, and what changed or got its item since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
             models.Index(fields=["item_since"], name="contacts_by_item_since"),
-            # Serves the match of an item without a record to a record without an item.
+            # Serve the match of an item without a record to a record, and to those of its name.
             models.Index(match_key_sql("email"), name="contacts_by_match_key"),
+            models.Index(match_key_sql("name"), name="contacts_by_name_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,

@@ -626,6 +626,17 @@ class Migration(migrations.Migration):
                 name="contacts_by_match_key",
             ),
         ),
+        migrations.AddIndex(
+            model_name="contact",
+            index=models.Index(
+                models.Func(
+                    "name",
+                    output_field=models.TextField(),
+                    template="normalize(regexp_replace(regexp_replace(replace(translate(replace(replace(lower(btrim(regexp_replace(normalize(regexp_replace(%(expressions)s, '[\\u0001-\\u0008\\u000e-\\u001b\\u007f-\\u0084\\u0086-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff]+', '', 'g'), NFKC), '[\\s\\u001c-\\u001f\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+', ' ', 'g'))), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.'), ' ́', ''''), '[`ʹʻʼʽ՚‘’‛′‵ꞌ](?=[^ ]* )|(?<= [^ ]*)[`ʹʻʼʽ՚‘’‛′‵ꞌ]|(?<!^.+@.*)[`ʹʻʼʽ՚‘’‛′‵ꞌ](?!.*@)', '''', 'g'), '[֊־᐀᠆‐‑‒–—―⁃−⸗⸚⸺⸻⹀⹝〜〰゠𐺭](?=[^ ]* )|(?<= [^ ]*)[֊־᐀᠆‐‑‒–—―⁃−⸗⸚⸺⸻⹀⹝〜〰゠𐺭]|(?<!^.+@.*)[֊־᐀᠆‐‑‒–—―⁃−⸗⸚⸺⸻⹀⹝〜〰゠𐺭](?!.*@)', '-', 'g'), NFC)",
+                ),
+                name="contacts_by_name_key",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="contact",
             constraint=models.CheckConstraint(

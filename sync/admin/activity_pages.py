@@ -20,16 +20,17 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, DropdownFilter, TextFilter
 
-from sync import addresses, permissions, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.admin.deletion_consequence import DeletionConsequence, deletion_consequence
 from sync.admin.import_and_export import refused_rows_url
+from sync.attention.cause_table import NO_NEW_ITEMS
 from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import ActivityLine, BoardLink, MondayAccount, Tombstone, activity_lines
+from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
 from sync.operations import activity_undo
 from sync.records import authors, edits, item_links, tombstones
 from sync.words.message import Message
@@ -547,13 +548,25 @@ def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
     return reverse(f"{name}_again", args=[row.entity_id], query={"back": back_url})
 
 
-NEW_ITEM = "New item"
+NEW_ITEM_LATER = "New item, later"
 
 
-def item_after_restore(row: Tombstone) -> str:
-    """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
-    is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
-    return NEW_ITEM if is_gone else "Linked again"
+def item_after_restore(row: Tombstone, held: Collection[str]) -> str:
+    """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile.
+
+    `held` are the types whose boards get no new items for now.
+    """
+    if row.monday_id and row.state not in tombstones.REMOVED_TOMBSTONE_STATES:
+        return "Linked again"
+    return NEW_ITEM_LATER if row.entity_type in held else "New item"
+
+
+def without_new_items(rows: models.QuerySet[Tombstone]) -> dict[str, attention.Entry]:
+    """Return the types of these records whose boards get no new items for now, each with what is wrong."""
+    waiting = attention.waiting(kinds=[attention.Kind.BOARD]).filter(
+        entity_type__in=rows.order_by().values("entity_type"), code__in=NO_NEW_ITEMS
+    )
+    return {entry.entity_type: entry for entry in attention.entries(waiting)}
 
 
 @admin.register(Tombstone)
@@ -684,22 +697,25 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection_fields(request, RESTORE.code, queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), registry.type_label(row.entity_type), item_after_restore(row)) for row in rows]
+            held = without_new_items(queryset)
+            cells = [
+                (self.name(row), registry.type_label(row.entity_type), item_after_restore(row, held)) for row in rows
+            ]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
-            needs_items = any(item == NEW_ITEM for _name, _type, item in cells)
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to what is restored come back, unless they point elsewhere by now."
-            held = BoardLink.objects.filter(entity_type__in=types).exclude(creates_held="")
-            # Those that get a new item wait for it.
-            held_texts = map(str, held.values_list("creates_held", flat=True)) if needs_items else ()
-            effects = [RESTORE.effect, links, RESTORE.way_back, *held_texts]
+            is_later = any(item == NEW_ITEM_LATER for _name, _type, item in cells)
+            problems = [entry.sentence for entry in held.values() if is_later]
+            effects = [*problems, RESTORE.effect, links, RESTORE.way_back]
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
             restored = 0
+            waiting = 0
+            held = without_new_items(queryset)
             problems = []
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
@@ -709,8 +725,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 else:
                     authors.log_action(request.user, row, "Restored.")
                     restored += 1
+                    waiting += item_after_restore(row, held) == NEW_ITEM_LATER
             number = humanize.count_with_noun(restored, "record")
-            sentence = f"{number} restored. The next sync compares them with their items."
+            then = "The next sync compares them with their items."
+            if waiting:
+                stay = humanize.plural(waiting, "stays", "stay")
+                why = " ".join(entry.title_sentence for entry in held.values())
+                then = f"{waiting:,} of them {stay} pending without an item: {why}"
+            sentence = f"{number} restored. {then}"
             return confirmed_action.Report(sentence if restored else "", problems)
 
         return confirmed_action.run_action(self, request, run, back_url, question)

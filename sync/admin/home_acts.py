@@ -271,7 +271,7 @@ class EntriesMixin(admin_base.PageAdmin):
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the acts on what waits because of the row."""
         waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
-        entries = attention.entries(waiting)
+        entries = with_values(attention.entries(waiting), attention.Wording.of_boards())
         return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
 
 

@@ -25,7 +25,7 @@ from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.fields import lookups, searches
 from sync.fields.field_values import Reference
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
+from sync.kernel.acts import ACTS, CREATE_RECORD, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.planned_changes import ChangeKind
 from sync.operations.preview import plan_link
@@ -213,14 +213,19 @@ def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
 
 
 def _name_namesakes(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> Sequence[Entry]:
-    """Say which records have an item's name already: one that is created from it may be there twice."""
+    """Say which records have an item's name already, and ask before another one is created from it."""
     references = [Reference(registry.entity(entry.entity_type).model, "name", entry.name) for entry in entries]
     related = lookups.read_related(references)
     named = []
     for entry, reference in zip(entries, references, strict=True):
-        number = registry.count_of_type(len(related[reference]), entry.entity_type)
-        has_name = f"NPD has {number} of this name already." if related[reference] else ""
-        named.append(replace(entry, detail=f"{has_name} {entry.detail}".strip()))
+        records = related[reference]
+        if not records:
+            named.append(entry)
+            continue
+        has_name = f"NPD has {registry.count_of_type(len(records), entry.entity_type)} of this name already"
+        first = " · ".join(filter(None, [str(records[0]), admin_base.details_of(records[0])]))
+        acts = tuple(replace(act, asks=True) if act.code == CREATE_RECORD else act for act in entry.acts)
+        named.append(replace(entry, detail=f"{has_name}: {first}. {entry.detail}".rstrip(), acts=acts))
     return named
 
 

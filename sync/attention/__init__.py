@@ -29,12 +29,12 @@ from django.urls import reverse
 
 from conflicts.reports import combined_text, is_long_text, side_headings
 from sync import addresses, permissions, registry
-from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
+from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, SECOND_ITEMS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
 from sync.fields import field_values, lookups
 from sync.kernel import humanize
-from sync.kernel.acts import Act
+from sync.kernel.acts import LEAVE_ALONE, Act
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.models.boards_and_account import NO_COLUMN
@@ -517,6 +517,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
 
 # The labels of answers to “are these the same?” beside a row.
 _ANSWERS = {"link": "Link", "new_item": "New item", "new_record": "New record", "leave_alone": "Leave alone"}
+_SAME = "The same: leave alone"
 
 
 def _acts(row: Attention, wording: Wording) -> tuple[Act, ...]:
@@ -526,6 +527,8 @@ def _acts(row: Attention, wording: Wording) -> tuple[Act, ...]:
         # Of several answers with one act, such as two items to link with, a person chooses on the conflict's page.
         options = row.values["acts"]
         acts = [replace(act, label=_ANSWERS.get(act.code, act.label)) for act in acts if options.count(act.code) == 1]
+        if row.code in SECOND_ITEMS:  # the likely answer
+            acts = [replace(act, label=_SAME, key="1") if act.code == LEAVE_ALONE else act for act in acts]
     elif row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
         acts = [act for act in acts if act.code in row.values["acts"]]

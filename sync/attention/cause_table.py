@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from conflicts.reports import COPY, DELETED_RECORD, RESTORED_ITEM, SAME_NAME, UNPLANNED, ConflictKind
+from conflicts.reports import (
+    COPY,
+    DELETED_RECORD,
+    NAMESAKE,
+    RESTORED_ITEM,
+    SAME_NAME,
+    SECOND_ITEM,
+    UNPLANNED,
+    ConflictKind,
+)
 from sync import choices
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, ARCHIVE_COPY, Act
 from sync.models.activity_lines import UNREPORTED
@@ -126,7 +135,11 @@ _ACTS_ON_DELETED_RECORD = ("restore_record", "unlink", "archive_item", "delete_i
 # The codes of entries about conflicts where they say more than the conflict's kind: fields that differ since the first
 # match, so that nobody changed them; and what some questions ask.
 CODE_FIRST_MATCH = "first_match"
-ASKED_CODES = (DELETED_RECORD, RESTORED_ITEM, COPY, SAME_NAME, UNPLANNED)
+ASKED_CODES = (DELETED_RECORD, RESTORED_ITEM, COPY, SECOND_ITEM, NAMESAKE, SAME_NAME, UNPLANNED)
+
+# Questions whether an item is a second one of a record.
+SECOND_ITEMS = (SECOND_ITEM, NAMESAKE)
+_SECOND_ITEM_ACTS = ("leave_alone", "new_record")
 
 # Records and items, in one group, for which the set-up's plan had nothing new.
 _UNPLANNED = CauseFacts(
@@ -135,6 +148,9 @@ _UNPLANNED = CauseFacts(
     "somebody says so.",
     severity=Severity.CONFLICT,
 )
+
+# The codes of a board's problems for which its records get no new items.
+NO_NEW_ITEMS = ("npd_id", "creates_held", f"refused_{choices.CallKind.CREATE}")
 
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, DELETED_RECORD, RESTORED_ITEM)
@@ -203,6 +219,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
+    ),
+    (Kind.DUPLICATE, SECOND_ITEM): CauseFacts("Are these the same {record}?", acts=_SECOND_ITEM_ACTS),
+    (Kind.DUPLICATE, NAMESAKE): CauseFacts(
+        "Is it the {record} of the same name?",
+        "Each of these items has the name of a record that has another item, and nothing else tells whether they are "
+        "the same. Nothing is created until somebody answers, or fills that in.",
+        acts=_SECOND_ITEM_ACTS,
     ),
     (Kind.DUPLICATE, UNPLANNED): replace(_UNPLANNED, acts=("new_item",)),
     (Kind.DUPLICATE, COPY): CauseFacts(

@@ -264,7 +264,7 @@ class ItemFacts:
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     is_of_unlinked: bool = False  # `npd_id_record` was unlinked from an item
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
-    namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name that have no item
+    namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted

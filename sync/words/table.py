@@ -518,10 +518,10 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_of_item_unreadable": "The NPD ID of the item “{item}” on the board can't be read, so it isn't known "
     "whether it is this record's. Nothing is created meanwhile. Check that it is a text column that NPD Sync's user "
     "may see.",
-    "could_be": "The item “{item}” could be {names}.",
-    "could_be_linked": "The item “{item}” could be {names}. {linked} has an item already.",
-    "could_be_linked_ones": "The item “{item}” could be {names}. {linked} have an item already.",
-    "two_look_like": "The item “{item}” has the same {key} as {names}, which has another item. Are they one {kind}?",
+    "could_be": "The item “{item}” has the {matched} of {names}.",
+    "could_be_linked": "The item “{item}” has the {matched} of {names}. {linked} has an item already.",
+    "could_be_linked_ones": "The item “{item}” has the {matched} of {names}. {linked} have an item already.",
+    "is_second_item": "The item “{item}” has the {matched} of {names}, which has another item. Are they one {kind}?",
     "items_could_be": "{number} items on the board could be this {kind}.",
     "fitting_item_taken": "The item that fits already belongs to another {kind}.",
     "namesake": "An item on the board has the name of “{record}”, but {key} doesn't tell whether they are the same.",
@@ -553,7 +553,7 @@ TEMPLATES: Mapping[str, str] = {
     "effect_new_item": "A new item is created for “{record}”; what is on the board stays as it is.",
     "effect_leave_alone": "This item stays on the board and is not synced.",
     "label_leave_second": "They are one {kind}: leave this item alone",
-    "effect_leave_second": "“{record}” keeps its item. This item stays on the board and is not synced.",
+    "effect_leave_second": "Nothing changes for {records}. This item stays on the board and is not synced.",
     "effect_leave_copy": "The item “{item}” stays on the board and is not synced.",
     "label_archive_copy": "It is a copy: archive it",
     "effect_archive_copy": "The item “{item}” is archived on Monday; “{record}” keeps the item that it has. What was "
@@ -581,7 +581,7 @@ TEMPLATES: Mapping[str, str] = {
     "copy_is_the_last": "The item of “{record}” has left the board, so this copy is its last one. It was not archived.",
     "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",
     # What becomes of an item without a record.
-    "record_created": "Created from the item “{item}” on the board.",
+    "record_created": "Created from the item “{item}” on the board.[[ {namesakes} has this name, too.]]",
     "item_linked_by_person": "Linked with the item “{item}”.",
     "took_its_place": "Its item left the board; “{item}” has its NPD ID, and is its item now.",
     "linked_with": "Linked with {record}.",

@@ -225,17 +225,25 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     assert "checkbox" not in row
 
 
-def test_an_item_with_the_name_of_a_record_says_so_on_home_and_before_records_are_created(
-    browser: Client, db: None
-) -> None:
-    states.boards()
-    states.synced("Anne Thomas", "51", email="anne@x.org")
-    for item, name in (("7001", "ANNE  Thomas"), ("7002", "A stranger")):
-        states.unmatched(item, name=name)
-    [box] = browser.get(HOME).context["boxes"]
-    question = browser.post(ACT, {"action": "create_record", "cause": box.group.cause}).content.decode()
-    for html in (html_of(browser), question):
-        assert html.count("NPD has 1 contact of this name already.") == 1
+def test_records_that_have_an_items_name_are_named_before_one_is_created_of_it(browser: Client) -> None:
+    states.contact("Anne Thomas", monday_id="6001", email="anne@x.org")
+    for item, name, code in (("7001", "ANNE THOMAS", "no_key_yet"), ("7002", "Stranger", "no_key")):
+        states.unmatched(item, code, name=name)
+    entries = attention.entries(attention.waiting(kinds=[Kind.UNMATCHED]))
+    known, stranger = sorted(entries, key=lambda entry: entry.item_id)
+    told = "NPD has 1 contact of this name already: Anne Thomas · anne@x.org."
+    assert html_of(browser).count(told) == 1
+    listed = {"action": "create_record", "_selected_action": [known.source]}
+    for url, form in (
+        (ACT, {"act_and_key": f"create_record {known.key}"}),
+        (ACT, {"action": "create_record", "key": [known.key, stranger.key]}),
+        (ACT, {"action": "create_record", "cause": known.cause}),
+        ("/admin/sync/unmatcheditem/", listed),
+    ):
+        assert told in browser.post(url, form).content.decode()
+    assert not SyncQueue.objects.filter(remote_id="7001", status="pending").exists()
+    browser.post(ACT, {"act_and_key": f"create_record {stranger.key}"})
+    assert SyncQueue.objects.filter(remote_id="7002", status="pending").exists()
 
 
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
@@ -537,6 +545,8 @@ def one_of_each_cause() -> None:
         ("6501", "same_name", ("same_name", "new_item")),
         ("6502", "copy", ("archive", "new_record", "leave_alone")),
         ("6503", "which_record", ("link", "new_record", "leave_alone")),
+        ("6504", "namesake", ("leave_alone", "new_record")),
+        ("6505", "second_item", ("leave_alone", "new_record")),
     ):
         offered = [{"choose": act, "label": act, "effect": "It is done."} for act in acts]
         about = {"what": "Who?", "asks": asks, "options": offered}

@@ -111,7 +111,7 @@ TESTS = {
     "wizard/another_board.a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays": "R8",
     "wizard/another_board.the_plan_is_what_happens": "R8",
     "identity.what_the_plan_had_no_new_item_for_is_asked_about": "R9",
-    "unmatched.an_item_without_a_record": "R10 R11 R12 R13 R15 R17 R18 R19 R20 R21 R22 O4 O5 O15",
+    "unmatched.an_item_without_a_record": "R10 R11 R12 R13 R15 R17 R18 R19 R20 R21 R22 R23 O4 O5 O15",
     "unmatched.where_the_board_makes_no_records_only_a_person_does": "R13",
     "identity.same_person": "R14",
     "unmatched.what_the_plan_had_no_new_record_for_waits_for_a_person": "R16",

@@ -1,4 +1,4 @@
-"""Items without a record, from facts alone: R10 to R22 of docs/reference/merge/record-and-item.md."""
+"""Items without a record, from facts alone: R10 to R23 of docs/reference/merge/record-and-item.md."""
 
 import uuid
 from collections.abc import Sequence
@@ -172,7 +172,23 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (WAITS, NOTHING, R.AMBIGUOUS),
     ),
     "its name is a record's, but both have a key": (facts(namesakes=(contact(),)), (ENDED, CREATE, None)),
-    "its name is a record's that has an item": (facts(an_item(""), namesakes=(LINKED,)), (ENDED, CREATE, None)),
+    "its name is a record's that has an item, and one has no key": (
+        facts(an_item(""), namesakes=(LINKED,)),
+        (ENDED, ASK, R.AMBIGUOUS),
+    ),
+    "its name is a linked record's that has no key": (
+        facts(namesakes=(contact(email="", monday_id="6"),)),
+        (ENDED, ASK, R.AMBIGUOUS),
+    ),
+    "its name is a record's whose sync is off": (facts(an_item(""), namesakes=(DISABLED,)), (ENDED, CREATE, None)),
+    "its name is a record's, before the wait for a key is over": (
+        facts(an_item(""), namesakes=(LINKED,), events=NEW),
+        (ENDED, ASK, R.AMBIGUOUS),
+    ),
+    "its name is a record's, though it wasn't in the set-up's plan": (
+        facts(an_item(""), namesakes=(LINKED,), is_unplanned=True),
+        (ENDED, ASK, R.AMBIGUOUS),
+    ),
     "a record of its name, as a person said, is another": (
         facts(an_item(""), namesakes=(SECOND,), ignored=ignored(entity_id=SECOND.pk)),
         (ENDED, CREATE, None),
@@ -192,10 +208,34 @@ def test_an_item_without_a_record(row: str) -> None:
     assert short(decide_item(item)) == decision
 
 
+def test_of_a_second_item_the_first_answer_is_that_it_is_one_and_the_question_names_both_and_what_is_the_same() -> None:
+    first, namesake = contact(name="Paul", monday_id="6"), contact(monday_id="6")
+    for item, what in (
+        (facts(matching=(first,)), "The item “Ann” has the email of “Paul”, which has another item."),
+        (facts(an_item(""), namesakes=(namesake,)), "The item “Ann” has the name of “Ann”, which has another item."),
+    ):
+        question = decide_item(item).question
+        assert question.what.startswith(what)
+        assert [option["choose"] for option in question.data["options"]] == ["leave_alone", "new_record"]
+
+
+def test_of_two_new_items_of_one_name_one_becomes_a_record_and_the_other_is_asked_about() -> None:
+    items = [facts(an_item("", id=key), new_record_id=uuid.UUID(int=int(key))) for key in ("7", "8")]
+    first, second = decide_items(items)
+    assert (first.act, act_of(second), second.candidates) == (CREATE, ASK, (first.record,))
+
+
+def test_a_new_record_says_whose_name_it_has() -> None:
+    plan = decide_item(facts(an_item("other@example.com"), namesakes=(LINKED,)))
+    assert plan.act == CREATE
+    assert plan.sentence.params["namesakes"] == "“Ann”"
+
+
 @pytest.mark.parametrize(
     ("item", "decision"),
     [
         (facts(), (ENDED, NOTHING, R.CREATION_OFF)),
+        (facts(an_item(""), namesakes=(LINKED,)), (ENDED, NOTHING, R.NO_KEY)),
         (facts(an_item("")), (ENDED, NOTHING, R.NO_KEY)),
         (facts(payload={"create": True}), (ENDED, CREATE, None)),
         (facts(payload={"as_new": True}, matching=(LINKED,)), (ENDED, CREATE, None)),
@@ -432,7 +472,7 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 def test_a_question_is_asked_about_the_records_as_they_are_once_locked() -> None:
     plan = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
     assert act_of(plan) == ASK
-    assert "have an item already" in plan.question.what
+    assert plan.question.data["asks"] == "second_item"
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:

@@ -15,6 +15,7 @@ from sync.models import ActivityLine, BoardLink, Tombstone
 from sync.models.activity_lines import fold_alike
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
+from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.cases import each_once
 from tests.support.words import said
@@ -143,6 +144,21 @@ def test_what_was_unlinked_at_once_is_linked_again_from_the_activity_and_from_th
     assert told == [("link", 2)]
     activity = away.get(f"/admin/npd/contact/{contacts[0].pk}/change/").context["activity"]
     assert [act.row.kind for act in activity["acts"]].count("edit") == 0
+
+
+def test_a_restore_says_beforehand_and_afterwards_that_the_board_gets_no_new_items(away: Client) -> None:
+    states.boards()
+    BoardLink.objects.filter(entity_type="contact").update(creates_held=said("Why."))
+    for name, item in (("Ann", None), ("Bob", "71")):
+        Contact.objects.create(name=name, monday_id=item).delete()
+    stones = [str(key) for key in Tombstone.objects.order_by("deleted_at").values_list("pk", flat=True)]
+    form = {"action": "restore_record", "_selected_action": stones}
+    question = away.post("/admin/sync/tombstone/", form).context["question"]
+    assert {row[0]: row[2] for row in question.tables[0].rows} == {"Ann": "New item, later", "Bob": "Linked again"}
+    assert "get no new items" in question.effects[0]
+    answer = away.post("/admin/sync/tombstone/", {**form, "confirmed": "yes"}, follow=True)
+    [message] = answer.context["messages"]
+    assert "2 records restored. 1 of them stays pending without an item: Records get no new items" in str(message)
 
 
 def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:

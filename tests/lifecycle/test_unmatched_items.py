@@ -9,6 +9,7 @@ from django.db import transaction
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sandbox.model import MAYA_ID
 from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
@@ -17,7 +18,7 @@ from sync.clock import sync_now
 from sync.fields.lookups import link_of
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import ActivityLine, BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.operations.setup.board_setup import switch_board
@@ -381,6 +382,42 @@ def test_items_that_were_asked_about_are_decided_about_soon_after_their_question
     world.hear(rounds=3, minutes=1)
     assert Contact.objects.exclude(monday_id=None).get().sync_status == "synced"
     assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
+
+
+@pytest.mark.parametrize(
+    ("then", "contacts"), [("leave_alone", 1), ("new_record", 2), ("key", 2), ("renamed", 2), ("nothing", 1)]
+)
+def test_an_item_with_only_the_name_of_a_synced_contact_is_asked_about_at_once_and_makes_none_meanwhile(
+    world: World, then: str, contacts: int
+) -> None:
+    ann = world.linked("Ann Thomas", email="ann@example.com")
+    item = world.add("ANN THOMAS")
+    world.add("Stranger")
+    newcomers(world, seconds=11)
+    assert sorted(rows()) == [("ANN THOMAS", Why.AMBIGUOUS), ("Stranger", Why.NO_KEY_YET)]
+    [entry] = attention.entries(attention.waiting(kinds=[Kind.DUPLICATE]))
+    assert (entry.entity_id, [act.code for act in entry.acts]) == (ann.pk, ["leave_alone", "new_record"])
+    Contact.objects.filter(name="Stranger").delete()
+    if then == "key":
+        world.sandbox.act("edit", item_id=item, column_id="email", value=mail("thomas@example.com"))
+    elif then == "renamed":
+        world.save(ann, name="Anne Weber")
+    elif then != "nothing":
+        choose(SyncConflict.objects.get(resolved_at=None), world.administrator("olga"), then)
+    world.hear(ann, rounds=3, minutes=2)
+    assert Contact.objects.exclude(name="Stranger").count() == contacts
+    assert SyncConflict.objects.filter(resolved_at=None).exists() is (then == "nothing")
+    assert world.status(ann) == "synced"
+
+
+def test_a_contact_made_of_an_item_says_who_added_it_and_who_has_its_name(world: World) -> None:
+    world.linked("Richard Hernandez", email="richard@example.com")
+    item = world.add("Richard Hernandez", email=mail("other@example.com"))
+    newcomers(world, seconds=11)
+    made = Contact.objects.get(monday_id=item)
+    line = ActivityLine.objects.get(entity_id=made.pk, kind="create")
+    assert line.actor == f"Monday user {MAYA_ID}"
+    assert "“Richard Hernandez” has this name, too" in line.sentence
 
 
 @pytest.mark.parametrize("then", ["sync on", "another key", "link", "new_record", "leave_alone"])

@@ -521,6 +521,26 @@ def test_the_namesake_of_a_linked_pair_is_made_unless_a_person_leaves_it(
     assert (Contact.objects.count(), len(items_of(wizard, board))) == made
 
 
+@pytest.mark.parametrize(("answer", "shown", "made"), [("", "ask", 1), ("leave", "ask", 1), ("apart", "new record", 2)])
+def test_an_item_without_a_key_with_the_name_of_a_linked_record_becomes_one_only_if_a_person_says_so(
+    wizard: Wizard, answer: str, shown: str, made: int
+) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    items = [{"name": "Ann", "mail": mail("ann@x.org")}, {"name": "ANN"}]
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    wizard.planned(board, creates_records="on", first_match="npd_wins")
+    [pair] = wizard.board_plan().namesakes
+    assert (pair.linked, pair.item_key, pair.choice) == ("record", "", "")
+    if answer:
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+    assert wizard.plan_shown() == {"link": 1, shown: 1}
+    wizard.apply()
+    wizard.settle()
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == (made, 2)
+    assert attention.counts()[attention.Kind.DUPLICATE] == (shown == "ask")
+
+
 @pytest.mark.parametrize(
     ("policy", "what"), [("ask", "After 10 minutes you are asked"), ("unlink", "After 10 minutes the board's setting")]
 )

@@ -18,7 +18,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.lifecycle import has_conflict
 from conflicts.models import SyncConflict
-from conflicts.reports import SAME_NAME, ConflictKind
+from conflicts.reports import NAMESAKE, SAME_NAME, ConflictKind
 from sync import attention, registry
 from sync.attention import Kind
 from sync.choices import BlockedCode, Cause, UnmatchedReason
@@ -117,6 +117,11 @@ class Namesake:
     @property
     def pair(self) -> str:
         return selection.pair_of(self.record_id, self.item_id)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the one that isn't linked is made anew unless a person leaves it; an item may be asked about."""
+        return bool(self.linked) and (self.linked == "item" or bool(self.record_key and self.item_key))
 
 
 @dataclass(frozen=True)
@@ -306,8 +311,7 @@ def _with_namesakes(
     items = [Claim(None, item_id, []) for item_id in item_ids]
     planned_passes = preview.plan_board(listing, records, items)
     plan.namesakes = _namesakes(plan, listing, planned_passes)
-    # The namesake of a linked pair is made anew in any case, unless it is left.
-    deciding = [pair for pair in plan.namesakes if not (pair.linked and pair.choice == selection.APART)]
+    deciding = [pair for pair in plan.namesakes if not (pair.is_made and pair.choice == selection.APART)]
     if not deciding:
         return planned_passes
     listing.linked = {}
@@ -338,10 +342,11 @@ def _with_namesakes(
     listing.undecided_records = frozenset(left_records | same_key)
     listing.undecided_items = frozenset(namesake.item_id for namesake in left if namesake.linked != "item")
     apart = [namesake for namesake in open_pairs if namesake.choice == selection.APART]
-    plan.new_items = sorted({pair.record_id for pair in apart} - {str(key) for key in listing.undecided_records})
+    seeking = {pair.record_id for pair in apart if pair.linked != "record"}
+    plan.new_items = sorted(seeking - {str(key) for key in listing.undecided_records})
     if plan.chosen.choices.creates_records:
-        keyless = {pair.item_id for pair in apart if not pair.item_key}
-        plan.new_records = sorted(keyless - listing.undecided_items)
+        doubtful = {pair.item_id for pair in apart if pair.linked or not pair.item_key}
+        plan.new_records = sorted(doubtful - listing.undecided_items)
     wants_item = [SyncQueue(causes=int(Cause.PERSON), payload={NEW_ITEM_KEY: True})]
     wants_record = [SyncQueue(causes=int(Cause.PERSON), payload={AS_NEW_KEY: True})]
     records = [Claim(record_id, None, wants_item if str(record_id) in plan.new_items else []) for record_id in ids]
@@ -380,7 +385,8 @@ def _namesakes(
         is_left = not (item_plan.act or item_plan.record_ids or _is_left_out(item_plan))
         if item_plan.facts.ignored is None and (item_plan.act == CREATE_RECORD or is_left):
             free.add(item_plan.facts.item_id)
-        if item_plan.act == CREATE_RECORD:
+        is_asked_by_name = item_plan.question is not None and item_plan.question.data.get("asks") == NAMESAKE
+        if item_plan.act == CREATE_RECORD or is_asked_by_name:
             made.add(item_plan.facts.item_id)
     namesakes = []
     for record_plan in record_plans.values():
@@ -418,7 +424,7 @@ def _with_choices(namesakes: Sequence[Namesake], chosen: Mapping[str, str]) -> l
     for namesake in namesakes:
         choice = chosen.get(namesake.pair)
         if choice is None:
-            choice = chosen.get(selection.ALL, selection.APART if namesake.linked else selection.LEAVE)
+            choice = chosen.get(selection.ALL, selection.APART if namesake.is_made else selection.LEAVE)
             is_one_of_several = times_record[namesake.record_id] > 1 or times_item[namesake.item_id] > 1
             # Who is who among several is no choice for all of them.
             choice = selection.LEAVE if choice == selection.LINK and is_one_of_several else choice

@@ -38,7 +38,6 @@ from sync.models import (
     history_of,
 )
 from sync.models.activity_lines import UNREPORTED
-from sync.models.synced_model import unsynced
 from sync.monday.board_events import REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.text_forms import key_spellings, match_key
@@ -307,13 +306,13 @@ def records_with_keys(board: BoardContext, keys: Iterable[str], condition: model
 
 
 def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records without an item that have one of these names, by the name's match key; a few of each."""
+    """Return the records that have one of these names, by the name's match key; a few of each."""
     match = board.match_mapping
     field_name = registry.name_field(board.model)
     wanted = sorted({match_key(name) for name in names} - {""})
     if not wanted or match is None or field_name in (None, match.fields[0]):
         return {}
-    records = board.model.objects.filter(monday_id=None).exclude(unsynced())
+    records = board.model.objects.all()
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     records = records.annotate(name_key=match_key_sql(str(field_name)))
@@ -432,7 +431,7 @@ def _with_present_rows(
     chosen_ids = {item.chosen_id for item in items} - {None}
     named_ids = [*npd_ids.values(), *chosen_ids, *(record_id for record_id, _ in questions.values())]
     records = records_with_keys(board, keys.values(), models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids))
-    without_item = records_with_names(board, [item.name for item in shown if item.id not in npd_ids])
+    named = records_with_names(board, [item.name for item in shown if item.id not in npd_ids])
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
@@ -455,7 +454,7 @@ def _with_present_rows(
             npd_id_record=by_id.get(npd_id) if npd_id else None,
             is_of_unlinked=npd_id in unlinked_ids,
             matching=tuple(by_key.get(key, ())) if key else (),
-            namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
+            namesakes=tuple(named.get(match_key(item.item.name), ())) if item.item else (),
             chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
         )
         if item_now.is_answered_as_new and npd_id is not None and item.new_record_id == npd_id:

@@ -6,15 +6,17 @@ or two records merged. removed_items.py and deleted_records.py apply those of th
 that wait for their item.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from conflicts.reports import (
     ABOUT_DELETION,
     FORMER_ITEM,
+    NAMESAKE,
     RECORD_KEY,
     SAME_NAME,
+    SECOND_ITEM,
     UNPLANNED,
     WHICH_ITEM,
     WHICH_RECORD,
@@ -25,6 +27,7 @@ from conflicts.reports import (
     OpenConflict,
     Option,
 )
+from sync.boards.board_columns import NPD_ID_TITLE
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import acts, as_uuid
@@ -85,33 +88,61 @@ def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]
     return [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id} for record in records]
 
 
+# Returns the question whose an item is, if it may be one of these records.
+AboutItem = Callable[[BoardContext, Sequence[SyncedModel], Item], ConflictReport]
+
+
 def quoted_names(records: Sequence[SyncedModel]) -> str:
     """Return the names of the first three records for a sentence."""
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
 def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
-    """Return the question which of these records an item is; it is the first one's."""
-    names = quoted_names(records)
-    kind = records[0].entity_type()
+    """Return the question which of these records, which have its NPD ID or match key, an item is.
+
+    It is the first one's. If all have an item, it is whether this is a second one of theirs.
+    """
     linked = [record for record in records if record.monday_id]
-    free = [record for record in records if not record.monday_id]
-    looks_like_one = len(records) == len(linked) == 1
-    sentence = sentences(Message("could_be", item=item.name, names=names), _UNANSWERED)
-    leaving_alone = Message("effect_leave_alone")
-    leave_label = ""
-    if looks_like_one:
-        sentence = Message("two_look_like", item=item.name, key=board.match_label, names=names, kind=kind)
-        leave_label = Message("label_leave_second", kind=kind)
-        leaving_alone = Message("effect_leave_second", record=str(linked[0]))
-    elif linked:
+    if len(linked) == len(records):
+        return _whether_second_item(SECOND_ITEM, board, records, item)
+    matched = board.match_label
+    if field_values.npd_uuid_of(board, item) in {record.pk for record in records}:
+        matched = NPD_ID_TITLE
+    code = "could_be"
+    if linked:
         code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
-        could_be = Message(code, item=item.name, names=names, linked=quoted_names(linked))
-        sentence = sentences(could_be, _UNANSWERED)
-    options = [_link_record_option(record, item) for record in free]
+    names = {"names": quoted_names(records), "linked": quoted_names(linked)}
+    sentence = Message(code, item=item.name, matched=matched, **names)
+    options = [_link_record_option(record, item) for record in records if not record.monday_id]
     options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
-    options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
-    question = ask(WHICH_RECORD, records[0], item.id, sentence, options)
+    options.append(Option(acts.LEAVE_ALONE, Message("effect_leave_alone")))
+    question = ask(WHICH_RECORD, records[0], item.id, sentences(sentence, _UNANSWERED), options)
+    return _with_candidates(question, board, records, item)
+
+
+def whether_namesake(board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
+    """Return the question whether an item is a second one of a record that only has its name."""
+    return _whether_second_item(NAMESAKE, board, records, item)
+
+
+def _whether_second_item(asks: str, board: BoardContext, records: Sequence[SyncedModel], item: Item) -> ConflictReport:
+    """Return the question whether an item is a second one of a record, which is the likely answer."""
+    kind = records[0].entity_type()
+    names = quoted_names(records)
+    matched = "name" if asks == NAMESAKE else board.match_label
+    sentence = Message("is_second_item", item=item.name, matched=matched, names=names, kind=kind)
+    effect = Message("effect_leave_second", records=names)
+    options = [
+        Option(acts.LEAVE_ALONE, effect, label=Message("label_leave_second", kind=kind)),
+        Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)),
+    ]
+    question = ask(asks, records[0], item.id, sentences(sentence, _UNANSWERED), options)
+    return _with_candidates(question, board, records, item)
+
+
+def _with_candidates(
+    question: ConflictReport, board: BoardContext, records: Sequence[SyncedModel], item: Item
+) -> ConflictReport:
     question.data |= {"item": field_values.item_data(board, item), "candidates": record_candidates(records)}
     return question
 

@@ -2,7 +2,7 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R10 to R16, R21, R22: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
+- R10 to R16, R21 to R23: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID,
   left to the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed
   item ends its job.
 - R18, R19: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
@@ -325,6 +325,8 @@ class _ItemRule:
         until = (self.item_facts.known_since or self.now) + wait
         if self.match_key or until <= self.now or self.item_facts.is_creation_requested or self.item_facts.is_unplanned:
             return None
+        if self._doubtful_namesakes:
+            return None  # whose it is may be asked at once
         words = _type_words(self.board)
         then = ""
         if self.board.link.creates_records:
@@ -366,11 +368,14 @@ class _ItemRule:
     def _without_match(self) -> pass_plan.ItemPlan:
         """Plan an item that matches no record: a new record, unless it may be one of the same name, or none is made."""
         item_facts = self.item_facts
-        if namesakes := self._namesakes:
-            return self._leave_to_records(namesakes)
+        namesakes = self._doubtful_namesakes
+        if seeking := [record for record in namesakes if record.monday_id is None]:
+            return self._leave_to_records(seeking)
         if not self.board.link.creates_records and not item_facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         item_plan = self._create()
+        if item_plan.act == CREATE_RECORD and namesakes:
+            return self._ask(namesakes, questions.whether_namesake)
         if item_plan.act == CREATE_RECORD and item_facts.is_unplanned and not item_facts.is_creation_requested:
             return self._leave(UnmatchedReason.UNPLANNED, until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
@@ -381,18 +386,21 @@ class _ItemRule:
 
     @property
     def _namesakes(self) -> list[SyncedModel]:
-        """The records without an item that have its name, and that it may be: not both have a match key."""
-        item_facts = self.item_facts
-        if item_facts.is_creation_requested:
+        """The records that have its name, as this pass leaves them, without one that it is not, as a person said."""
+        not_this = self.item_facts.ignored.entity_id if self.item_facts.ignored else None
+        name = match_key(self.item.name)
+        made = [record for record in self._created if field_values.name_key_of_record(self.board, record) == name]
+        namesakes = {record.pk: record for record in [*map(self._as_planned, self.item_facts.namesakes), *made] if name}
+        return [record for key, record in namesakes.items() if key != not_this and not self._record_exclusion(record)]
+
+    @property
+    def _doubtful_namesakes(self) -> list[SyncedModel]:
+        """Those of them that it may be: not both have a match key, and nobody has asked for a record of its own."""
+        if self.item_facts.is_creation_requested:
             return []
-        namesakes = [self._as_planned(record) for record in item_facts.namesakes]
-        return [
-            record
-            for record in namesakes
-            if record.monday_id is None and not (item_facts.ignored and record.pk == item_facts.ignored.entity_id)
-            if not (self.match_key and field_values.match_key_of_record(self.board, record))
-            if not self._record_exclusion(record)
-        ]
+        synced = [record for record in self._namesakes if record.may_sync]
+        key_of = field_values.match_key_of_record
+        return [record for record in synced if not (self.match_key and key_of(self.board, record))]
 
     def _leave_to_records(self, records: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         """Leave it to these records' own passes to link it, or to ask, once each, whose it is.
@@ -525,11 +533,13 @@ class _ItemRule:
         item_plan.sentence = sentence
         return item_plan
 
-    def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+    def _ask(
+        self, hits: Sequence[SyncedModel], question_about: questions.AboutItem = questions.which_record
+    ) -> pass_plan.ItemPlan:
         asked_record = self.item_facts.asked_record
         # It stays the question of the record that was asked first.
         hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
-        question = questions.which_record(self.board, hits, self.item)
+        question = question_about(self.board, hits, self.item)
         detail = Message("who_is_this", question=question.what)
         item_plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
         item_plan.candidates = tuple(hits)
@@ -544,13 +554,14 @@ class _ItemRule:
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = sentences(verdict.sentence, Message("record_would_not_match"))
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
-        item_plan = self._end(Message("became", record=str(record)))
-        item_plan.act = CREATE_RECORD
-        item_plan.record = record
-        item_plan.sentence = Message("record_created", item=self.item.name)
+        plan = self._end(Message("became", record=str(record)))
+        plan.act = CREATE_RECORD
+        plan.record = record
+        namesakes = questions.quoted_names([namesake for namesake in self._namesakes if namesake.pk != record.pk])
+        plan.sentence = Message("record_created", item=self.item.name, namesakes=namesakes)
         if self.item_facts.is_creation_requested:
-            item_plan.closing_reason = Message("over_new_record", item=self.item.name)
-        return item_plan
+            plan.closing_reason = Message("over_new_record", item=self.item.name)
+        return plan
 
 
 def record_from_item(

@@ -12,6 +12,7 @@ from sync.fields.field_values import ACTIVE
 from sync.kernel.acts import CREATE_ITEM
 from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, SyncMetadata, WriteLoop
+from sync.monday.board_items import NAME_COLUMN
 from sync.outbox import enqueue
 from sync.reconcile.facts import asked_items
 from sync.reconcile.missing.questions import quoted_names
@@ -151,13 +152,14 @@ def enqueue_items_in_question(
     `conflicts` are those that are open after the pass. An item that nobody is asked about any more is decided anew.
     """
     match = run.board.match_mapping
+    matched = [mapping for mapping in run.board.mapped if mapping is match or mapping.column_id == NAME_COLUMN]
     synced = (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
     item_ids = set[str]()
     changed = list[UUID]()
     for plan in plans:
-        key_plan = plan.fields.get(match.key) if match else None
-        has_new_key = key_plan is not None and key_plan.decision.action in synced
-        if has_new_key or plan.creates or plan.link_to or not plan.is_synced:
+        decisions = [plan.fields[mapping.key].decision for mapping in matched if mapping.key in plan.fields]
+        is_changed = any(decision.action in synced for decision in decisions)
+        if is_changed or plan.creates or plan.link_to or not plan.is_synced:
             changed.append(plan.id)
         item_ids |= asked_items(plan.facts.record, plan.facts.conflicts) - asked_items(plan.record, conflicts[plan.id])
     if changed:

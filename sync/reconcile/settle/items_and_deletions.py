@@ -34,12 +34,13 @@ from sync.models import (
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile.change_events import creator_of
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
 from sync.reconcile.settle import pass_run
 from sync.reconcile.settle.activity import cause_of_claim
-from sync.records import item_links
+from sync.records import authors, item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
@@ -221,6 +222,8 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     if run.read_request_id:
         cause["read"] = run.read_request_id
     by = facts.claim.requested_by
+    if creates and not by and (creator := creator_of(facts.events)) not in ("", run.board.settings.token_user):
+        by = authors.monday_editor_name(creator, run.board.settings.people)
     columns = {"actor": by, "request_id": run.read_request_id}
     run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
     for line in plan.lines.values():
