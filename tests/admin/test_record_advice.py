@@ -128,8 +128,8 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client) -> Non
     states.boards()
     record = states.synced("Ann", "51")
     states.mark(record, RecordSyncStatus.PENDING, "51")
-    # Just after a full minute, it is due within the minute that begins ten minutes later.
-    since = sync_now().replace(second=0, microsecond=200_000)
+    # Some seconds after a full minute, it is due within the minute that begins ten minutes later.
+    since = sync_now().replace(second=10) - timedelta(minutes=1)
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(remote_state="archived", removed_since=since)
     until = humanize.time_of_day(since + timedelta(minutes=11))
     page = words_of(browser.get(change_page(record)).content.decode())
