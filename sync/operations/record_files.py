@@ -414,7 +414,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
-        result.has_refused = any(map(self._reasons, result.rows))
+        self.has_refused = result.has_refused = any(map(self._reasons, result.rows))
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
@@ -425,7 +425,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.changed = len(kept) - result.new
         result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
-        self._write(kept, has_refused=result.has_refused)
+        self._write(kept)
 
     def _ids_in_npd(self, row: Any) -> list[str]:
         """Return which records a row is about: its own, and those that it points at.
@@ -656,7 +656,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = [getattr(row.instance, name) for row in rows for name in self.relations]
         return list({target.pk: target for target in targets if target and target._state.adding}.values())
 
-    def _write(self, rows: Sequence[Any], *, has_refused: bool) -> None:
+    def _write(self, rows: Sequence[Any]) -> None:
         """Write the rows' records and their activity."""
         entity_type = self.spec.entity_type
         new_related = self._new_related(rows)
@@ -680,7 +680,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
         )
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": has_refused}
+        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": self.has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True
