@@ -26,9 +26,9 @@ from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
-from sync.reconcile.lost_values import edits_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item, keep_dropped_edits
 from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
@@ -102,7 +102,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         decide_deleted(facts, deleted, linked_now)
         # A restored record's own next pass does.
         if deleted.outcome is not pass_plan.Outcome.DEFERRED and not deleted.restores:
-            note_dropped_edits(facts, deleted)
+            keep_dropped_edits(facts.board, deleted)
     approve_item_removals(planned, facts.approvals)
 
 
@@ -418,4 +418,4 @@ def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
         plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
-    plan.add_lines(*plan.lines_about_lost_values)
+    plan.add_lines(*plan.lost_update_lines)

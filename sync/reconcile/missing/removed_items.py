@@ -28,10 +28,9 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
-from sync.reconcile.lost_updates import will_ask
-from sync.reconcile.lost_values import edits_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item, keep_dropped_edits, will_ask
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
@@ -54,7 +53,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.now)
         if record_plan.is_settled:
-            note_dropped_edits(facts, record_plan)
+            keep_dropped_edits(facts.board, record_plan)
     if removed:
         approve_deletions(removed, facts.approvals)
 

@@ -116,7 +116,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
             record_plans[request.entity_id].add_line(ActivityKind.APPROVAL, sentence, request.key)
     for record_plan in record_plans.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
-        record_plan.add_lines(*record_plan.lines_about_lost_values)
+        record_plan.add_lines(*record_plan.lost_update_lines)
     # By what was decided: also a record that was started anew keeps its requests.
     _store_approvals(run, decided, states_after)
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
