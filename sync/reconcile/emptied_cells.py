@@ -1,6 +1,6 @@
 """Decide whether a cell that is empty now was emptied by somebody, before anything rests on it.
 
-An item that goes to another board and back has lost its cells, and reads were seen to show connected items as none;
+Monday drops cells of an item that goes to another board and back, and reads were seen to show connected items as none;
 nobody did that, and no event tells of it.
 
 Implements docs/reference/merge/empty-cells.md. `request_approvals` (restraints.py) holds what is
@@ -57,7 +57,7 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """
     if plan.item is None or not plan.record.may_sync:
         return
-    lost = set[str]()
+    dropped = set[str]()
     unreported = list[ComparedField]()
     for field in emptied_fields(facts.board, plan):
         key = field.mapping.key
@@ -66,13 +66,13 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         if not is_decided and was_emptied(facts, plan, field):
             continue
         if request is None and _was_off_board(facts, plan, field):
-            lost.add(key)
+            dropped.add(key)
         elif request is None:
             unreported.append(field)
         elif UNREPORTED in request.values and request.state != ApprovalState.APPROVED:
-            lost.add(key)
+            dropped.add(key)
     _note_unreported(facts, plan, unreported)
-    plan.doubts.lost_cells |= lost
+    plan.doubts.dropped_cells |= dropped
 
 
 def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, field: ComparedField) -> bool:
@@ -92,7 +92,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
     if not fields:
         return
     link = facts.board.link
-    lost = set[str]()
+    dropped = set[str]()
     unexplained = set[str]()
     reasons = dict[str, str]()
     looks = list[float]()
@@ -105,7 +105,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
         edit = _last_change(facts, plan, field)
         look = seconds_to_look(edit.arrived, facts.now) if edit else None
         if plan.facts.is_sync_pressed:
-            lost.add(key)
+            dropped.add(key)
         elif look:
             reasons[key] = UNSHOWN_EDIT
             looks.append(look)
@@ -117,10 +117,10 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
         elif is_connected:
             unexplained.add(key)
         elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, field):
-            lost.add(key)
+            dropped.add(key)
         if key in reasons:
             plan.sync_state.emptied[key] = first_read
-    plan.doubts.lost_cells = frozenset(lost)
+    plan.doubts.dropped_cells = frozenset(dropped)
     plan.doubts.unexplained_cells = frozenset(unexplained)
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=None))
 

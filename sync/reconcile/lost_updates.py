@@ -250,10 +250,10 @@ class _FieldHistory:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
         since = event.at - merge.CLOCK_TOLERANCE
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
-        if any(event.names(write.read, write.entry["read"]) for write in reads):
+        if any(event.matches(write.read, write.entry["read"]) for write in reads):
             return True
         return any(
-            event.names(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
+            event.matches(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
             for value in seen_values(self.plan.sync_state, event.key)
             if datetime.fromisoformat(value.at) >= since
         )
@@ -417,7 +417,7 @@ def seen_after(
     now = read_at.isoformat()
     seen = defaultdict(lambda: {"values": [], "losses": []}, deepcopy(plan.sync_state.seen))
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.lost_cells:
+        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.dropped_cells:
             values = seen[key]["values"]
             # Only the time of the newest value changes if it is the same.
             if values and SeenValue(*values[-1]).value == field_plan.remote_raw:

@@ -298,7 +298,7 @@ class Doubts:
     set_aside: dict[str, str] = field(default_factory=dict)  # fields whose cell counts as unknown, and why
     # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
     # none without a word.
-    lost_cells: frozenset[str] = frozenset()
+    dropped_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
     is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
     look_in_seconds: float | None = None  # when the item is read again; None: not by itself
@@ -307,7 +307,7 @@ class Doubts:
     @property
     def unreported_cells(self) -> frozenset[str]:
         """The fields whose cell is empty though nobody is known to have emptied it."""
-        return self.lost_cells | self.unexplained_cells
+        return self.dropped_cells | self.unexplained_cells
 
 
 @dataclass(eq=False)

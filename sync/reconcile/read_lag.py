@@ -74,9 +74,9 @@ def unshown_report(
     The oldest report, and the oldest of the values that earlier passes have read, comes first.
     """
     newest = reports[-1]
-    naming = [number for number, report in enumerate(reports) if report.names(*cell)]
-    if naming:
-        later = reports[naming[-1] + 1 :]
+    matching = [number for number, report in enumerate(reports) if report.matches(*cell)]
+    if matching:
+        later = reports[matching[-1] + 1 :]
         if not later:
             return None
         # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
@@ -89,8 +89,8 @@ def unshown_report(
     is_base = base == cell or (newest.is_known and base is not None and base[0] == cell[0])
     before = [value for value, at in earlier_reads if at < newest.arrived]
     was_read_before = not newest.has_previous and before[-1:] == [cell[0]]
-    was_before = any(report.replaced(*cell) for report in reports)
-    if not (naming or is_base or was_before or was_read_before):
+    was_before = any(report.previous_matches(*cell) for report in reports)
+    if not (matching or is_base or was_before or was_read_before):
         return None
     for value, at in earlier_reads:
         # A read from before the report arrived tells its order only if clocks can't be wrong about it.

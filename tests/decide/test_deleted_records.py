@@ -234,7 +234,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
 
 def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     plan = decide(deletion(tombstone={"state": "archived"}))
-    assert (plan.reason_code, plan.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert (plan.reason_code, plan.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "back")
     assert plan.question is not None
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 

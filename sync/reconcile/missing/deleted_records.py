@@ -39,7 +39,7 @@ from sync.words.message import Message, code_of, sentences
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
-ITEM_IS_BACK = "restored"
+ITEM_IS_BACK = "back"
 
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
@@ -98,7 +98,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     linked_now = assigned_items(plan)
     for deleted in planned:
-        deleted.doubts.lost_cells = cells_that_nobody_emptied(facts, deleted)
+        deleted.doubts.dropped_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
         # A restored record's own next pass does.
         if deleted.outcome is not pass_plan.Outcome.DEFERRED and not deleted.restores:
@@ -290,7 +290,9 @@ def edited_cells(
     edits: list[reports.FieldConflict] = []
     compared = plan.compared_with(item)
     for mapping in board.mapped:
-        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
+        tells_nothing = (
+            mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.dropped_cells
+        )
         if tells_nothing or plan.direction_of(mapping) not in directions:
             continue
         field = removed_items.compared_with_writes(board, compared, mapping)

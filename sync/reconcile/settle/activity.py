@@ -279,7 +279,7 @@ def log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before
             # The edit replaced the former value, not the empty column.
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
             values |= {"before": field_plan.display_local(former), **raws}
-    if key in plan.doubts.lost_cells:
+    if key in plan.doubts.dropped_cells:
         actor = authors.SYNC_ACTOR
         way = Message("way_filled_again")
         values["reason"] = UNREPORTED

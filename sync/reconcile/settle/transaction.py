@@ -266,7 +266,7 @@ def _add_editors(run: pass_run.PassRun, plan: RecordPlan, report: ConflictReport
         field_plan = plan.fields[conflict.key]
         value = field_plan.converter.canonical_remote(field_plan.remote_raw)
         change = newest.get(conflict.key)
-        if change and change.names(value, field_plan.remote_raw):
+        if change and change.matches(value, field_plan.remote_raw):
             settings = run.board.settings
             if who := authors.monday_editor(change.user_id, settings.people, settings.token_user):
                 editors[conflict.key] = {"who": who, "at": change.at.isoformat()}
