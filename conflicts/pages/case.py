@@ -20,6 +20,7 @@ from sync.fields.field_bases import base_of
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models.records_and_items import is_rejected
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
 from sync.words.message import code_of, quote_value
@@ -171,6 +172,16 @@ class RecordContext:
         """The sync state, or None before the first pass."""
         return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
 
+    def rejected_entry(self, key: str) -> Mapping[str, Any]:
+        """Return the sync state's entry of a value that Monday rejected; empty if it or its column changed since."""
+        entry = self.sync_state.blocked_fields.get(key) if self.sync_state else None
+        mapping = self.mapped.get(key)
+        # Without `local` the entry doesn't say which value was rejected.
+        if not entry or not is_rejected(entry) or not entry.get("local") or mapping is None or self.record is None:
+            return {}
+        is_current = field_values.still_holds(self.record, entry["local"]) and mapping.is_current(entry)
+        return dict(entry) if is_current else {}
+
     def item_url(self, item_id: str) -> str:
         """Return the item's address on Monday; empty without a board or item."""
         return addresses.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
@@ -228,6 +239,7 @@ class CaseField:
     seen_values: Sides | None = None  # the values that it was chosen for
     is_new: bool = False  # whether the field joined the conflict after the person saw it
     removed_side: str = ""  # "npd" or "monday" if the record or its item was deleted
+    rejected: str = ""  # why Monday rejected NPD's value
     monday_problem: str = ""  # why Monday's value can't replace a rejected one
     editors: Mapping[str, authors.LastEdit] = field(default_factory=dict)  # who wrote each side's value
 
@@ -327,6 +339,7 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     model = registry.entity(conflict.entity_type).model
     npd_edits = authors.last_npd_edits(model, conflict.entity_id, names)
     for row in fields:
+        row.rejected = context.rejected_entry(row.key).get("reason", "")
         editors = {NPD: npd_edits.get(row.key)}
         if stored := conflict.about.get(EDITORS, {}).get(row.key):
             editors[MONDAY] = authors.LastEdit(stored["who"], "", datetime.fromisoformat(stored["at"]))
