@@ -19,6 +19,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.html import escape
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
@@ -163,8 +164,8 @@ def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[s
     place = same_kind.index(key) if key in same_kind else -1
     circle = same_kind[place + 1 :] + same_kind[: max(place, 0)]
     others = [row.key for row in rows if row.kind != kind]
-    next_key = next(iter([*circle, *others]), "")
-    previous_key = next(iter([*reversed(circle), *reversed(others)]), "")
+    next_key = ([*circle, *others] or [""])[0]
+    previous_key = ([*others, *circle] or [""])[-1]
     return {
         "left": humanize.count_with_noun(len(same_kind), *attention.KINDS[Kind(kind)].nouns) if place >= 0 else "",
         "next_url": _case_url(next_key, filters),
@@ -238,6 +239,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         if not self.model_admin.has_change_permission(request):
             raise PermissionDenied
         self.load(**kwargs)
+        if "preview" in request.GET:
+            return self.preview(request.GET["preview"])
         self.chosen, self.seen_values = parse_form(request.POST)
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
@@ -266,6 +269,19 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         elif goes_to_next:
             next_url = f"{next_url}{'&' if '?' in next_url else '?'}{AFTER_CHOICE}={key}"
         return HttpResponseRedirect(next_url or _with_filters(self.url, self.filters))
+
+    def preview(self, key: str) -> HttpResponse:
+        """Say in which form a typed value will be written, or why it can't be; empty if as it was typed."""
+        text = self.request.POST.get(f"value-{key}", "")
+        mapping = self.context.mapped.get(key)
+        if mapping is None or self.context.record is None:
+            raise Http404("There is no such record or field.")
+        try:
+            values = resolution.raw_from_text(self.context, key, text)
+        except ActionError as error:
+            return HttpResponse(escape(str(error)))
+        written = self.context.display.display_local(self.context.record, mapping, values)
+        return HttpResponse("" if reports.same_text(written, text) else escape(f"Written as “{written}”"))
 
     @property
     def filters(self) -> str:

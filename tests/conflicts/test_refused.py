@@ -236,3 +236,16 @@ def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world
     with pytest.raises(NotAllowed):
         answer_rejected(contact, clerk, "monday", "", "notes", sides)
     assert Contact.objects.get().notes == sides["npd"]
+
+
+def test_a_conflict_about_a_value_that_monday_rejected_says_so_at_its_field(
+    world: World, ada: User, client: Client
+) -> None:
+    contact = refuse(world)
+    world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
+    world.run_pass(contact)
+    client.force_login(ada)
+    page = f"{LIST}{SyncConflict.objects.get().pk}/screen/"
+    assert "Monday rejected “&quot;odd&quot;@example.com”: email is not valid." in text_of(client.get(page))
+    Contact.objects.update(email="carl@example.com")
+    assert "Monday rejected" not in text_of(client.get(page))
