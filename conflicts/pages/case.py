@@ -362,7 +362,7 @@ def _rejections(
         entity_id=conflict.entity_id,
         key__in=conflict.conflict_fields,
     )
-    rejections = {}
+    rejections: dict[str, str] = {}
     for line in lines.order_by("key", "-pk").distinct("key"):
         edit = npd_edits.get(line.key)
         if code_of(line.sentence) == "value_rejected" and edit and line.at >= edit.at:
