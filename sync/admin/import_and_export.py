@@ -47,7 +47,8 @@ from sync.operations.import_columns import (
     suggest_columns,
     titles_digest,
 )
-from sync.operations.record_files import REFUSE, is_creatable, resource_of
+from sync.operations.import_rows import REFUSE, is_creatable
+from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
@@ -277,9 +278,6 @@ class RecordFilesMixin(ImportExportMixin):
         options = choices | {"create_missing": choices.get("create_missing") and self._creatable(request)}
         resource = resource_of(self.model)(options=options)
         result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=choices["file_name"])
-        if result.has_errors():
-            error = (result.base_errors or result.error_rows[0].errors)[0].error
-            raise FileError(f"{str(error).strip().partition(chr(10))[0].rstrip('.')}.") from error
         result.notes[:0] = notes
         return resource, result
 

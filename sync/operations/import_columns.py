@@ -4,7 +4,7 @@ A column's place holds a field's name, `id` for the NPD ID, a part of the name, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, product
@@ -18,9 +18,7 @@ from sync import registry
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import SyncedModel
-from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS
 from sync.monday.text_forms import fold_title
-from sync.operations.file_formats import email_addresses
 from sync.operations.workbooks import MAX_COLUMNS
 from sync.words.message import Message
 
@@ -95,7 +93,6 @@ MAX_TITLE = 100  # longer texts are no titles
 MAX_WORDS = 12  # of a title that are looked at
 MAX_ALTERNATIVES = 3  # as “Phone/Fax”
 MAX_LABELS = 1_000  # different texts beside values
-WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -193,44 +190,6 @@ def label_places(titles: Sequence[str]) -> dict[int, int]:
         elif words:
             values[place] = "".join(words)
     return {place: labels[title] for place, title in values.items() if title in labels}
-
-
-def places_by_label(
-    converter: str, titles: Sequence[str], places: list[int], labels: Mapping[int, int], cells: Sequence[str]
-) -> list[int]:
-    """Return a field's columns in the order in which they count in a row, where labels beside them tell their kinds.
-
-    Without those of numbers at which nobody answers.
-    """
-    if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
-        return places
-    texts = {place: cells[labels[place]] for place in places if place in labels}
-    if converter == "phone":
-        places = [place for place in places if not is_fax(texts.get(place, ""))]
-    orders = {place: kind_order(titles[place]) for place in places}
-    orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
-    return sorted(places, key=orders.__getitem__)
-
-
-def first_place(converter: str, places: Sequence[int], cells: Sequence[str]) -> int:
-    """Return the column of a row's first value.
-
-    One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
-    """
-    if len(places) == 1 or converter not in ("phone", "email"):
-        return places[0]
-    if converter == "email":
-        return next((place for place in places if email_addresses(cells[place])), places[0])
-    best = places[0]
-    most = 0
-    for place in places:
-        digits = [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()]
-        if len(digits) >= WHOLE_DIGITS and len(set(digits)) > 1:
-            return place
-        if most < MIN_DIGITS and len(digits) > most:
-            best = place
-            most = len(digits)
-    return best
 
 
 def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:

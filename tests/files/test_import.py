@@ -702,6 +702,17 @@ def test_a_row_with_several_values_is_said_to_be_imported_with_the_first(browser
     assert ("1 row was imported with the first of its values." in said, "without a value" in said) == (True, False)
 
 
+def test_what_a_refused_row_says_is_in_no_count_of_what_others_are_imported_without(browser: Client) -> None:
+    cells = "Unknown,0171 1234567"
+    file = f"Name,Email,Company,Phone\nAnn,a@x.org,{cells}\n,b@x.org,Other,0171 7654321\nAnn,a@x.org,Third,0171 1\n"
+    result = preview(browser, file, region="FR").context["result"]
+    assert (result.unknown_names, result.national_numbers) == (1, 1)
+    result = preview(browser, file, region="FR", bad_values="refuse").context["result"]
+    assert (result.unknown_names, result.national_numbers) == (3, 3)
+    said = [" ".join(row.reasons) for row in result.invalid_rows]
+    assert [("is called" in text, "not a phone number" in text) for text in said] == [(True, True)] * 3
+
+
 def test_numbers_of_another_country_lead_to_the_choice_of_the_country(browser: Client) -> None:
     Organization.objects.create(name="Nova", address_country="United States")
     file = "Name;Phone;Company\nAnn;030 901820;Nova\nBob;0171 1234567;Nova\nCid;+49 1;Nova\nDan;ask;Nova\n"
@@ -757,6 +768,12 @@ def test_a_row_that_is_refused_refuses_no_other_about_the_same_person(browser: C
         2: "Name: It is empty.",
         4: f"Row 3 is about the same contact, and only that row is imported. {COPY}",
     }
+
+
+def test_a_row_that_is_refused_hides_no_change_of_a_later_one_about_the_same_person(browser: Client) -> None:
+    contact("Ann", "ann@x.org", role_title="CEO")
+    page = preview(browser, "Email,Role,Phone\nann@x.org,Chair,ask\nann@x.org,Chair,\n", bad_values="refuse")
+    assert (set(refused(page)), changes(page)) == ({2}, {3: [("Role", "CEO", "Chair")]})
 
 
 def test_a_web_address_without_its_scheme_gets_https(browser: Client) -> None:
@@ -1028,10 +1045,10 @@ def test_a_preview_is_a_read_only_transaction_of_few_statements(
     nobody.force_login(staff_who_may("view_contact"))
     assert nobody.get(address).status_code == 403
 
-    def planted(resource: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
+    def planted(resource: Any) -> None:
         Contact.objects.update(role_title="Planted")
 
-    monkeypatch.setattr(resource_of(Contact), "after_init_instance", planted)
+    monkeypatch.setattr(resource_of(Contact), "get_queryset", planted)
     page = preview(browser, f"Name,Email,Role\n{rows}")
     assert "read-only transaction" in str(page.context["form"].errors)
 
