@@ -19,8 +19,8 @@ from sync.limits import probes
 from sync.operations.comparison import compare_due_boards
 from sync.operations.notifications import notify_people
 from sync.operations.retention import prune
-from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import make_plan
+from sync.operations.setup.run import advance_setups
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
 from sync.outbox.claim import orphaned_boards

@@ -32,7 +32,7 @@ from sync.limits.board_limits import BoardAvailability
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import readiness, verification
 from sync.operations.setup import connection
-from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.operations.setup.selection import may_set_up
 from sync.outbox import pauses
 from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
@@ -98,7 +98,7 @@ def _state_line(
     """Return the state; `things` is the number of groups that need this person, `others` says what needs others."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
-        if any(is_setup_running(link) for link in overview.links.values()):
+        if any(link.is_being_set_up for link in overview.links.values()):
             step = "run"
         detail, label = SETUP_STEPS[step]
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
@@ -253,14 +253,10 @@ def _first_load(
     spec: registry.EntitySpec, link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
 ) -> FirstLoad | None:
     """Return the progress of a board's first load; None if none has begun recently, or each record was synced."""
-    setup = link.setup if link is not None else None
-    started_text = setup.get("started") if setup else None
-    if started_text is None or not counts[record_view.RecordState.PENDING]:
-        return None
     # Until the set-up is done, the records are as on the board before.
-    if is_setup_running(link):
+    if link is None or not link.setup or link.is_being_set_up or not counts[record_view.RecordState.PENDING]:
         return None
-    started = datetime.fromisoformat(started_text)
+    started = datetime.fromisoformat(link.setup["started"])
     if now - started > LONGEST_FIRST_LOAD:
         return None
     # Later edits, records that were added later, and those that a pass has left as they are, for a reason that their

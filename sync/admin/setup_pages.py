@@ -38,8 +38,7 @@ from sync.limits.metered_client import connector
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
-from sync.operations import setup
-from sync.operations.setup import connection, plan, selection
+from sync.operations.setup import connection, plan, run, selection
 from sync.records import authors
 from sync.words.message import Message, of_error
 
@@ -338,7 +337,7 @@ class SetupWizardMixin(PageAdmin):
                 )
             boards = [_read_board(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
-            setup.start(cast("User", request.user), boards, shown_plan, creating_related)
+            run.start(cast("User", request.user), boards, shown_plan, creating_related)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
             return _redirect_to("plan")
@@ -372,7 +371,7 @@ class SetupWizardMixin(PageAdmin):
         return self._page(request, "rows", {"plan": setup_plan, "board": board, "row": row, "page": page})
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        setups = setup.setup_progress()
+        setups = run.setup_progress()
         if not setups:
             return _redirect_to("boards")
         states = {board_setup["state"] for board_setup in setups}

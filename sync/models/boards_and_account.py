@@ -149,7 +149,7 @@ class BoardLink(Stoppable):
     )
     npd_id_problem = MessageField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = MessageField("why nothing new is created for now", blank=True, db_default="")
-    # Its members are listed in operations/setup/__init__.py.
+    # Its members are listed in operations/setup/run.py.
     setup: models.JSONField[Any, Any] = JSONWithMessages(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
@@ -192,6 +192,11 @@ class BoardLink(Stoppable):
         self.shape = {}
         self.sync_filter = {}
         self.creates_held = ""
+
+    @property
+    def is_being_set_up(self) -> bool:
+        """Whether a set-up was started and isn't done."""
+        return bool(self.setup) and self.setup["state"] == choices.SetupState.RUNNING
 
     @property
     def has_board(self) -> bool:

@@ -27,7 +27,6 @@ from sync.limits.board_limits import BoardAvailability, LimitFacts, probed_avail
 from sync.limits.metered_client import urgent_calls
 from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
 from sync.models.boards_and_account import ALL_WRITES
-from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
 from sync.reconcile.pass_plan import Outcome
@@ -134,7 +133,7 @@ class _Run:
         while True:
             board = probed_availability(entity_type)
             # A running set-up needs the board's lease, and enqueues what it changes.
-            if not board.is_available or board.link is None or is_setup_running(board.link):
+            if not board.is_available or board.link is None or board.link.is_being_set_up:
                 self._wake_after_wait(board)
                 return
             board_lease = acquire(board.link)
@@ -201,7 +200,7 @@ class _Run:
                 # sweep takes the rest.
                 return bool(claimed)
             board = probed_availability(entity_type)
-            if not board.is_available or is_setup_running(board.link):
+            if not board.is_available or (board.link and board.link.is_being_set_up):
                 self._wake_after_wait(board)
                 return False
         return True

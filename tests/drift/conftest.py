@@ -8,8 +8,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sync.models import FieldMapping
-from sync.operations import setup
-from sync.operations.setup import selection
+from sync.operations.setup import run, selection
 from sync.operations.setup.plan import make_plan, request_plan, stored_plan
 from sync.operations.sweep import sweep_board
 from tests.admin import states
@@ -51,8 +50,8 @@ class Owner:
         plan = stored_plan(plan_key)
         assert plan is not None
         user = get_user_model().objects.get(username=by)
-        setup.start(user, [selection.read_chosen_board(choices, {})], plan)
-        setup.advance_setups()
+        run.start(user, [selection.read_chosen_board(choices, {})], plan)
+        run.advance_setups()
         assert self.world.link().setup["state"] == "done", self.world.link().setup
 
 

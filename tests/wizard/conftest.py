@@ -17,8 +17,8 @@ from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
 from sync.clock import sync_now
 from sync.models import BoardLink
-from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, make_plan, stored_plan
+from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_key
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of
@@ -133,7 +133,7 @@ class Wizard:
         advance_setups()
 
     def dies_at(self, step: str) -> None:
-        """Let a worker begin to carry out the set-up and be killed at a step of `sync.operations.setup`."""
+        """Let a worker begin to carry out the set-up and be killed at a step of `sync.operations.setup.run`."""
 
         class Died(BaseException):
             """Stands for kill -9."""
@@ -142,7 +142,7 @@ class Wizard:
             raise Died
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(f"sync.operations.setup.{step}", dies)
+            patched.setattr(f"sync.operations.setup.run.{step}", dies)
             with pytest.raises(Died):
                 self.work()
 

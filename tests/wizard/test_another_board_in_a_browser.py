@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 
 from npd.models import Contact
-from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import make_plan
+from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import plan_key
 from tests.support.pages import barriers_in_both_schemes
 from tests.support.world import mail

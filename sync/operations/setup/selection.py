@@ -6,7 +6,7 @@ The steps of a person, each a page with a form (`admin/setup_pages.py`):
 2. boards: `choose_boards` begins the `Choices` of each type, by what is stored or suggested
 3. fields, and the filter: change the choices
 4. plan: a worker compares everything as these choices would have it (`plan.py`)
-5. start: the choices are checked again and stored; a worker carries them out (`__init__.py`)
+5. start: the choices are checked again and stored; a worker carries them out (`run.py`)
 
 Until the start they are in the person's session; nothing here writes to a table. `monday_setup` begins in the same way,
 and takes what is suggested.
@@ -24,7 +24,7 @@ from typing import Any
 
 from sync import permissions, registry
 from sync.boards import board_columns
-from sync.choices import Rule, SetupState, SyncDirection
+from sync.choices import Rule, SyncDirection
 from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
@@ -64,11 +64,6 @@ def may_set_up(user: Any) -> bool:
 def may_see_connection(user: Any) -> bool:
     """Whether this user may open the page of the connection, which is also the first step of the set-up."""
     return permissions.may_view(user, "sync.mondayaccount") or may_set_up(user)
-
-
-def is_setup_running(link: BoardLink | None) -> bool:
-    """Whether a set-up of this board was started and isn't done."""
-    return link is not None and (link.setup or {}).get("state") == SetupState.RUNNING
 
 
 @dataclass(frozen=True)
@@ -541,6 +536,6 @@ def check_board_choice(entity_type: str, board_id: str) -> None:
             f"Your administrator has set board {configured} for {spec.board_title} on the server. Choose that one."
         )
     for other in BoardLink.objects.exclude(entity_type=entity_type):
-        gets_board = is_setup_running(other) and other.setup["choices"]["board_id"] == board_id
+        gets_board = other.is_being_set_up and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
             raise ActionError(f"That board belongs to the {other.entity_type} records. Choose another.")
