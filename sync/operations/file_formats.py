@@ -13,7 +13,7 @@ from typing import Any
 import tablib
 from import_export.formats import base_formats
 
-from sync.kernel import grouped
+from sync.kernel import grouped, humanize
 from sync.monday.text_forms import drop_invisible, fold_title, unix_lines
 from sync.operations.workbooks import (
     MAX_CELLS,
@@ -234,7 +234,8 @@ def read_file(
             "show the sheet, and save the file in Excel or LibreOffice."
         )
     others = [name for name in read if name not in chosen]
-    notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
+    notes = [f"Sheets that are imported together: {humanize.listed(chosen)}."] if len(chosen) > 1 else []
+    notes += [f"Sheets that are not imported: {humanize.listed(others)}."] if others else []
     all_rows: list[Row] = []
     for name in chosen:
         table, notes_of_table = tables[name]

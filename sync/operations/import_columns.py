@@ -28,6 +28,7 @@ LAST_NAME = "last_name"
 NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 LAST_FIRST = "last_first"  # a whole name, as “Ace, Ann”
 NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
+PHONE_COUNTRY = "phone_country"
 
 REASON = "Reason"  # the last column of a file of refused rows
 
@@ -69,6 +70,9 @@ _WORDS = {
     FIRST_NAME: "nombre nombres nome nomes naam jmeno",
     # A role, but “Dr.” or “Ms” before the first name.
     "salutation": "title titel titre titolo titulo titul",
+    # Nothing within a person's name.
+    "name_title": """dr drs prof professor dipl ing mag lic med phil jur rer nat phd msc mba herr herrn hr frau fr mr
+    mrs ms miss mme mlle madame monsieur sra srta señor señora sig dott dottssa mevr dhr pan pani""",
     # Something else beside another column of their field: Outlook's “Account” beside “Company”.
     "weak": "account accounts customer client",
 }
@@ -104,7 +108,13 @@ def field_label(model: type[models.Model], name: str) -> str:
 def field_choices(model: type[SyncedModel], labels: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what a column may go to, with the `labels` of the fields."""
     names = NAME_CHOICES.items() if has_name_parts(model) else ()
-    return [("", "Don't import"), *names, *labels]
+    countries = [(PHONE_COUNTRY, "Country of the phone number")] if "phone" in converters_of(model).values() else []
+    return [("", "Don't import"), *names, *labels, *countries]
+
+
+def converters_of(model: type[SyncedModel]) -> dict[str, str]:
+    mappings = registry.entity(model.entity_type()).mappings
+    return {name: mapping.converter for mapping in mappings for name in mapping.fields}
 
 
 def has_name_parts(model: type[SyncedModel]) -> bool:
@@ -197,7 +207,7 @@ def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequen
     notes = []
     labels = label_places(titles)
     for name, places in places_of_fields(model, titles, columns).items():
-        if len(places) > 1 and name not in NAME_CHOICES and name != "id":
+        if len(places) > 1 and name not in (*NAME_CHOICES, PHONE_COUNTRY, "id"):
             by_label = "" if labels.keys().isdisjoint(places) else ", by the kind that stands beside it,"
             ordered = ", then ".join(quote(titles[place]) for place in places)
             notes.append(f"{field_label(model, name)}: in each row the first filled one{by_label} counts: {ordered}.")
@@ -234,7 +244,7 @@ class KnownTitles:
 
     def __init__(self, model: type[SyncedModel]) -> None:
         spec = registry.entity(model.entity_type())
-        converters = {name: mapping.converter for mapping in spec.mappings for name in mapping.fields}
+        converters = converters_of(model)
         # Words beside the name are those beside a relation to such a record.
         self._converters = {**converters, str(spec.name_field): "relation"}
         self._converters |= {field.name: "relation" for field in registry.own_relations(model)}
@@ -245,6 +255,9 @@ class KnownTitles:
         if has_name_parts(model):
             prefixes += WORDS["person"]
             titles = {name: [name, *spec.titles.get(name, ())] for name in NAME_PARTS} | titles
+        if "phone" in converters.values():
+            titles[PHONE_COUNTRY] = list(spec.titles.get("country", ()))
+            self._converters[PHONE_COUNTRY] = "address"  # of a person, whose kinds may stand beside it
         self._prefix = re.compile(rf"\s*(?:{'|'.join(map(re.escape, prefixes))})[\s_.:–-]+", re.IGNORECASE)
         self._ranks: dict[str, tuple[str, int]] = {}
         ranks = [(title, (name, rank)) for name in titles for rank, title in enumerate(titles[name])]

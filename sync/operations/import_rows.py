@@ -20,7 +20,7 @@ from sync import registry
 from sync.fields.lookups import canonical_value, complete_phone
 from sync.kernel import as_uuid, humanize
 from sync.models import SyncedModel
-from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS, first_phone
+from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS, first_phone, region_code
 from sync.monday.text_forms import email_address, match_key
 from sync.operations.file_formats import plain_text
 from sync.operations.import_columns import (
@@ -31,6 +31,10 @@ from sync.operations.import_columns import (
     NAME_CHOICES,
     NAME_PARTS,
     NPD_ID,
+    PHONE_COUNTRY,
+    WORDS,
+    converters_of,
+    has_name_parts,
     is_fax,
     key_names,
     kind_order,
@@ -50,8 +54,9 @@ _WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 # Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
 _NO_VALUE = re.compile(
     r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
-    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+|[nN]\. ?[nNaA]\.?|k\. ?A\.?"
 )
+_NAME_WORD = re.compile(r"[^\s.-]+")
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
 _CODE = re.compile(r"[\d\s()+/-]+\.0")
 WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
@@ -70,13 +75,13 @@ class ImportRow(RowResult):  # type: ignore[misc]  # import_export has no types
         self.other_cells: dict[str, list[str]] = {}  # the filled ones that don't count
         self.keys: dict[str, str] = {}  # by which its record is found, in the order in which they count
         self.found_by = ""  # the field of these keys
+        self.country = ""  # of its phone number, if the file says it
         self.changed_names: set[str] = set()
         self.diff: list[tuple[str, str, str]] = []  # the label, the old and the new text of each changed field
         self.empty_cells = 0  # whose fields keep a value
         self.reasons: list[str] = []  # why it isn't imported
         self.left_out: list[str] = []  # which of its values aren't, and why
-        self.further_values: list[str] = []  # of cells whose first value is imported
-        self.unused_values: list[str] = []  # of further columns
+        self.further_values: list[str] = []  # of cells whose first value is imported, and of further columns
         self.unknown_names: set[str] = set()  # of related records that an import could make
         self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.doubt = ""  # why it may be about another record
@@ -148,6 +153,7 @@ def import_rows(
         parts = parts or _reversed_name(row.cells.pop(LAST_FIRST, ""))
         if parts and not has_value(row.cells.setdefault(name_field, "")):
             row.cells[name_field] = " ".join(filter(has_value, parts))
+        row.country = region_code(row.cells.pop(PHONE_COUNTRY, "")) or ""
         names = (name_field, *NAME_CHOICES)
         row.other_cells[name_field] = list(chain.from_iterable(row.other_cells.get(name, ()) for name in names))
         for name in ("id", *key_names(model)):
@@ -156,10 +162,6 @@ def import_rows(
             row.keys[name] = next(iter(email_addresses(text)), "") if converters.get(name) == "email" else text
         rows.append(row)
     return rows
-
-
-def converters_of(model: type[SyncedModel]) -> dict[str, str]:
-    return {mapping.fields[0]: mapping.converter for mapping in registry.entity(model.entity_type()).mappings}
 
 
 def _places_by_label(
@@ -228,7 +230,9 @@ class RowReader:
         self.column_names = {field.name for field in self.model._meta.concrete_fields}
         self.blank_texts = {field.attribute: field.export(blank) for field in fields}
         self.first_rows: dict[object, int | str] = {}  # the number of the row that is imported about each record
-        self.rows_of_names: dict[str, int | str] = {}  # of the first row that makes a record of this name
+        # Of people, by `namesake_key`: all names in NPD, and the first row that makes a record of each name.
+        self.names_in_npd: set[str] = set()
+        self.rows_of_names: dict[str, int | str] = {}
 
     def read(self, row: ImportRow) -> None:
         """Set what an import makes of a row; raises ValidationError if it is refused."""
@@ -304,7 +308,7 @@ class RowReader:
         others = row.other_cells.get(name)
         if others and self._are_several(row, name, [text, *others]):
             values = humanize.quote("; ".join(others))
-            row.unused_values.append(f"{field.column_name}: another column counts, so {values} isn't imported.")
+            row.further_values.append(f"{field.column_name}: another column counts, so {values} isn't imported.")
         is_new = row.original is self.blank
         if not is_new and self._is_unchanged(row, field, text):
             return
@@ -338,7 +342,7 @@ class RowReader:
         if name in self.records.by_field and row.found_by != "id":
             # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
-        region = self._region_of(row.original)
+        region = self._region_of(row, row.original)
         canonical = canonical_value(self.spec.entity_type, name, text, region)
         return bool(canonical == canonical_value(self.spec.entity_type, name, value, region))
 
@@ -352,9 +356,9 @@ class RowReader:
             text = addresses[0]
             others = addresses[1:]
         elif converter == "phone":
-            text, rest = first_phone(text, self._region_of(row.instance))
+            text, rest = first_phone(text, self._region_of(row, row.instance))
             others = [rest.strip(" ,;:|/")] if any(map(str.isdecimal, rest)) else []
-            if region := self.options.get("region"):
+            if region := row.country or self.options.get("region"):
                 text = complete_phone(text, region)
         elif name in self.related:
             text, *others = self._names_in(name, text)
@@ -383,12 +387,13 @@ class RowReader:
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
         raise ValueError(f"{subject} called {humanize.quote(text)}.")
 
-    def _region_of(self, record: SyncedModel) -> str:
-        return self.options.get("region") or record.sync_region() or self.blank.installation_region
+    def _region_of(self, row: ImportRow, record: SyncedModel) -> str:
+        chosen = row.country or self.options.get("region")
+        return chosen or record.sync_region() or self.blank.installation_region
 
     def _are_several(self, row: ImportRow, name: str, texts: Sequence[str]) -> bool:
         """Whether cells have several values, as an import compares them: “030 901820” may be “+49 30 901820”."""
-        region = self._region_of(row.instance)
+        region = self._region_of(row, row.instance)
         converter = self.converters.get(name)
         texts = list(dict.fromkeys(texts))[:MOST_COMPARED]
         if converter == "phone":
@@ -438,12 +443,12 @@ class RowReader:
         name = self.spec.name_field or ""
         key = next(iter(self.records.by_field))
         label = self.labels[key].lower()
-        if row.is_new() and name in self.records.by_field:
+        if row.is_new() and has_name_parts(self.model):
             # A record, or a row before, has the row's name, and the row's other values didn't match it.
-            text = row.keys[name]
-            first = self.rows_of_names.setdefault(match_key(text), row.number)
+            namesakes = namesake_key(row.keys[name])
+            first = self.rows_of_names.setdefault(namesakes, row.number)
             namesake = f"Row {first}" if first != row.number else ""
-            if self.records.find(name, text):
+            if namesakes in self.names_in_npd:
                 namesake = f"A {self.noun} in NPD"
             return f"{namesake} has this name, but another {label} or none." if namesake else ""
         if not row.is_update():
@@ -477,6 +482,12 @@ def _reversed_name(text: str) -> list[str]:
     """Return the parts of a name, of “Ace, Ann” the first name first."""
     parts = text.split(",")
     return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
+
+
+def namesake_key(name: str) -> str:
+    """Return what is equal for a person's name, also with titles or as “Ace, Ann”; only for warnings."""
+    words = [_NAME_WORD.findall(part) for part in reversed(match_key(name).split(","))]
+    return " ".join(word for word in chain.from_iterable(words) if word not in WORDS["name_title"])
 
 
 def several_names(text: str) -> list[str]:

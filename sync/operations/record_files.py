@@ -36,8 +36,10 @@ from sync.operations.file_formats import CSV
 from sync.operations.import_columns import (
     NAME_CHOICES,
     NPD_ID,
+    PHONE_COUNTRY,
     REASON,
     field_label,
+    has_name_parts,
     has_our_reasons,
     identifies_records,
     key_names,
@@ -45,7 +47,16 @@ from sync.operations.import_columns import (
     remember_reasons,
     suggest_columns,
 )
-from sync.operations.import_rows import REFUSE, ImportRow, Lookup, RowReader, import_rows, is_creatable, several_names
+from sync.operations.import_rows import (
+    REFUSE,
+    ImportRow,
+    Lookup,
+    RowReader,
+    import_rows,
+    is_creatable,
+    namesake_key,
+    several_names,
+)
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
@@ -104,7 +115,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     class Meta:
         use_bulk = True  # without a savepoint for each row
-        use_transactions = True
 
     def __init__(self, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Read the form's `options`; without them, the resource only exports."""
@@ -115,8 +125,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.relations = {field.name: registry.target_of(field) for field in registry.own_relations(self.model)}
         self.own_fields = {name: field for name, field in self.fields.items() if name != "id"}
         self.batch_id = uuid.uuid4()
-        # What each column of the file goes to: a field, a part of the name, or nothing.
-        targets = {*self.fields, *NAME_CHOICES}
+        # What each column of the file goes to: a field, a part of the name, a phone's country, or nothing.
+        targets = {*self.fields, *NAME_CHOICES, PHONE_COUNTRY}
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
 
     def get_queryset(self) -> Any:
@@ -161,6 +171,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         blank.installation_region = phone_region()
         fields = list(self.own_fields.values())
         self.reader = RowReader(blank, fields, self.options, self._records(), self._related_records())
+        if has_name_parts(self.model):
+            names = self.model.objects.values_list(self.spec.name_field, flat=True)
+            self.reader.names_in_npd = set(map(namesake_key, names))
 
     def _records(self) -> Lookup:
         """Read the records that the rows may be about."""
@@ -228,7 +241,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
-        self.has_refused = result.has_refused = any(map(self._reasons, result.rows))
+        self.has_refused = any(map(self._reasons, result.rows))
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
@@ -259,14 +272,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Return why a row isn't imported, or not whole."""
         if self._is_left_out(row):
             return [*row.left_out, row.doubt]
-        return row.reasons or [
-            *(f"Imported without {text}" for text in row.left_out),
-            *row.further_values,
-            *row.unused_values,
-        ]
+        return row.reasons or [*(f"Left out: {text}" for text in row.left_out), *row.further_values]
 
     def refused_file(self, result: Any) -> bytes:
-        """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
+        """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons, if any."""
         # It may be imported again as it is.
         width = len(self.titles) - (has_our_reasons(self.titles) and not self.columns[-1])
         remember_reasons(self.titles[:width])
@@ -275,8 +284,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for row, cells in zip(result.rows, self.file_rows, strict=True)
             if (reasons := self._reasons(row))
         ]
+        if not rows:
+            return b""
         # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
-        most_cells = max(map(len, rows), default=width + 1)
+        most_cells = max(map(len, rows))
         dataset = tablib.Dataset(*(row + [""] * (most_cells - len(row)) for row in rows))
         dataset.headers = [*self.titles[:width], REASON] + [""] * (most_cells - width - 1)
         return str(CSV().export_data(dataset, self.separator)).encode("utf-8-sig")
@@ -385,7 +396,7 @@ def made_sentence(records: Sequence[SyncedModel]) -> str:
     ]
     names = sorted(map(field_values.record_name, records))
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
-    return Message("made", made=" and ".join(numbers), names=", ".join([*names[:NAMED], *more]))
+    return Message("made", made=" and ".join(numbers), names=humanize.listed([*names[:NAMED], *more]))
 
 
 @cache
