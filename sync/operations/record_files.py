@@ -172,7 +172,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         fields = list(self.own_fields.values())
         self.reader = RowReader(blank, fields, self.options, self._records(), self._related_records())
         if has_name_parts(self.model):
-            names = self.model.objects.values_list(self.spec.name_field, flat=True)
+            names = self.model.objects.values_list(str(self.spec.name_field), flat=True)
             self.reader.names_in_npd = set(map(namesake_key, names))
 
     def _records(self) -> Lookup:
