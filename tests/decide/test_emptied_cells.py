@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, Cause, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, SyncDirection
 from sync.models import ApprovalRequest, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.reconcile.board_filter import filter_item, leave_out_after_write
@@ -164,10 +164,30 @@ def test_beyond_the_guard_a_person_is_asked_and_followed(
     assert outcome(state="moved", events=events, approvals=approvals) == expected
 
 
+def test_sync_now_empties_nothing_beyond_the_guard() -> None:
+    guard = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
+    assert outcome(events=[edit(None)], sync_pressed=True, approvals=guard) == "asked"
+
+
+def test_what_a_person_keeps_against_the_direction_stays_in_npd() -> None:
+    rejected = ApprovalRequest(
+        entity_id=ANN_ID,
+        kind=ApprovalKind.CLEAR_NPD,
+        key="role_title",
+        state=ApprovalState.REJECTED,
+        values={"value": "Boss", UNREPORTED: True},
+    )
+    on = board(mapping(direction=SyncDirection.MONDAY_TO_NPD))
+    plan = decided(on=on, state="moved", approvals=replace(NO_LIMIT, requests=(rejected,)))
+    field_plan = plan.fields["role_title"]
+    assert (field_plan.blocked_code, field_plan.send_raw, field_plan.pull_raw) == (BlockedCode.DIRECTION, None, None)
+
+
 def test_one_way_from_monday_a_person_is_asked() -> None:
     for direction, expected in ((SyncDirection.MONDAY_TO_NPD, "asked"), (SyncDirection.NPD_TO_MONDAY, "sent")):
         on = board(mapping(direction=direction))
         assert outcome(on=on, state="moved") == expected
+        assert outcome(on=on, state="moved", sync_pressed=True) == expected
         assert outcome(on=on) == ("waits" if expected == "asked" else "sent")
 
 
