@@ -320,7 +320,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
         settled.ending = pass_plan.SETTLED
-    if not settled.is_settled or settled.lines_about_lost_values or _has_work(plan, has_job=has_job):
+    if not settled.is_settled or settled.lost_update_lines or _has_work(plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)

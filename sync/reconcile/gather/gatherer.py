@@ -157,7 +157,7 @@ class Gatherer:
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
         if compared:
-            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
+            facts.unreported_records = item_facts.unreported_records(board.link.entity_type)
         facts.approvals = item_facts.approval_facts(facts, compared, self.planned_requests)
         if board.relations:
             # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted

@@ -22,7 +22,7 @@ from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
 from sync.records import authors, edits
 from sync.words.message import Message
 
-_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
+_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.LOST_UPDATE)
 
 # What a person's request does. Other lines have authors of their own, whoever asked for the pass.
 _REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)
@@ -285,7 +285,7 @@ def log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before
             # The edit replaced the former value, not the empty column.
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
             values |= {"before": field_plan.display_local(former), **raws}
-    if key in plan.doubts.lost_cells:
+    if key in plan.doubts.dropped_cells:
         actor = authors.SYNC_ACTOR
         way = Message("way_filled_again")
         values["reason"] = UNREPORTED
