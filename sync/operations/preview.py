@@ -70,7 +70,6 @@ class PlannedPass:
     plan: pass_plan.Plan
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
-    unread: Collection[UUID] = ()  # records whose plan needs items that a page of a listing lacks
     following: PlannedPass | None = None  # over the records that this pass would link or create
 
     @property
@@ -98,7 +97,7 @@ class PlannedPass:
     @property
     def need_pass(self) -> list[UUID]:
         """The records that a real pass would change, or may change."""
-        return sorted(self.changed.union(self.unread))
+        return sorted(self.changed)
 
     @property
     def differing_or_unfinished(self) -> list[UUID]:
