@@ -7,7 +7,7 @@ It enqueues a pass for what differs, or has a conflict, a call or an event that 
 also for what has a job or doesn't say “synced”. It also verifies what says “synced” (verification.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ class PagedListing(preview.Listing):
         self.listed = set[str]()
         self.started_at = sync_now()
         self.left_out = set[str]()  # items that the filter leaves out
-        self._without_record: list[str] = []
+        self.without_record: list[str] = []
 
     def passes(self) -> Iterator[preview.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
@@ -94,20 +94,9 @@ class PagedListing(preview.Listing):
         owners = self.board.model.objects.filter(monday_id__any_of=list(self.items))
         owned = set(owners.values_list("monday_id", flat=True))
         without_record = [item for item in page if item.id not in owned]
-        self._without_record += [item.id for item in without_record]
+        self.without_record += [item.id for item in without_record]
         note_unmatched(self.board.link, [listed_finding(self.board, item) for item in without_record])
         return [Claim(None, item.id, []) for item in page if item.id in owned]
-
-    @property
-    def unmatched(self) -> list[str]:
-        """The listed items that have no record and aren't left alone."""
-        ids = list(dict.fromkeys(self._without_record))
-        owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
-        left_alone = IgnoredItem.objects.filter(
-            entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
-        )
-        excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
-        return [item_id for item_id in ids if item_id not in excluded]
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""
@@ -118,6 +107,15 @@ class PagedListing(preview.Listing):
 def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
     """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
     return model.objects.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+
+
+def items_without_record(spec: registry.EntitySpec, item_ids: Iterable[str]) -> list[str]:
+    """Return those of the items that have no record and aren't left alone, each once."""
+    ids = list(dict.fromkeys(item_ids))
+    owned = spec.model.objects.filter(monday_id__any_of=ids)
+    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id__any_of=ids, left_alone=True)
+    excluded = {*owned.values_list("monday_id", flat=True), *left_alone.values_list("item_id", flat=True)}
+    return [item_id for item_id in ids if item_id not in excluded]
 
 
 def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
@@ -240,7 +238,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
         delete_obsolete_unmatched(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
-    unmatched = listing.unmatched
+    unmatched = items_without_record(spec, listing.without_record)
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
         matchable = [item_id for item_id in unmatched if item_id not in listing.left_out]

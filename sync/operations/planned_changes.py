@@ -87,6 +87,14 @@ ACT_KINDS = {
 }
 
 
+# By why a record gets no item.
+KINDS_WITHOUT_ITEM = {
+    # The first of several records with one key gets an item, which the others find: a person is asked.
+    OTHER_FIRST: ChangeKind.ASK,
+    CREATES_HELD: ChangeKind.HELD,
+}
+
+
 @dataclass(frozen=True)
 class PlannedChange:
     """A change of a record, an item or a field; values as displayed."""
@@ -216,17 +224,13 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and code_of(plan.reason) == OTHER_FIRST:
-        # The first of several records with one key gets an item, which the others find: a person is asked.
-        yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.removal and plan.outcome is pass_plan.Outcome.DEFERRED:
         yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
-    elif not changes and code_of(plan.reason) == CREATES_HELD:
-        yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
     elif not changes and plan.filter_reason:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
-        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+        kind = KINDS_WITHOUT_ITEM.get(code_of(plan.reason), ChangeKind.LEFT)
+        yield _record_change(plan, kind, reason=plan.reason)
 
 
 def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:

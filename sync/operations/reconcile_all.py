@@ -10,7 +10,7 @@ from sync.boards import availability
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.kernel import grouped
-from sync.models import IgnoredItem, Intent, IntentState, SyncQueue
+from sync.models import Intent, IntentState, SyncQueue
 from sync.monday import errors
 from sync.operations import comparison, preview, worker
 from sync.operations.planned_changes import BoardPlan
@@ -121,10 +121,7 @@ def _item_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Cl
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
     )
     due_items = due.exclude(remote_id=None).order_by("id").values_list("remote_id", flat=True)
-    owned = spec.model.objects.exclude(monday_id=None).values_list("monday_id", flat=True)
-    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, left_alone=True)
-    excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
-    listed = [item_id for item_id in listing.items if item_id not in excluded]
+    listed = comparison.items_without_record(spec, listing.items)
     return [Claim(None, item_id, []) for item_id in dict.fromkeys([*map(str, due_items), *listed])]
 
 
