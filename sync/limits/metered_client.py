@@ -63,11 +63,12 @@ _override: ContextVar[MeteredClient | None] = ContextVar("client_override", defa
 
 
 class MeteredClient:
-    """MondayClient's `execute`, metered; `urgent` calls may use the reserve for what people click."""
+    """MondayClient's `execute`, metered and counted; `urgent` calls may use the reserve for what people click."""
 
     def __init__(self, inner: MondayClient, *, urgent: bool = False) -> None:
         self.inner = inner
         self.urgent = urgent
+        self.calls = 0  # sent to Monday
 
     @property
     def version(self) -> str:
@@ -83,6 +84,7 @@ class MeteredClient:
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         call = _current_call.get() or CallInfo()
         _spend(call, urgent=self.urgent)
+        self.calls += 1
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except errors.MondayError as error:

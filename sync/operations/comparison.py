@@ -22,7 +22,6 @@ from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
 from sync.kernel import humanize, process
 from sync.limits import breaker
-from sync.limits.metered_client import connector
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag
@@ -72,12 +71,12 @@ class PagedListing(preview.Listing):
         # What could not be read the last time is tried alone, so that it spoils no batch.
         for item_id in board.link.listing_state.get("unreadable", ()):
             try:
-                connector().read_items([item_id], board.columns, board.types)
+                self.connector.read_items([item_id], board.columns, board.types)
             except errors.MondayError as error:
                 if error.scope not in ITEM_FAULT_SCOPES:
                     raise
                 self.unreadable[item_id] = error
-        for page in connector().list_items(board.link.board_id, board.columns, board.types, self.unreadable):
+        for page in self.connector.list_items(board.link.board_id, board.columns, board.types, self.unreadable):
             self.items = {item.id: item for item in page}
             self.listed |= set(self.items)
             if self.board.sync_filter.items:

@@ -40,24 +40,20 @@ NEW_ITEM_PREFIX = "+"
 
 
 class ReadOnlyClient(metered_client.MeteredClient):
-    """Counts its calls, and refuses to write."""
-
-    def __init__(self, metered: metered_client.MeteredClient) -> None:
-        super().__init__(metered.inner, urgent=metered.urgent)
-        self.calls = 0
+    """Refuses to write."""
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
         """Send a query; raises RuntimeError for a mutation, MondayError as the metered client does."""
         if document.lstrip().startswith("mutation"):
             raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
-        self.calls += 1
         return super().execute(document, variables)
 
 
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
     """Let all code inside read from Monday, but not write there."""
-    client = ReadOnlyClient(metered_client.client())
+    metered = metered_client.client()
+    client = ReadOnlyClient(metered.inner, urgent=metered.urgent)
     with metered_client.client_override(client):
         yield client
 
@@ -239,8 +235,7 @@ class Listing(Gatherer):
         """Keep all listed items; raises MondayError."""
         board = self.board
         columns = [column for column in board.columns if column not in self.new_cells]
-        for page in metered_client.connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
-            self.calls += 1
+        for page in self.connector.list_items(board.link.board_id, columns, board.types, self.unreadable):
             for listed in page:
                 item = self.complete_item(listed)
                 self.items[item.id] = item

@@ -9,16 +9,17 @@ import structlog
 
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
-from sync.limits.metered_client import connector, meter_board_calls
+from sync.limits.metered_client import meter_board_calls
 from sync.monday import board_events, lag
 from sync.monday.board_items import ColumnSearch, Item
+from sync.monday.connector import MondayConnector
 from sync.monday.errors import MondayError
 from sync.monday.item_documents import ITEMS_PER_READ
 
 log = structlog.get_logger(__name__)
 
 
-def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
+def items_with_npd_ids(monday: MondayConnector, board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read. Raises MondayError."""
     items: dict[str, Item] = {}
     # Failed batches are not split: a search for a hundred items would become a hundred calls.
@@ -26,7 +27,7 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
         batch = ids[start : start + ITEMS_PER_READ]
         with meter_board_calls(board.link, len(batch)):
             search = ColumnSearch(board.link.npd_id_column, "text", batch)
-            result = connector().read_batch(board.link.board_id, [], {"by_npd_id": search}, board.columns, board.types)
+            result = monday.read_batch(board.link.board_id, [], {"by_npd_id": search}, board.columns, board.types)
         for item in result.by_npd_id:
             npd_id = field_values.npd_id_of(board, item)
             if npd_id is None:
@@ -43,10 +44,9 @@ class CreatedItems(NamedTuple):
     has_unknown: bool  # one isn't shown, or not with its NPD ID: it may be as it was before its values were written
 
 
-def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | None:
+def read_created_items(monday: MondayConnector, board: BoardContext, since: datetime) -> CreatedItems | None:
     """Return what our user has created since then, or a little earlier; None if that can't be read."""
     link = board.link
-    monday = connector()
     begin = since - lag.ECHO_WINDOW
     try:
         changes = monday.read_activity(link.board_id, begin)

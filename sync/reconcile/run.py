@@ -126,8 +126,9 @@ def reconcile(
     plan = plan_pass(gatherer, facts)
     if gatherer.inspected is not None:
         store_inspection(lease.link, gatherer.inspected)
-    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
-    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
+    executor = Executor(lease, facts.board, gatherer.connector, read_at=facts.now, began_at=started)
+    if writes_wait_seconds:
+        executor.stop_reason = breaker.WRITES_STOPPED
     if gatherer.error is not None:
         _end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
@@ -140,7 +141,7 @@ def reconcile(
         if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
             breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
-    run.calls = gatherer.calls + executor.calls
+    run.calls = gatherer.calls
     run.read_request_id = gatherer.request_id
     plan = settle_pass(run, facts, plan)
     return _log_pass(run, facts, plan, len(claims))

@@ -23,9 +23,10 @@ from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
 from sync.kernel.acts import ARCHIVE_COPY
 from sync.limits import breaker, failed_writes
-from sync.limits.metered_client import connector, meter_board_calls
+from sync.limits.metered_client import meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors, item_documents
+from sync.monday.connector import MondayConnector
 from sync.monday.errors import MondayError, Scope
 from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
@@ -96,15 +97,15 @@ class Executor:
         self,
         lease: Lease,
         board: BoardContext,
-        stop_reason: str = "",
+        connector: MondayConnector,
         read_at: datetime | None = None,
         began_at: float | None = None,
     ) -> None:
         self.lease = lease
         self.board = board
-        self.stop_reason = stop_reason  # why nothing more is sent
+        self.connector = connector
+        self.stop_reason = ""  # why nothing more is sent
         self.read_at = read_at  # when the pass began to read what it decided by
-        self.calls = 0  # made to Monday
         self.began_at = time.monotonic() if began_at is None else began_at  # when the pass began, monotonic
         self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
@@ -182,8 +183,7 @@ class Executor:
         refusals = [write.refused_at for write in writes if write.refused_at]
         if not refusals:
             return writes
-        self.calls += 1
-        created = created_items.read_created_items(self.board, min(refusals))
+        created = created_items.read_created_items(self.connector, self.board, min(refusals))
         if created is None:
             return writes  # nothing but a search can tell
         remaining = []
@@ -202,10 +202,10 @@ class Executor:
 
     def _not_on_board(self, writes: Sequence[Write]) -> list[Write]:
         """Answer creates whose item is there after all, or can't be searched for; return the others."""
-        self.calls += 1
         reason: str = Message("npd_ids_unreadable")
         try:
-            items = created_items.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+            ids = [str(write.record_id) for write in writes]
+            items = created_items.items_with_npd_ids(self.connector, self.board, ids)
         except MondayError as error:
             self._stop(error)
             reason = of_error(error)
@@ -254,9 +254,8 @@ class Executor:
     def _write(self, request: board_items.WriteRequest, idempotency_key: str, size: int) -> board_items.WriteResult:
         """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
         check_intent_age(self)
-        self.calls += 1
         with meter_board_calls(self.board.link, size, writes=True):
-            result = connector().write(request, idempotency_key)
+            result = self.connector.write(request, idempotency_key)
         failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
         if len(unknown) == len(result.by_alias) and not result.replayed:

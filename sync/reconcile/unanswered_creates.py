@@ -34,6 +34,7 @@ from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import breaker
+from sync.limits.metered_client import connector
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday import lag
 from sync.monday.board_items import Item, WriteResult
@@ -219,13 +220,13 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     board = load_board(lease.link)
     try:
         ids = {str(intent.entity_id) for intents in documents for intent in intents}
-        items = items_with_npd_ids(board, sorted(ids))
+        items = items_with_npd_ids(connector(), board, sorted(ids))
     except MondayError as error:
         breaker.stop_board_or_account(lease.link, error)
         return of_error(error)
     current_stop = stop_reason
     oldest = min(intent.created_at for intent in intents_due)
-    read_created = cache(partial(read_created_items, board, oldest))  # one call for all documents
+    read_created = cache(partial(read_created_items, connector(), board, oldest))  # one call for all documents
     for intents in documents:
         try:
             document = _read_document(board, intents, items)
@@ -272,7 +273,7 @@ def _confirm_document(
         # Only the probe may write now. A document that was searched for isn't sent again: the next search voids it.
         plans = _same_fate(document, Fate.LOOK_AGAIN, document.wait_seconds)
     elif wants_resend:
-        executor = Executor(lease, board)
+        executor = Executor(lease, board, connector())
         answer = executor.resend(intents)
         plans = after_resending(document, answer)
         stop_reason = executor.stop_reason

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, Cause, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, SyncDirection
 from sync.models import ApprovalRequest, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.reconcile.board_filter import filter_item, leave_out_after_write
@@ -162,6 +162,20 @@ def test_beyond_the_guard_a_person_is_asked_and_followed(
     )
     approvals = replace(guard, requests=(request,) if state else ())
     assert outcome(state="moved", events=events, approvals=approvals) == expected
+
+
+def test_what_a_person_keeps_against_the_direction_stays_in_npd() -> None:
+    rejected = ApprovalRequest(
+        entity_id=ANN_ID,
+        kind=ApprovalKind.CLEAR_NPD,
+        key="role_title",
+        state=ApprovalState.REJECTED,
+        values={"value": "Boss", UNREPORTED: True},
+    )
+    on = board(mapping(direction=SyncDirection.MONDAY_TO_NPD))
+    plan = decided(on=on, state="moved", approvals=replace(NO_LIMIT, requests=(rejected,)))
+    field_plan = plan.fields["role_title"]
+    assert (field_plan.blocked_code, field_plan.send_raw, field_plan.pull_raw) == (BlockedCode.DIRECTION, None, None)
 
 
 def test_one_way_from_monday_a_person_is_asked() -> None:

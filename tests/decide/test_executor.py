@@ -72,7 +72,7 @@ class Monday:
             raise error
         return WriteResult({alias: self.of_alias(self.units, alias) for alias in request.aliases}, "r-1")
 
-    def look_up(self, _: Any, ids: Sequence[str]) -> dict[str, Item] | None:
+    def look_up(self, _: Any, __: Any, ids: Sequence[str]) -> dict[str, Item] | None:
         self.looked_for += ids
         return self.existing
 
@@ -83,6 +83,19 @@ class Monday:
 
     def read_created(self, *_: Any) -> CreatedItems | None:
         return self.created
+
+    def executor(self) -> Executor:
+        lease: Any = SimpleNamespace()
+        connector: Any = self
+        return Executor(lease, board(mapping("name"), mapping(), mapping("notes")), connector)
+
+    def send(self, *writes: Write, by: Executor | None = None) -> dict[str, Write]:
+        (by or self.executor()).send(CHANGE, writes)
+        return {unit_of(write): write for write in writes}
+
+    def make(self, *writes: Write) -> dict[str, Write]:
+        self.executor().create(writes)
+        return {unit_of(write): write for write in writes}
 
     # The breaker's part.
 
@@ -128,7 +141,7 @@ class Monday:
 
 @pytest.fixture
 def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
-    """Replaces the connector, the breaker, the announcements and the look-up."""
+    """Replaces the breaker, the announcements and the look-up."""
     monday = Monday()
     monkeypatch.setattr(sending, "commit_intents", monday.commit)
     monkeypatch.setattr(sending, "_close_intents", lambda writes, state: None)
@@ -137,16 +150,10 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(sending, "failed_writes", monday)
     monkeypatch.setattr(sending, "wakeups", monday)
     monkeypatch.setattr(sending, "sync_now", lambda: NOW)
-    monkeypatch.setattr(sending, "connector", lambda: monday)
     monkeypatch.setattr(sending.created_items, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(sending.created_items, "read_created_items", monday.read_created)
     monkeypatch.setattr(sending, "is_last_write_refused", monday.is_last_write_refused)
     return monday
-
-
-def executor() -> Executor:
-    lease: Any = SimpleNamespace()
-    return Executor(lease, board(mapping("name"), mapping(), mapping("notes")))
 
 
 def change(unit: str, *fields: str, npd_id: bool = False) -> Write:
@@ -166,16 +173,6 @@ def unit_of(write: Write) -> str:
     return chr(write.record_id.int)
 
 
-def send(*writes: Write, by: Executor | None = None) -> dict[str, Write]:
-    (by or executor()).send(CHANGE, writes)
-    return {unit_of(write): write for write in writes}
-
-
-def make(*writes: Write) -> dict[str, Write]:
-    executor().create(writes)
-    return {unit_of(write): write for write in writes}
-
-
 def outcomes(answers: Mapping[str, Write]) -> dict[str, Outcome]:
     return {unit: answer.ending.outcome for unit, answer in answers.items()}
 
@@ -186,7 +183,7 @@ def outcomes(answers: Mapping[str, Write]) -> dict[str, Outcome]:
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
     monday.wait = None
-    answers = send(*map(change, "abcd"))
+    answers = monday.send(*map(change, "abcd"))
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert outcomes(answers) == {"a": Outcome.OPEN, "b": Outcome.OPEN, "c": Outcome.FAILED, "d": Outcome.OPEN}
     assert answers["a"].open_intent is not None
@@ -201,14 +198,14 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
 )
 def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
-    act_now = executor()
+    act_now = monday.executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
-    answers = send(change("a"), change("b"), by=act_now)
+    answers = monday.send(change("a"), change("b"), by=act_now)
     assert set(outcomes(answers).values()) == {Outcome.RELEASED}
     assert {answer.open_intent is not None for answer in answers.values()} == {error.outcome_unknown}
-    later = send(change("c"), by=act_now)
+    later = monday.send(change("c"), by=act_now)
     assert (later["c"].ending.outcome, later["c"].ending.detail) == (Outcome.RELEASED, reason)
-    assert len(monday.sent) == act_now.calls == 1
+    assert len(monday.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -230,13 +227,13 @@ def test_a_read_that_fails_alone_again_counts(
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])
 def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
-    several = send(*map(change, "abcdefgh"))["a"]
+    several = monday.send(*map(change, "abcdefgh"))["a"]
     assert several.ending.outcome is Outcome.RELEASED
-    alone = send(change("a"))["a"]
+    alone = monday.send(change("a"))["a"]
     assert (alone.ending.outcome, alone.ending.wait_seconds) == (Outcome.DEFERRED, 60)
     monday.wait = None
-    act_now = executor()
-    assert send(change("a"), by=act_now)["a"].ending.outcome is Outcome.FAILED
+    act_now = monday.executor()
+    assert monday.send(change("a"), by=act_now)["a"].ending.outcome is Outcome.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
 
@@ -247,7 +244,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     monday.failures = {write.record_id: Failures("few", 3, is_at_fault=True) for write in few}
     monday.failures |= {write.record_id: Failures("many", 12, is_at_fault=False) for write in many}
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
-    answers = outcomes(send(*few, *many, change("z")))
+    answers = outcomes(monday.send(*few, *many, change("z")))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (Outcome.RELEASED, Outcome.FAILED, Outcome.OPEN)
 
@@ -259,7 +256,7 @@ def test_large_parts_are_repeated_first_and_once_no_repeat_is_left_the_rest_wait
     monday.failures = {write.record_id: Failures(unit_of(write), 1, is_at_fault=True) for write in singles}
     monday.failures |= {write.record_id: Failures("part", 9, is_at_fault=True) for write in parts}
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if units in ("efg", "b") else None
-    answers = send(*singles, *parts, change("z"))
+    answers = monday.send(*singles, *parts, change("z"))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "a", "b"]
     assert outcomes(answers) == {
         **dict.fromkeys("efg", Outcome.RELEASED),
@@ -272,7 +269,7 @@ def test_large_parts_are_repeated_first_and_once_no_repeat_is_left_the_rest_wait
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
-    assert send(change("a"), change("b"))["b"].ending.outcome is Outcome.RELEASED
+    assert monday.send(change("a"), change("b"))["b"].ending.outcome is Outcome.RELEASED
     assert monday.failed == [2]
 
 
@@ -286,7 +283,7 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
 )
 def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, outcome: Outcome, failed: list[int]) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
-    answers = send(change("a"), change("b"))
+    answers = monday.send(change("a"), change("b"))
     assert outcomes(answers) == {"a": Outcome.OPEN, "b": outcome}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
@@ -297,7 +294,7 @@ def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, outco
 def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(FIELD_REJECTED, "too long")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = send(change("a", npd_id=True))["a"]
+    answer = monday.send(change("a", npd_id=True))["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (Outcome.OPEN, OK, ["role_title"], ["notes"])
     assert (answer.ending.outcome, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
@@ -305,14 +302,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
-    answers = send(change("a"), change("b", NOTES))
+    answers = monday.send(change("a"), change("b", NOTES))
     assert monday.sent == ["ab: r0 r1", "a: v0"]
     assert (list(answers["a"].items_by_field), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
-    answer = send(change("a", ROLE))["a"]
+    answer = monday.send(change("a", ROLE))["a"]
     expected = (["a: r0"], Outcome.OPEN, None, ["role_title"])
     assert (monday.sent, answer.ending.outcome, answer.item, list(answer.rejected)) == expected
 
@@ -320,14 +317,14 @@ def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = send(change("a"))["a"]
+    answer = monday.send(change("a"))["a"]
     assert (answer.verdict, answer.item, answer.unsent) == (WriteVerdict.GONE, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed if alias in ("r0", "r1", "v0") and len(monday.sent) < 3 else OK
-    answers = send(change("a"), change("b"))
+    answers = monday.send(change("a"), change("b"))
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
     assert {unit: list(answer.rejected) for unit, answer in answers.items()} == {
         "a": ["role_title"],
@@ -339,7 +336,7 @@ def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Mond
 def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday) -> None:
     """Somebody gave NPD Sync's user the right between the two calls."""
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
-    answers = send(change("a"), change("b"))
+    answers = monday.send(change("a"), change("b"))
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
     assert (outcomes(answers), monday.refused) == ({"a": Outcome.OPEN, "b": Outcome.OPEN}, {})
 
@@ -358,7 +355,7 @@ def test_the_second_item_in_a_row_that_takes_nothing_closes_the_board(
 ) -> None:
     monday.last_refused = "z" if item_before == "closed" else ""
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
-    answers = send(*map(change, units))
+    answers = monday.send(*map(change, units))
     assert len(monday.sent) == 1 + min(2, len(units))
     assert (outcomes(answers), CHANGE in monday.refused) == (outcomes_then, is_stopped)
 
@@ -366,7 +363,7 @@ def test_the_second_item_in_a_row_that_takes_nothing_closes_the_board(
 def test_an_item_that_takes_nothing_fails_alone_where_another_was_written(monday: Monday) -> None:
     monday.last_refused = "z"
     monday.of_alias = lambda units, alias: OK if alias == "r0" else MondayError(BOARD_FORBIDDEN, "no")
-    answers = send(change("a"), change("b"))
+    answers = monday.send(change("a"), change("b"))
     assert (outcomes(answers), monday.refused) == ({"a": Outcome.OPEN, "b": Outcome.FAILED}, {})
 
 
@@ -375,17 +372,17 @@ def test_values_that_were_tried_without_an_outcome_close_nothing(monday: Monday)
     monday.last_refused = "z"
     answers: dict[str, Said] = {"v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, MondayError(BOARD_FORBIDDEN, "no"))
-    assert send(change("a"))["a"].verdict is WriteVerdict.GONE
+    assert monday.send(change("a"))["a"].verdict is WriteVerdict.GONE
     monday.of_document = lambda units: (
         MondayError(TIMED_OUT, "no answer") if monday.sent[-1].startswith("b: v") else None
     )
-    assert send(change("b"))["b"].ending.outcome is Outcome.DEFERRED
+    assert monday.send(change("b"))["b"].ending.outcome is Outcome.DEFERRED
     assert not monday.refused
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert send(change("a"), change("b"))["b"].ending.outcome is Outcome.DEFERRED
+    assert monday.send(change("a"), change("b"))["b"].ending.outcome is Outcome.DEFERRED
     assert len(monday.sent) == 1
 
 
@@ -400,7 +397,7 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     write = create("a")
     refusal = MondayError(kind, "no", column_id="notes")
     monday.of_alias = lambda units, alias: refusal if len(monday.sent) == 1 else OK
-    answer = make(write)["a"]
+    answer = monday.make(write)["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
     assert (answer.ending.outcome, answer.item, answer.is_name_only, list(answer.rejected)) == (
         Outcome.OPEN,
@@ -421,7 +418,7 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
     write = create("a")
     monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
-    answer = make(write)["a"]
+    answer = monday.make(write)["a"]
     assert (len(monday.sent), answer.ending.outcome, answer.item, answer.is_name_only) == (1, outcome, item, True)
 
 
@@ -436,7 +433,7 @@ def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
     refused = create("a")
     refused.refused_at = NOW
     monday.created = CreatedItems({str(refused.record_id): OK} if is_there else {}, has_unknown)
-    answers = make(refused, create("b"))
+    answers = monday.make(refused, create("b"))
     assert outcomes(answers) == {"a": outcome, "b": Outcome.OPEN}
     assert monday.sent == (["b: r0"] if is_there or has_unknown else ["ab: r0 r1"])
     assert answers["a"].is_name_only is (is_there or has_unknown), "its values follow in the next pass"
@@ -444,6 +441,6 @@ def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
-    answer = make(create("a"))["a"]
+    answer = monday.make(create("a"))["a"]
     assert (len(monday.sent), monday.looked_for, answer.ending.outcome) == (1, [], Outcome.FAILED)
     assert (list(answer.rejected), answer.is_name_only) == (["name"], False)

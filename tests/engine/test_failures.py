@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from requests.adapters import HTTPAdapter
+from structlog.testing import capture_logs
 
 from npd.models import Contact
 from sync.boards import availability
@@ -62,6 +63,20 @@ def test_a_create_that_was_carried_out_and_answered_as_refused_makes_one_item_th
     world.hear(rounds=3, minutes=10)
     assert [item["name"] for item in world.sandbox.all_items()] == ["Ann"]
     assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "Likes tea")
+
+
+def test_each_request_of_a_pass_counts(world: World) -> None:
+    """Also the log and the items by which a pass finds out about a create that was refused and carried out."""
+    world.sandbox.faults({"lag": ["searches"], "edits": 300, "writes": 300})
+    refusal = {"every": 1, "applied": True, "code": "InvalidArgumentException"}
+    world.sandbox.control("faults", partial=refusal, on="create_item")
+    world.contact("Ann")
+    world.work()
+    before = world.calls()
+    with capture_logs() as lines:
+        world.work(seconds=70)
+    calls = [line["calls"] for line in lines if line["event"] == "pass done"]
+    assert (calls, sum(calls)) == ([3, 1], world.calls() - before), "a read, the log, and the item; then it is linked"
 
 
 def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_work(world: World) -> None:

@@ -20,10 +20,10 @@ from sync.boards import board_columns
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
-from sync.limits.metered_client import connector, meter_board_calls
+from sync.limits.metered_client import client, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
-from sync.monday.connector import PageProgress
+from sync.monday.connector import MondayConnector, PageProgress
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
@@ -53,16 +53,23 @@ class EmptiedRelation(NamedTuple):
 
 
 class Gatherer:
-    """Reads the facts of passes from NPD and Monday, and counts its calls; for whole boards a listing does so."""
+    """Reads the facts of passes from NPD and Monday; for whole boards a listing does so."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self._client = client()
+        self._calls_before = self._client.calls  # a shared client's
+        self.connector = MondayConnector(self._client)  # by which the pass writes, too
         # Of the last pass: the call that read its items, what was inspected of the board, and why it couldn't be read.
         self.request_id = ""
         self.inspected: board_columns.InspectedColumns | None = None
         self.error: MondayError | None = None
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
+
+    @property
+    def calls(self) -> int:
+        """How many requests its connector has sent."""
+        return self._client.calls - self._calls_before
 
     # --- the two steps ------------------------------------------------------------------------------------------------
 
@@ -240,9 +247,8 @@ class Gatherer:
         namesakes = item_facts.items_with_names(board, names, room)
         all_ids = list(dict.fromkeys(map(str, (*item_ids, *unmatched_ids, *namesakes))))
         ids = all_ids[:ITEMS_PER_READ]
-        self.calls += 1
         with meter_board_calls(board.link, size):
-            result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
+            result = self.connector.read_batch(board.link.board_id, ids, searches, board.columns, board.types)
         self.request_id = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for search, cursor in result.cursors.items():
@@ -267,9 +273,8 @@ class Gatherer:
             if cursor is None:
                 break
             progress.note([item.id for item in page], cursor)
-            self.calls += 1
             with meter_board_calls(board.link, 0):
-                page, cursor = connector().read_page(cursor, board.columns, board.types)
+                page, cursor = self.connector.read_page(cursor, board.columns, board.types)
             further += page
         return further
 
@@ -278,9 +283,8 @@ class Gatherer:
         items_by_id: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
-            self.calls += 1
             with meter_board_calls(board.link, len(batch)):
-                items = connector().read_items(batch, board.columns, board.types)
+                items = self.connector.read_items(batch, board.columns, board.types)
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
@@ -292,10 +296,9 @@ class Gatherer:
             batch = ids[start : start + ITEMS_PER_READ]
             if link is None or not link.board_id:
                 return None
-            self.calls += 1
             try:
                 with meter_board_calls(link, len(batch)):
-                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).by_id
+                    items |= self.connector.read_batch(link.board_id, batch, {}, [link.npd_id_column]).by_id
             except MondayError as error:
                 if error.scope is not Scope.BOARD:
                     raise
@@ -313,8 +316,7 @@ class Gatherer:
             if mapping.key in healed:
                 mapping.problem = mapping.problem_code = ""
         if suspect or not healed:
-            self.calls += 1
-            columns = board_columns.read_board(link)
+            columns = board_columns.read_board(link, self.connector)
         if columns is not None:
             for mapping in mappings:
                 code, problem = board_columns.column_problem(link, mapping, columns)
