@@ -219,7 +219,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
         if listing.inspected is not None:
             board_columns.store_inspection(link, listing.inspected)
         verification.add_page(page)
-        need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
+        need_pass = page.differing_or_unfinished if includes_unfinished else sorted(page.changed)
         enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
         result.need_pass += len(need_pass)

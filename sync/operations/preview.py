@@ -91,11 +91,6 @@ class PlannedPass:
         return changed_records(self.facts, self.plan, self.busy)
 
     @property
-    def need_pass(self) -> list[UUID]:
-        """The records that a real pass would change, or may change."""
-        return sorted(self.changed)
-
-    @property
     def differing_or_unfinished(self) -> list[UUID]:
         """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
         unfinished = {
@@ -103,7 +98,7 @@ class PlannedPass:
             for plan in self.synced_plans
             if plan.id in self.busy or plan.record.sync_status != choices.RecordSyncStatus.SYNCED
         }
-        return sorted(unfinished.union(self.need_pass))
+        return sorted(self.changed.union(unfinished))
 
 
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
