@@ -182,6 +182,12 @@ def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> Non
         output()
 
 
+def test_an_item_for_which_monday_answers_an_error_is_listed(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.control("faults", unreadable=[contact.monday_id], by_id=True)
+    assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("unreadable", contact.monday_id)]
+
+
 @responses.activate
 def test_a_mutation_never_leaves() -> None:
     with read_only_client(), pytest.raises(RuntimeError, match="dry run"):
