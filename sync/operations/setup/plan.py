@@ -5,7 +5,7 @@ A worker makes it and caches it by its choices. It is too old after 30 minutes.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from sync.attention import Kind
 from sync.choices import BlockedCode, Cause, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
-from sync.fields.field_values import BoardContext, match_key_of_item, match_key_of_record, record_name, with_item
+from sync.fields.field_values import match_key_of_item, match_key_of_record, record_name, with_item
 from sync.kernel import humanize
 from sync.kernel.acts import CREATE_RECORD, LINK, ActionError
 from sync.kernel.db import match_key_sql
@@ -165,16 +165,18 @@ def plan_board(
     decided_items = {change.item_id for change in deletions.changes}
     plan.add(*(PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off))
     plan.add(*listing.unreadable_changes())
-    rejected = _rejected_fields(board)
-    for planned_pass in [*planned_passes, deletions]:
-        for change in planned_pass.changes:
-            is_tried_again = change.kind is ChangeKind.PUSH and (change.entity_id, change.field) in rejected
-            if change.entity_id or change.item_id not in decided_items:
-                plan.add(replace(change, kind=ChangeKind.TRIED_AGAIN) if is_tried_again else change)
-        number = len(planned_pass.plan.records) + len(planned_pass.plan.items) + len(planned_pass.plan.deleted)
-        plan.calls += preview.cost_of(planned_pass, number)
     following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
     record_plans = [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
+    tried_again = list(_tried_again(spec.entity_type, record_plans))
+    sent_again = {(change.entity_id, change.field) for change in tried_again}
+    plan.add(*tried_again)
+    for planned_pass in [*planned_passes, deletions]:
+        for change in planned_pass.changes:
+            is_sent_again = change.kind is ChangeKind.PUSH and (change.entity_id, change.field) in sent_again
+            if not is_sent_again and (change.entity_id or change.item_id not in decided_items):
+                plan.add(change)
+        number = len(planned_pass.plan.records) + len(planned_pass.plan.items) + len(planned_pass.plan.deleted)
+        plan.calls += preview.cost_of(planned_pass, number)
     if listing.left_board:
         _note_left_questions(plan)
     else:
@@ -427,16 +429,21 @@ def _note_closed_conflicts(
                 plan.add(_ended(plan, str(record_plan.record), record_plan.id, reason=reason))
 
 
-def _rejected_fields(board: BoardContext) -> set[tuple[UUID, str]]:
-    """Return the records and labels of the fields whose values Monday rejected: nobody knows if it takes them now."""
-    labels = {mapping.key: mapping.label for mapping in board.mappings}
-    blocked = SyncMetadata.objects.of(board.link.entity_type).exclude(blocked_fields={})
-    return {
-        (UUID(entity_id), labels.get(key, ""))
+def _tried_again(entity_type: str, record_plans: Iterable[pass_plan.RecordPlan]) -> Iterator[PlannedChange]:
+    """Yield the values that Monday rejected and that are sent again: nobody knows whether it takes them now."""
+    blocked = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={})
+    keys = {
+        (UUID(entity_id), key)
         for entity_id, fields in blocked.values_list("entity_id", "blocked_fields")
         for key, entry in fields.items()
         if entry.get("code") in (BlockedCode.REJECTED, BlockedCode.LIMIT)
     }
+    for record_plan in record_plans:
+        name = str(record_plan.record)
+        for field_plan in record_plan.fields.values():
+            if (record_plan.id, field_plan.key) in keys and field_plan.send_raw is not None:
+                sent = {"field": field_plan.mapping.label, "after": field_plan.display_local(field_plan.send_raw)}
+                yield PlannedChange(ChangeKind.TRIED_AGAIN, entity_type, name, record_plan.id, **sent)
 
 
 def _ended(plan: SetupBoardPlan, name: str, entity_id: UUID | None, item_id: str = "", *, reason: str) -> PlannedChange:
