@@ -204,7 +204,7 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
 
     A person's choice between values, and a push that a person asked for by name, need no approval.
     """
-    if plan.facts.is_sync_pressed or plan.item is None:
+    if plan.item is None:
         return
     for field_plan in plan.fields.values():
         send_raw = field_plan.send_raw
@@ -214,7 +214,8 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
         converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):
-            if send_raw is not None and converter.canonical_local(send_raw) is None:
+            is_cleared = send_raw is not None and converter.canonical_local(send_raw) is None
+            if is_cleared and not plan.facts.is_sync_pressed:
                 remote = converter.canonical_remote(field_plan.remote_raw)
                 if remote is not None:
                     yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)

@@ -164,6 +164,11 @@ def test_beyond_the_guard_a_person_is_asked_and_followed(
     assert outcome(state="moved", events=events, approvals=approvals) == expected
 
 
+def test_sync_now_empties_nothing_beyond_the_guard() -> None:
+    guard = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
+    assert outcome(events=[edit(None)], sync_pressed=True, approvals=guard) == "asked"
+
+
 def test_what_a_person_keeps_against_the_direction_stays_in_npd() -> None:
     rejected = ApprovalRequest(
         entity_id=ANN_ID,
@@ -182,6 +187,7 @@ def test_one_way_from_monday_a_person_is_asked() -> None:
     for direction, expected in ((SyncDirection.MONDAY_TO_NPD, "asked"), (SyncDirection.NPD_TO_MONDAY, "sent")):
         on = board(mapping(direction=direction))
         assert outcome(on=on, state="moved") == expected
+        assert outcome(on=on, state="moved", sync_pressed=True) == expected
         assert outcome(on=on) == ("waits" if expected == "asked" else "sent")
 
 
