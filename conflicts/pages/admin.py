@@ -124,8 +124,8 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         name = "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         return [
-            path("<uuid:pk>/screen/", view(case_screen.ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
-            path(field, view(case_screen.RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
+            path("<uuid:pk>/screen/", view(case_screen.CaseView.as_view(model_admin=self)), name=f"{name}_screen"),
+            path(field, view(case_screen.CaseView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
             path("chosen/<str:key>/", view(self.choice_status), name=f"{name}_status"),
             path("chosen/<str:key>/undo/", view(require_POST(self.choice_undo)), name=f"{name}_undo"),
             *super().get_urls(),
@@ -435,7 +435,10 @@ def _answer_rejections(request: HttpRequest, act: Act, entries: Sequence[Entry],
         seen_sides = _sides_shown(shown, entry, entry.field)
         try:
             answer = rejections.answer_rejection(
-                field_ref, by=cast("User", request.user), choose=side, value="", seen=seen_sides
+                field_ref,
+                by=cast("User", request.user),
+                selections={entry.field: reports.FieldSelection(side)},
+                seen={entry.field: seen_sides},
             )
         except ActionError as error:
             problems.append(f"{entry.name}: {error}")

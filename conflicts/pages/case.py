@@ -15,14 +15,16 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABL
 from conflicts.reports import EDITORS, RECORD_KEY, REJECTED, ConflictKind, FieldSelection, side_headings
 from sync import addresses, registry
 from sync.boards import availability
+from sync.choices import ActivityKind
 from sync.fields import field_values, lookups
 from sync.fields.field_bases import base_of
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models import ActivityLine, BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models.records_and_items import is_rejected
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.words.message import code_of, quote_value
+from sync.words.message import Message, code_of, quote_value
 
 OPEN = "open"
 APPLYING = "applying"  # the next pass applies what was chosen
@@ -171,6 +173,16 @@ class RecordContext:
         """The sync state, or None before the first pass."""
         return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
 
+    def rejected_entry(self, key: str) -> Mapping[str, Any]:
+        """Return the sync state's entry of a value that Monday rejected; empty if it or its column changed since."""
+        entry = self.sync_state.blocked_fields.get(key) if self.sync_state else None
+        mapping = self.mapped.get(key)
+        # Without `local` the entry doesn't say which value was rejected.
+        if not entry or not is_rejected(entry) or not entry.get("local") or mapping is None or self.record is None:
+            return {}
+        is_current = field_values.still_holds(self.record, entry["local"]) and mapping.is_current(entry)
+        return dict(entry) if is_current else {}
+
     def item_url(self, item_id: str) -> str:
         """Return the item's address on Monday; empty without a board or item."""
         return addresses.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
@@ -228,6 +240,7 @@ class CaseField:
     seen_values: Sides | None = None  # the values that it was chosen for
     is_new: bool = False  # whether the field joined the conflict after the person saw it
     removed_side: str = ""  # "npd" or "monday" if the record or its item was deleted
+    rejected: str = ""  # why Monday rejected NPD's value
     monday_problem: str = ""  # why Monday's value can't replace a rejected one
     editors: Mapping[str, authors.LastEdit] = field(default_factory=dict)  # who wrote each side's value
 
@@ -326,12 +339,40 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
     model = registry.entity(conflict.entity_type).model
     npd_edits = authors.last_npd_edits(model, conflict.entity_id, names)
+    rejections = _rejections(conflict, context, npd_edits)
     for row in fields:
+        row.rejected = rejections.get(row.key, "")
         editors = {NPD: npd_edits.get(row.key)}
         if stored := conflict.about.get(EDITORS, {}).get(row.key):
             editors[MONDAY] = authors.LastEdit(stored["who"], "", datetime.fromisoformat(stored["at"]))
         row.editors = {side: edit for side, edit in editors.items() if edit}
     return fields
+
+
+def _rejections(
+    conflict: SyncConflict, context: RecordContext, npd_edits: Mapping[str, authors.LastEdit]
+) -> dict[str, str]:
+    """Return why Monday rejected NPD's values, by field.
+
+    A pass that finds a conflict ends the sync state's entry; then the activity has the rejection since the last edit.
+    """
+    lines = ActivityLine.objects.filter(
+        kind=ActivityKind.BLOCKED,
+        entity_type=conflict.entity_type,
+        entity_id=conflict.entity_id,
+        key__in=conflict.conflict_fields,
+    )
+    rejections: dict[str, str] = {}
+    for line in lines.order_by("key", "-pk").distinct("key"):
+        edit = npd_edits.get(line.key)
+        if code_of(line.sentence) == "value_rejected" and edit and line.at >= edit.at:
+            value = conflict.npd_data[line.key]
+            quote = line.sentence.params["quote"]
+            rejections[line.key] = Message("monday_rejected", value=value, quote=quote, advice="")
+    for key in conflict.conflict_fields:
+        if entry := context.rejected_entry(key):
+            rejections[key] = entry["reason"]
+    return rejections
 
 
 def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseField:

@@ -19,21 +19,23 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.html import escape
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import reports
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, rejections, resolution
+from conflicts.reports import REJECTED, ConflictKind, FieldSelection
 from sync import addresses, attention, permissions
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.choices import ActivityKind
-from sync.clock import SyncNow
+from sync.clock import sync_now
 from sync.kernel import as_uuid, humanize
 from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.models import ActivityLine
-from sync.models.records_and_items import KEPT_BY, FieldRef
+from sync.models.records_and_items import FieldRef
 from sync.records import authors
 
 URL_NAME = "admin:conflicts_syncconflict"
@@ -49,47 +51,31 @@ def rejection_url(field_ref: FieldRef) -> str:
 
 def attention_key(conflict: SyncConflict) -> str:
     """Return the key of a conflict's entry among what waits."""
-    return f"{Kind.DUPLICATE if conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT}:{conflict.pk}"
+    return f"{Kind.DUPLICATE if conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT}:{conflict.pk}"
 
 
 def strip_of(key: str) -> dict[str, Any] | None:
-    """Return the strip about a choice; None if there is no such choice."""
+    """Return the context of strip.html about a choice; None if there is no such choice."""
     kind, _, text = key.partition(":")
     if kind == "conflict" and (pk := as_uuid(text)):
         conflict = SyncConflict.objects.filter(pk=pk).first()
-        return conflict_strip(conflict, case.RecordContext.of(conflict)) if conflict else None
-    if kind != "answer" or not text.isdecimal():
+        if conflict is None:
+            return None
+        context = case.RecordContext.of(conflict)
+        url = screen_url(conflict.pk)
+        progress = case.conflict_progress(conflict)
+    elif kind == "answer" and text.isdecimal():
+        # Cut, because a longer number doesn't fit into the database's bigint.
+        answer = ActivityLine.objects.filter(pk=text[:18], kind=ActivityKind.REJECTED).first()
+        if answer is None:
+            return None
+        field_ref = rejections.field_ref_of(answer)
+        context = case.RecordContext(*field_ref[:2])
+        url = rejection_url(field_ref)
+        progress = rejections.answer_progress(answer)
+    else:
         return None
-    # Cut, because a longer number doesn't fit into the database's bigint.
-    answer = ActivityLine.objects.filter(pk=text[:18], kind=ActivityKind.REJECTED).first()
-    if answer is None:
-        return None
-    entity_type, entity_id, _key = rejections.field_ref_of(answer)
-    return answer_strip(answer, case.RecordContext(entity_type, entity_id))
-
-
-def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), case.conflict_progress(conflict))
-
-
-def answer_strip(answer: ActivityLine, context: case.RecordContext) -> dict[str, Any]:
-    # An answer that sends the same value once more has changed nothing, so there is nothing to undo.
-    changed_record = "raw_before" in answer.values
-    keeps_both = KEPT_BY in answer.values
-    progress = case.Progress(case.SETTLED, answer.sentence, is_undoable=changed_record or keeps_both)
-    url = rejection_url(rejections.field_ref_of(answer))
-    return _strip(f"answer:{answer.pk}", context.name, url, progress)
-
-
-def _strip(key: str, name: str, url: str, progress: case.Progress) -> dict[str, Any]:
-    """Return the context of strip.html."""
-    return {
-        "name": name,
-        "url": url,
-        "status_url": reverse(f"{URL_NAME}_status", args=[key]),
-        "progress": progress,
-        "undo_url": reverse(f"{URL_NAME}_undo", args=[key]),
-    }
+    return {"key": key, "name": context.name, "url": url, "progress": progress}
 
 
 def undo_choice(key: str, *, by: User) -> None:
@@ -105,13 +91,13 @@ def undo_choice(key: str, *, by: User) -> None:
 BOTH = "both"
 
 
-def parse_form(posted: QueryDict) -> tuple[dict[str, reports.FieldSelection], dict[str, Sides]]:
+def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
     """Return the choices and the seen values by field.
 
     `option` is the answer about a whole record: an act's code, and the id that it names, if any (Option.name). Seen
     values travel as JSON, because browsers rewrite line ends.
     """
-    chosen: dict[str, reports.FieldSelection] = {}
+    chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
     for name, text in posted.items():
         prefix, _, key = name.partition("-")
@@ -119,13 +105,13 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, reports.FieldSelection], di
             seen_values[key] = sides_seen(admin_base.parse_json(str(text)))
         elif prefix == "pick" and text == BOTH:
             sides = sides_seen(admin_base.parse_json(posted.get(f"seen-{key}", "")))
-            chosen[key] = reports.FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
+            chosen[key] = FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
         elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
-            chosen[key] = reports.FieldSelection(str(text), typed)
+            chosen[key] = FieldSelection(str(text), typed)
         elif name == "option":
             choose, _, value = str(text).partition(" ")
-            chosen[reports.RECORD_KEY] = reports.FieldSelection(choose, value or None)
+            chosen[reports.RECORD_KEY] = FieldSelection(choose, value or None)
     return chosen, seen_values
 
 
@@ -178,8 +164,8 @@ def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[s
     place = same_kind.index(key) if key in same_kind else -1
     circle = same_kind[place + 1 :] + same_kind[: max(place, 0)]
     others = [row.key for row in rows if row.kind != kind]
-    next_key = next(filter(_still_asks, [*circle, *others]), "")
-    previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
+    next_key = ([*circle, *others] or [""])[0]
+    previous_key = ([*others, *circle] or [""])[-1]
     return {
         "left": humanize.count_with_noun(len(same_kind), *attention.KINDS[Kind(kind)].nouns) if place >= 0 else "",
         "next_url": _case_url(next_key, filters),
@@ -187,16 +173,6 @@ def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[s
         "ends_kind": not next_key.startswith(f"{kind}:"),
         "previous_url": _case_url(previous_key, filters),
     }
-
-
-def _still_asks(key: str) -> bool:
-    """Whether a case needs a choice: an answered rejected value waits, too, until a pass has sent it."""
-    kind, *names = key.split(":")
-    if kind != Kind.REJECTED:
-        return True
-    entity_type, entity_id, field = names
-    rejection = rejections.Rejection.of((entity_type, UUID(entity_id), field))
-    return rejection is not None and rejection.waits_for_choice
 
 
 def _case_url(key: str, filters: str) -> str:
@@ -213,38 +189,43 @@ def _with_filters(url: str, filters: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
-    """The page of one case: shows both sides, and on POST stores the choices."""
+    """The page of a conflict, or of a rejected value: shows both sides, and on POST stores the choices."""
 
     template_name = "conflicts/screen.html"
     # Set by `load`.
     title: str = "Conflict"
+    conflict: SyncConflict
+    rejection: rejections.Rejection | None = None  # of which the conflict is made
     context: case.RecordContext
     url = ""
     attention_key = ""  # of its entry
     # Set by a POST.
-    chosen: Mapping[str, reports.FieldSelection] = {}
+    chosen: Mapping[str, FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
     problems: Mapping[str, str] = {}  # why the choices can't be stored, by field
 
     def load(self, **kwargs: Any) -> None:
-        """Read the case that the address names."""
-        raise NotImplementedError
+        """Read the conflict or the rejected value that the address names."""
+        if "pk" in kwargs:
+            self.conflict = get_object_or_404(SyncConflict.objects.select_related("resolved_by"), pk=kwargs["pk"])
+            self.context = case.RecordContext.of(self.conflict)
+            self.url = screen_url(self.conflict.pk)
+            self.title = f"Conflict of {self.context.name}"
+            self.attention_key = attention_key(self.conflict)
+            return
+        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
+        self.rejection = rejections.Rejection.of(field_ref)
+        if self.rejection is None:
+            raise Http404("Nothing is rejected there any more.")
+        self.conflict = self.rejection.conflict
+        self.context = self.rejection.context
+        self.url = rejection_url(field_ref)
+        self.title = f"{self.rejection.mapping.label} of {self.context.name}, rejected by Monday"
+        self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
 
-    def page(self) -> dict[str, Any]:
-        """Return the case's part of the template context, with `kind` and `is_waiting`, which `show` reads."""
-        raise NotImplementedError
-
-    def fields(self) -> list[case.CaseField]:
-        """Return the fields with the posted choices."""
-        raise NotImplementedError
-
-    def question(self) -> confirmed_action.Question | None:
-        """Return the question before a deletion or a removed value, or None."""
-        return emptying_question(self.context.name, self.fields())
-
-    def apply(self, by: User) -> tuple[str, str]:
-        """Store the choices; return the key of `strip_of`, and a sentence."""
-        raise NotImplementedError
+    @property
+    def is_waiting(self) -> bool:
+        return self.conflict.is_open and not self.conflict.is_being_applied
 
     def has_permission(self) -> bool:
         return bool(self.model_admin.has_view_permission(self.request))
@@ -258,6 +239,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         if not self.model_admin.has_change_permission(request):
             raise PermissionDenied
         self.load(**kwargs)
+        if "preview" in request.GET:
+            return self.preview(request.GET["preview"])
         self.chosen, self.seen_values = parse_form(request.POST)
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
@@ -287,6 +270,19 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             next_url = f"{next_url}{'&' if '?' in next_url else '?'}{AFTER_CHOICE}={key}"
         return HttpResponseRedirect(next_url or _with_filters(self.url, self.filters))
 
+    def preview(self, key: str) -> HttpResponse:
+        """Say in which form a typed value will be written, or why it can't be; empty if as it was typed."""
+        text = self.request.POST.get(f"value-{key}", "")
+        mapping = self.context.mapped.get(key)
+        if mapping is None or self.context.record is None:
+            raise Http404("There is no such record or field.")
+        try:
+            values = resolution.raw_from_text(self.context, key, text)
+        except ActionError as error:
+            return HttpResponse(escape(str(error)))
+        written = self.context.display.display_local(self.context.record, mapping, values)
+        return HttpResponse("" if reports.same_text(written, text) else escape(f"Written as “{written}”"))
+
     @property
     def filters(self) -> str:
         """The query of the list from which the page was opened; empty without."""
@@ -304,108 +300,102 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Render the page, with the problem why nothing was stored."""
-        user = self.request.user
-        entity_type = self.context.entity_type
-        may_change = self.model_admin.has_change_permission(self.request)
-        case_context = self.page()
-        before = strip_of(self.request.GET.get(AFTER_CHOICE, ""))
-        may_open = self.context.record is not None and permissions.may_act(user, "view", entity_type)
-        case_context |= {
-            "name": self.context.name,
-            "before": before if before and before["url"] != self.url else None,
-            "record_url": addresses.record_url(entity_type, self.context.entity_id) if may_open else "",
-            "may_choose": case_context["is_waiting"] and may_change,
-            "typing_problem": resolution.typing_problem(user, entity_type),
-            "may_undo": may_change,
-            "is_overwritten": case_context["kind"] == reports.ConflictKind.OVERWRITTEN,
-            "is_rejected": case_context["kind"] == reports.REJECTED,
-            "hides_base": case_context["kind"] in (reports.ConflictKind.OVERWRITTEN, reports.REJECTED),
-            "problem": problem,
-            "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
-            "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
-        }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
-        # Sentences from which conflict.js chooses while a person types.
-        effects = {name: Effect(None, *sides).what_changes for name, sides in changes.items()}
-        walk = self.walk()
-        page = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
+        page = self.get_context_data(
+            page_name=self.context.name,
+            case=self.case_context(problem),
+            walk=self.walk(),
+            # Sentences from which conflict.js chooses while a person types.
+            effects={name: Effect(None, *sides).what_changes for name, sides in changes.items()},
+        )
         return self.render_to_response(page, status=status)
 
-    def select(self, fields: Sequence[case.CaseField]) -> None:
-        """Put the posted choices and seen values into the fields."""
-        for row in fields:
-            row.problem = self.problems.get(row.key, "")
-            if self.seen_values:
-                row.select(self.chosen.get(row.key, reports.FieldSelection("")))
-                row.seen_values = self.seen_values.get(row.key)
-                # It joined the conflict after the person saw the form.
-                row.is_new = row.seen_values is None
-
-
-class ConflictView(CaseView):
-    """The page of a conflict."""
-
-    conflict: SyncConflict
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.conflict.is_open and not self.conflict.is_being_applied
-
-    def load(self, **kwargs: Any) -> None:
-        # The template shows the conflict's age at `page_now`.
-        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
-        self.context = case.RecordContext.of(self.conflict)
-        self.url = screen_url(self.conflict.pk)
-        self.title = f"Conflict of {self.context.name}"
-        self.attention_key = attention_key(self.conflict)
-
-    def page(self) -> dict[str, Any]:
+    def case_context(self, problem: str) -> dict[str, Any]:
+        """Return the part of the template's context that is about the case."""
+        user = self.request.user
         conflict = self.conflict
-        strip = conflict_strip(conflict, self.context)
+        context = self.context
+        kind = conflict.kind
+        answer = self.rejection.answer if self.rejection else None
+        progress = rejections.answer_progress(answer) if answer else case.conflict_progress(conflict)
         fields = self.fields()
         by_field = conflict.is_open and not conflict.is_about_record
-        tags = [] if conflict.kind == reports.ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
-        if conflict.is_open and conflict.kind == reports.ConflictKind.FIELDS:
-            tags = [(humanize.count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
+        tag = Kind.REJECTED.label if self.rejection else conflict.get_kind_display()
+        if kind == ConflictKind.FIELDS:
+            tag = humanize.count_with_noun(len(fields), "field differs", "fields differ") if conflict.is_open else ""
+        tags = [(tag, "cfl-warn")] if tag else []
         still_asked = (*conflict.conflict_fields, reports.RECORD_KEY)
-        heading = "Who is this?" if conflict.kind == reports.ConflictKind.IDENTITY else "What happened"
-        return strip | {
-            "kind": conflict.kind,
+        heading = "Who is this?" if kind == ConflictKind.IDENTITY else "What happened"
+        resolved_by = authors.full_name(conflict.resolved_by) if conflict.resolved_by else ""
+        before = strip_of(self.request.GET.get(AFTER_CHOICE, ""))
+        may_change = self.model_admin.has_change_permission(self.request)
+        may_open = context.record is not None and permissions.may_act(user, "view", context.entity_type)
+        list_url = f"{reverse(f'{URL_NAME}_changelist')}?{self.filters}".rstrip("?")
+        is_undoable = progress.is_undoable and not answer
+        return {
+            "key": f"answer:{answer.pk}" if answer else f"conflict:{conflict.pk}",
+            "name": context.name,
+            "url": self.url,
+            "progress": progress,
+            "kind": kind,
             "conflict": conflict,
+            "now": sync_now(),
             "fields": fields,
             "rows": fields if by_field else [],  # of the grid
-            "resolved": case.resolved_fields(conflict, self.context),
+            "resolved": case.resolved_fields(conflict, context),
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "late": self.late_choices(),
-            "equal": case.equal_fields(conflict, self.context) if by_field else [],
-            "blocked": case.problem_sentences(conflict, self.context) if by_field else [],
+            "equal": case.equal_fields(conflict, context) if by_field else [],
+            "blocked": case.problem_sentences(conflict, context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
             "heading": heading if conflict.is_about_record else "",
             "question": conflict.question or "More than one record or item could be the same.",
-            "resolved_by": authors.full_name(conflict.resolved_by) if conflict.resolved_by else "",
+            "resolved_by": answer.actor if answer else resolved_by,
             "resolved_at": conflict.resolved_at,
             "is_waiting": self.is_waiting,
-            "item_url": self.context.item_url(conflict.monday_item_id),
+            "item_url": context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "list_url": f"{reverse(f'{URL_NAME}_changelist')}?{self.filters}".rstrip("?"),
-            "undo_problem": resolution.undo_problem(conflict, self.context) if strip["progress"].is_undoable else "",
+            "list_url": reverse("admin:index") if self.rejection else list_url,
+            "undo_problem": resolution.undo_problem(conflict, context) if is_undoable else "",
+            "before": before if before and before["url"] != self.url else None,
+            "record_url": addresses.record_url(context.entity_type, context.entity_id) if may_open else "",
+            "may_choose": self.is_waiting and may_change,
+            "typing_problem": resolution.typing_problem(user, context.entity_type),
+            "may_undo": may_change,
+            "is_overwritten": kind == ConflictKind.OVERWRITTEN,
+            "is_rejected": kind == REJECTED,
+            "hides_base": kind in (ConflictKind.OVERWRITTEN, REJECTED),
+            "problem": problem,
+            "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
+            "keeps_choices": bool(self.chosen and self.is_waiting),
         }
 
     def fields(self) -> list[case.CaseField]:
         """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
-        if self.seen_values and self.is_waiting:
-            self.select(fields)
-            return fields
+        is_posted = self.seen_values and self.is_waiting
         # A choice that a pass handed back is suggested again, with the reason.
-        chosen = {**stored.handed_back, **stored.fields}
+        chosen = self.chosen if is_posted else {**stored.handed_back, **stored.fields}
+        problems = self.problems if is_posted else stored.reasons
         for row in fields:
-            row.select(chosen.get(row.key, reports.FieldSelection("")))
-            row.problem = stored.reasons.get(row.key, "")
-            if selection := stored.handed_back.get(row.key):
+            row.select(chosen.get(row.key, FieldSelection("")))
+            row.problem = problems.get(row.key, "")
+            # A choice that a pass handed back says it already.
+            row.rejected = "" if row.problem else admin_base.with_request_id(row.rejected)
+            if is_posted:
+                row.seen_values = self.seen_values.get(row.key)
+                # It joined the conflict after the person saw the form.
+                row.is_new = row.seen_values is None
+            elif selection := stored.handed_back.get(row.key):
                 row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
+            if self.rejection and row.effect_of(MONDAY).emptied_side:
+                row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
+            if self.rejection and not row.monday_problem:
+                try:
+                    self.rejection.raw_from_monday()  # only to learn whether it can be used
+                except ActionError as error:
+                    row.monday_problem = str(error)
         return fields
 
     def late_choices(self) -> list[tuple[str, str | None]]:
@@ -438,15 +428,22 @@ class ConflictView(CaseView):
         }
 
     def question(self) -> confirmed_action.Question | None:
-        option = self.conflict.chosen_option(self.chosen.get(reports.RECORD_KEY, reports.FieldSelection("")))
+        """Return the question before a deletion or a removed value, or None."""
+        option = self.conflict.chosen_option(self.chosen.get(reports.RECORD_KEY, FieldSelection("")))
         if option is None or not option.deletes:
-            return super().question()
+            return emptying_question(self.context.name, self.fields())
         effects = [self.conflict.question, option.effect]
         return confirmed_action.Question(
             f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True
         )
 
     def apply(self, by: User) -> tuple[str, str]:
+        """Store the choices; return the key of `strip_of`, and a sentence."""
+        if self.rejection:
+            answer = rejections.answer_rejection(
+                self.rejection.field_ref, by=by, selections=self.chosen, seen=self.seen_values
+            )
+            return f"answer:{answer.pk}", answer.sentence
         kind = self.resolution_type()
         resolved = resolution.resolve(
             self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
@@ -461,79 +458,3 @@ class ConflictView(CaseView):
             if set(self.chosen) == set(self.seen_values) and choices == {side}:
                 return kind
         return ResolutionType.MERGE
-
-
-NOTHING_REJECTED = case.Progress(
-    case.SETTLED, "It was changed or sent since, is in conflict, or isn't synced any more."
-)
-
-
-class RejectionView(CaseView):
-    """The page of a value that Monday rejected, with the last answer about it."""
-
-    rejection: rejections.Rejection
-
-    def load(self, **kwargs: Any) -> None:
-        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
-        rejection = rejections.Rejection.of(field_ref)
-        if rejection is None:
-            raise Http404("Nothing is rejected there any more.")
-        self.rejection = rejection
-        self.context = rejection.context
-        self.url = rejection_url(field_ref)
-        self.title = f"{rejection.mapping.label} of {self.context.name}, rejected by Monday"
-        self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
-
-    def page(self) -> dict[str, Any]:
-        rejection = self.rejection
-        is_waiting = rejection.waits_for_choice
-        tag = ("Both left as they are", "") if rejection.kept_by else ("Waits for no answer", "cfl-ok")
-        strip: dict[str, Any] = {"progress": NOTHING_REJECTED}
-        if is_waiting:
-            tag = ("Rejected by Monday", "cfl-warn")
-            strip = {"progress": case.Progress(case.OPEN, "")}
-        elif answer := rejections.last_answer(rejection.field_ref):
-            strip = answer_strip(answer, self.context) | {"resolved_by": answer.actor, "resolved_at": answer.at}
-        fields = self.fields()
-        return strip | {
-            "kind": reports.REJECTED,
-            "fields": fields,
-            "rows": fields if is_waiting else [],
-            "is_waiting": is_waiting,
-            "heading": f"Why {rejection.mapping.label} is not synced" if rejection.entry else "",
-            "question": admin_base.with_request_id(rejection.reason),
-            "item_url": self.context.item_url(rejection.record.monday_id or ""),
-            "tags": [tag],
-            "list_url": reverse("admin:index"),
-        }
-
-    def fields(self) -> list[case.CaseField]:
-        """Return the field, with its values if somebody has to choose."""
-        rejection = self.rejection
-        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=reports.REJECTED)
-        if not rejection.needs_answer:
-            return [row]
-        row.npd = rejection.sides[NPD]
-        row.monday = rejection.sides[MONDAY]
-        row.converter = rejection.mapping.converter
-        if rejection.would_empty:
-            row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
-        if not row.monday_problem:
-            try:
-                rejection.raw_from_monday()  # only to learn whether it can be used
-            except ActionError as error:
-                row.monday_problem = str(error)
-        self.select([row])
-        return [row]
-
-    def apply(self, by: User) -> tuple[str, str]:
-        key = self.rejection.key
-        selection = self.chosen.get(key, reports.FieldSelection(""))
-        answer = rejections.answer_rejection(
-            self.rejection.field_ref,
-            by=by,
-            choose=selection.choose,
-            value=selection.value or "",
-            seen=self.seen_values.get(key, {}),
-        )
-        return f"answer:{answer.pk}", answer.sentence

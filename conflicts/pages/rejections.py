@@ -1,8 +1,9 @@
 """Values that Monday rejected: both sides, and a person's answer with its undo.
 
-An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the sync state,
-and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict. A rejection is no row of
-sync_conflicts, because the sync state's entry, which each pass rewrites, is the one place that says whether it holds.
+A rejection is shown and answered as a conflict of the kind REJECTED. That is no row of sync_conflicts, because the sync
+state's entry, which each pass rewrites, is the one place that says whether it holds. An answer sends another value,
+uses Monday's, or keeps the difference. It writes only NPD and the sync state's entry, and enqueues a pass, so it can't
+overwrite an edit on Monday: the pass would find a conflict.
 """
 
 from __future__ import annotations
@@ -15,25 +16,27 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
+from conflicts.models import CLOSING_NOTE, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.pages import resolution
-from conflicts.pages.case import RecordContext, records_of
-from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen
-from conflicts.reports import ConflictKind
+from conflicts.pages.case import SETTLED, Progress, RecordContext, records_of
+from conflicts.pages.resolution import InvalidResolution, NotOpen, SeenValues, Selections
+from conflicts.reports import REJECTED, ConflictKind, FieldSelection
 from sync import registry
 from sync.choices import ActivityKind, Cause
-from sync.clock import sync_now
+from sync.clock import parse_moment, sync_now
 from sync.fields import field_values
 from sync.fields.field_bases import base_of, last_seen_value
 from sync.fields.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.kernel import grouped
 from sync.kernel.acts import ActionError
 from sync.models import ActivityLine, FieldMapping, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.activity_undo import undo_lines
 from sync.records import authors
 from sync.words.message import Message, reason_of
+
+NOTHING_REJECTED = "It was changed or sent since, is in conflict, or isn't synced any more."
 
 
 class Rejection:
@@ -46,6 +49,7 @@ class Rejection:
         self.record = context.record
         self.mapping = context.mapped[key]
         self.sync_state = context.sync_state
+        self.entry = context.rejected_entry(key)
 
     @classmethod
     def of(cls, field_ref: FieldRef) -> Rejection | None:
@@ -57,21 +61,6 @@ class Rejection:
     @property
     def field_ref(self) -> FieldRef:
         return self.context.entity_type, self.context.entity_id, self.key
-
-    @property
-    def entry(self) -> Mapping[str, Any]:
-        """The sync state's entry of the rejection; empty if the value or the column has changed since."""
-        entry = self.sync_state.blocked_fields.get(self.key) if self.sync_state else None
-        # Without `local` the entry doesn't say which value was rejected.
-        if not entry or not is_rejected(entry) or not entry.get("local"):
-            return {}
-        is_current = field_values.still_holds(self.record, entry["local"]) and self.mapping.is_current(entry)
-        return dict(entry) if is_current else {}
-
-    @property
-    def reason(self) -> str:
-        """Monday's reason, or NPD's own for a value that it doesn't send."""
-        return str(self.entry.get("reason", ""))
 
     @property
     def kept_by(self) -> Mapping[str, Any]:
@@ -86,14 +75,28 @@ class Rejection:
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
-    @property
-    def waits_for_choice(self) -> bool:
-        """Whether it needs an answer and has none, or a pass since the last one has found the value rejected again."""
-        answer = last_answer(self.field_ref) if self.needs_answer else None
-        if answer is None:
-            return self.needs_answer
-        last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
-        return last_pass is not None and last_pass > answer.at
+    @cached_property
+    def answer(self) -> ActivityLine | None:
+        """The last answer, if the field waits for none and that wasn't undone."""
+        return None if self.needs_answer else last_answer(self.field_ref)
+
+    @cached_property
+    def conflict(self) -> SyncConflict:
+        """The rejection as a conflict, which is stored nowhere: open with this one field, or resolved."""
+        conflict = SyncConflict(
+            entity_type=self.context.entity_type,
+            entity_id=self.record.pk,
+            monday_item_id=self.record.monday_id or "",
+            kind=REJECTED,
+            conflict_fields=[self.key] if self.needs_answer else [],
+            npd_data={self.key: self.sides[NPD]},
+            monday_data={self.key: self.sides[MONDAY]},
+            detected_at=parse_moment(self.entry.get("since", "")) or sync_now(),
+        )
+        if not self.needs_answer:
+            conflict.resolved_at = self.answer.at if self.answer else sync_now()
+            conflict.notes = {CLOSING_NOTE: NOTHING_REJECTED}
+        return conflict
 
     @cached_property
     def monday_raw(self) -> Any:
@@ -116,11 +119,6 @@ class Rejection:
             except UnknownValue:
                 monday = NOT_KNOWN
         return {NPD: display.current(self.record, self.mapping) or None, MONDAY: monday}
-
-    @property
-    def would_empty(self) -> bool:
-        """Whether using Monday's value empties the record's field."""
-        return self.sides[NPD] is not None and self.sides[MONDAY] is None
 
     @property
     def monday_problem(self) -> str:
@@ -189,20 +187,24 @@ def last_answer(field_ref: FieldRef) -> ActivityLine | None:
     return answer
 
 
-def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> ActivityLine:
-    """Apply a choice for exactly the values seen, and return the answer.
+def answer_progress(answer: ActivityLine) -> Progress:
+    """Return what an answer did. One that sends the same value once more has changed nothing that can be undone."""
+    return Progress(SETTLED, answer.sentence, is_undoable="raw_before" in answer.values or KEPT_BY in answer.values)
 
-    "npd" leaves both sides as they are, because Monday takes no such value; "monday" and "custom", with a value, write
-    NPD's field.
+
+def answer_rejection(field_ref: FieldRef, *, by: User, selections: Selections, seen: SeenValues) -> ActivityLine:
+    """Apply the choice for the field for exactly the values seen, and return the answer.
+
+    "npd" leaves both sides as they are, because Monday takes no such value; "monday" and "custom" write NPD's field.
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
-    if choose == CUSTOM:
-        resolution.refuse(resolution.typing_problem(by, field_ref[0]))
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
-        label = rejection.mapping.label
+        conflict = rejection.conflict
         record = rejection.record
-        current = {rejection.key: rejection.sides}
+        key = rejection.key
+        label = rejection.mapping.label
+        current = {key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
             raise NotOpen(f"{who} has left both sides of {label} as they are. Undo that first.", current)
@@ -211,14 +213,14 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not rejection.needs_answer:
             reasons = "it was changed or sent since, it is in conflict, or the filter leaves the record out"
             raise NotOpen(f"{label} of {record} waits for no answer any more: {reasons}.", current)
-        if not same_sides(seen, rejection.sides):
-            raise NotAsSeen(label, current)
-        if choose == MONDAY and rejection.would_empty:
-            resolution.refuse(resolution.missing_right(by, field_ref[0], "change"))
-        answer = _leave_both(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
+        resolution.refuse_typing(by, conflict.entity_type, selections)
+        chosen = resolution.field_selections(conflict, rejection.context, ResolutionType.MERGE, selections, seen)[key]
+        if conflict.selection_effect(key, chosen).emptied_side:
+            resolution.refuse(resolution.missing_right(by, conflict.entity_type, "change"))
+        answer = _leave_both(rejection, by) if chosen.choose == NPD else _write(rejection, by, chosen)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.
-        resolution.request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
+        resolution.request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if chosen.choose == NPD else Cause.PERSON)
     return answer
 
 
@@ -232,11 +234,11 @@ def undo_answer(answer: ActivityLine, *, by: User) -> None:
         rejection = _lock_rejection(field_ref_of(answer))
         mark = answer.values[KEPT_BY]
         is_kept_by_another = any(rejection.kept_by.get(name) != mark[name] for name in ("id", "at"))
-        if is_kept_by_another or rejection.sync_state is None:
+        if is_kept_by_another:
             raise InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        _mark_kept_different(rejection.sync_state, rejection.key, None)
+        _store_entry(rejection, {name: value for name, value in rejection.entry.items() if name != KEPT_BY})
         sentence = Message("rejected_reopened", label=rejection.mapping.label, npd=rejection.sides[NPD])
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -262,13 +264,12 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     return rejection
 
 
-def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
-    """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
-    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
-    if by is not None:
-        entry[KEPT_BY] = dict(by)
-    sync_state.blocked_fields = {**sync_state.blocked_fields, key: entry}
-    sync_state.save(update_fields=["blocked_fields"])
+def _store_entry(rejection: Rejection, entry: Mapping[str, Any] | None) -> None:
+    """Store the sync state's entry of the field, or remove it if it is None; the caller has locked the row."""
+    assert rejection.sync_state is not None
+    others = {key: stored for key, stored in rejection.sync_state.blocked_fields.items() if key != rejection.key}
+    rejection.sync_state.blocked_fields = others if entry is None else {**others, rejection.key: entry}
+    rejection.sync_state.save(update_fields=["blocked_fields"])
 
 
 def _leave_both(rejection: Rejection, by: User) -> ActivityLine:
@@ -277,45 +278,40 @@ def _leave_both(rejection: Rejection, by: User) -> ActivityLine:
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     reading = last_seen_value(rejection.sync_state, rejection.key)
     kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
-    _mark_kept_different(rejection.sync_state, rejection.key, mark | kept_remote)
-    sentence = Message(
-        "rejected_kept", label=rejection.mapping.label, npd=rejection.sides[NPD], monday=rejection.sides[MONDAY]
-    )
+    _store_entry(rejection, {**rejection.entry, KEPT_BY: mark | kept_remote})
+    sentence = Message("rejected_kept", label=rejection.mapping.label, **rejection.sides)
     return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
 
-def _write(rejection: Rejection, by: User, choose: str, value: str) -> ActivityLine:
-    """Write Monday's value, or a typed one, in NPD; the next pass sends a typed one."""
-    if choose not in (MONDAY, CUSTOM):
-        raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+def _write(rejection: Rejection, by: User, chosen: FieldSelection) -> ActivityLine:
+    """Write Monday's value, or a typed one, in NPD; the next pass sends a typed one, and asks again if it has to."""
+    record = rejection.record
+    model = type(record)
     try:
-        if choose == MONDAY:
+        if chosen.choose == MONDAY:
             raw = rejection.raw_from_monday()
         else:
-            raw = resolution.raw_from_text(rejection.context, rejection.key, value)
-    except ActionError as error:
-        raise InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
-    record = rejection.record
-    values_before = field_values.local_values(record, rejection.mapping)
-    text_before = rejection.sides[NPD]
-    model = type(record)
-    # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
-    try:
+            raw = resolution.raw_from_text(rejection.context, rejection.key, chosen.value or "")
+        values_before = field_values.local_values(record, rejection.mapping)
+        # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
         with transaction.atomic():
             model.objects.filter(pk=record.pk).update(**field_values.update_values(model, raw))
+    except ActionError as error:
+        raise InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     except (IntegrityError, DataError) as error:
-        why = str(error).strip().splitlines()[0]
-        problem = f"NPD's database rejected it: {why}"
+        problem = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+    _store_entry(rejection, None)
     record.refresh_from_db(fields=list(raw))
     values_after = field_values.local_field_values(record, values_before)
+    text_before = rejection.sides[NPD]
     text_after = rejection.context.display.display_local(record, rejection.mapping, values_after)
-    if choose == MONDAY:
+    if chosen.choose == MONDAY:
         code = "rejected_taken"
     else:
         code = "rejected_sent_again" if values_after == values_before else "rejected_typed"
     sentence = Message(code, label=rejection.mapping.label, before=text_before, after=text_after)
-    values: dict[str, Any] = {"choose": choose, "before": text_before, "after": text_after}
+    values: dict[str, Any] = {"choose": chosen.choose, "before": text_before, "after": text_after}
     if values_after != values_before:
         values |= {"raw_before": values_before, "raw_after": values_after}  # by which it can be undone
     return _save_answer(rejection, by, sentence, values)

@@ -83,6 +83,12 @@ def refuse(problem: str) -> None:
         raise NotAllowed(f"Nothing was stored. {problem}")
 
 
+def refuse_typing(by: Any, entity_type: str, selections: Selections) -> None:
+    """Raise NotAllowed if one of the choices is a typed value and the user can't type any."""
+    if any(selection.choose == CUSTOM for selection in selections.values()):
+        refuse(typing_problem(by, entity_type))
+
+
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:
     """Return the raw values of a typed text that both NPD and Monday's column take; raises ActionError."""
     mapping = context.mapped[key]
@@ -262,8 +268,7 @@ def resolve(
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
-            if any(selection.choose == CUSTOM for selection in selections.values()):
-                refuse(typing_problem(by, conflict.entity_type))
+            refuse_typing(by, conflict.entity_type, selections)
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
                 effect = conflict.selection_effect(key, selection)

@@ -55,6 +55,7 @@
   const show = (row) => {
     const choice = picked(row);
     const shown = field(row);
+    if (choice !== "custom") row.querySelector("[id^=written-]").textContent = "";
     if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
     shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");

@@ -16,7 +16,6 @@ from django_celery_beat.models import PeriodicTask
 
 from config.urls import ACCOUNT_ADDRESSES
 from conflicts.models import SyncConflict
-from conflicts.pages.rejections import answer_rejection
 from conflicts.pages.resolution import current_values, resolve
 from conflicts.reports import FieldConflict
 from npd.models import Contact, Organization
@@ -28,7 +27,7 @@ from sync.tasks import make_missing_periodic_tasks
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, identity_report
-from tests.conflicts.test_refused import SEEN, named, page_of
+from tests.conflicts.test_refused import choose, page_of
 from tests.support.words import said
 
 CONFLICTS = "/admin/conflicts/syncconflict/"
@@ -118,7 +117,7 @@ def conflict_pages(by: User) -> Iterator[str]:
     yield f"{CONFLICTS}?state=settled"
     yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after=conflict:{conflict_of(contacts[0]).pk}"
     refused, answered = rejected_too("Ann", "73"), rejected_too("Bea", "74")
-    answer = answer_rejection(named(answered), by=by, choose="npd", value="", seen=SEEN)
+    answer = choose(answered, by, "npd")
     yield from (page_of(refused), page_of(answered), f"{page_of(refused)}?after=answer:{answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 

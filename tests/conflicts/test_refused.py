@@ -11,12 +11,13 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from conflicts.pages.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
+from conflicts.reports import FieldSelection
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
 from sync.kernel.acts import NotAllowed
-from sync.models import SyncQueue
+from sync.models import ActivityLine, SyncQueue
 from sync.models.records_and_items import FieldRef
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -34,7 +35,12 @@ def refuse(world: World, name: str = "Ann", good: str = GOOD, bad: str = REFUSED
 
 
 def choose(contact: Contact, by: User, choose: str, value: str = "", sides: Any = None) -> Any:
-    return answer_rejection(named(contact), by=by, choose=choose, value=value, seen=sides or SEEN)
+    return answer_rejected(contact, by, choose, value, "email", sides or SEEN)
+
+
+def answer_rejected(contact: Contact, by: User, choose: str, value: str, key: str, sides: Any) -> ActivityLine:
+    selections = {key: FieldSelection(choose, value)}
+    return answer_rejection(named(contact, key), by=by, selections=selections, seen={key: sides})
 
 
 def named(contact: Contact, key: str = "email") -> FieldRef:
@@ -76,11 +82,11 @@ def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: Use
         ("custom", "new@example.com", "new@example.com", "new@example.com"),
     ):
         assert waits() == [("Ann", "email")]
-        answer = choose(contact, ada, side, value, {"npd": REFUSED, "monday": world.values(contact)["email"]})
+        line = choose(contact, ada, side, value, {"npd": REFUSED, "monday": world.values(contact)["email"]})
         world.work()
         assert (world.status(contact), contact.email, world.values(contact)["email"]) == ("synced", stored, sent)
         assert not waits()
-        undo_answer(answer, by=ada)
+        undo_answer(line, by=ada)
         world.work(contact)
         assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), side
     assert LogEntry.objects.filter(object_id=str(contact.pk), change_message__contains="which was typed here").exists()
@@ -134,9 +140,9 @@ def test_notes_that_are_too_long_wait_among_them_and_are_shortened_or_left(world
     assert sorted(waits()) == [("Ann", "notes"), ("Bea", "notes")]
     sides = {"npd": "x" * 2_500, "monday": None}
     with pytest.raises(InvalidResolution):
-        answer_rejection(named(ann, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=sides)
-    answer_rejection(named(ann, "notes"), by=ada, choose="custom", value="short", seen=sides)
-    answer_rejection(named(bea, "notes"), by=ada, choose="npd", value="", seen=sides)
+        answer_rejected(ann, ada, "custom", "y" * 2_400, "notes", sides)
+    answer_rejected(ann, ada, "custom", "short", "notes", sides)
+    answer_rejected(bea, ada, "npd", "", "notes", sides)
     world.work()
     assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "short")
     assert (world.status(bea), waits()) == ("synced", [])
@@ -175,10 +181,10 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     assert stale.status_code == 409
     assert "Changed since you opened this page. It was: older" in text_of(stale)
     response = browser.post(page_of(rejected), form("custom", "new@example.com"))
-    answer = last_answer(named(rejected))
-    assert answer is not None
+    line = last_answer(named(rejected))
+    assert line is not None
     assert (response.status_code, response["Location"]) == (302, page_of(rejected))
-    status = f"{LIST}chosen/answer:{answer.pk}/"
+    status = f"{LIST}chosen/answer:{line.pk}/"
     strip = browser.get(status).content.decode()
     assert ('data-state="settled"' in strip, "hx-get" in strip, " inert" in strip) == (True, False, False)
     browser.post(f"{status}undo/")
@@ -228,5 +234,18 @@ def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world
     answered = client.post(page_of(contact, "notes"), form("monday", key="notes", sides=sides) | {"confirmed": "yes"})
     assert (answered.status_code, waits()) == (403, [("Ann", "notes")])
     with pytest.raises(NotAllowed):
-        answer_rejection(named(contact, "notes"), by=clerk, choose="monday", value="", seen=sides)
+        answer_rejected(contact, clerk, "monday", "", "notes", sides)
     assert Contact.objects.get().notes == sides["npd"]
+
+
+def test_a_conflict_about_a_value_that_monday_rejected_says_so_at_its_field(
+    world: World, ada: User, client: Client
+) -> None:
+    contact = refuse(world)
+    world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
+    world.run_pass(contact)
+    client.force_login(ada)
+    page = f"{LIST}{SyncConflict.objects.get().pk}/screen/"
+    assert "Monday rejected “&quot;odd&quot;@example.com”: email is not valid." in text_of(client.get(page))
+    Contact.objects.update(email="carl@example.com")
+    assert "Monday rejected" not in text_of(client.get(page))

@@ -39,6 +39,24 @@ def text_of(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split()).replace("&#x27;", "'")
 
 
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("+442079460812", "Written as “+44 20 7946 0812”"),
+        ("+44 20 7946 0812", ""),
+        ("<b>call her</b>", "Phone: “&lt;b&gt;call her&lt;/b&gt;”"),
+    ],
+)
+def test_a_typed_value_is_shown_as_it_will_be_written(
+    browser: Client, conflict: SyncConflict, typed: str, words: str
+) -> None:
+    preview = browser.post(f"{screen(conflict)}?preview=phone", {"value-phone": typed}).content.decode()
+    assert preview.startswith(words)
+    assert bool(preview) == bool(words)
+    assert browser.post(f"{screen(conflict)}?preview=nothing").status_code == 404
+    assert conflict_of(Contact.objects.get()).is_open
+
+
 def test_the_screen_shows_both_sides_and_the_base(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     states.boards()
     agreed = states.agreed(contact, "71")

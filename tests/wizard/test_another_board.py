@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
-from conflicts.pages.rejections import answer_rejection
 from npd.models import Contact, Organization
 from sync import attention
 from sync.choices import Cause, Priority
@@ -27,6 +26,7 @@ from sync.records.approvals import release_obsolete
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
 from tests.admin.test_records import words_of
 from tests.conflicts.conftest import REFUSED
+from tests.conflicts.test_refused import answer_rejected
 from tests.engine.conftest import choose
 from tests.support.cases import each_once
 from tests.support.world import mail
@@ -158,8 +158,7 @@ def test_a_rejected_value_that_a_person_left_is_planned_to_be_sent_again_too(wiz
     ann = Contact.objects.get()
     enqueue("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
     wizard.settle()
-    seen = {"npd": REFUSED, "monday": "ann@x.org"}
-    answer_rejection(("contact", ann.pk, "email"), by=wizard.person, choose="npd", value="", seen=seen)
+    answer_rejected(ann, wizard.person, "npd", "", "email", {"npd": REFUSED, "monday": "ann@x.org"})
     wizard.settle()
     wizard.planned(duplicated(wizard, first), first_match="npd_wins")
     assert wizard.plan_shown() == {"link": 1, "tried again": 1}
