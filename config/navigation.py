@@ -36,7 +36,8 @@ UNMATCHED_ITEMS = "sync_unmatcheditem"
 # Sections of Help that Ctrl+K finds by their text only.
 HELP_RESULTS = 5
 # The places of pages, whose title or else other words were typed, before those of types of records.
-TITLED_PAGE, OTHER_PAGE = -2, -1
+TITLED_PAGE = -2
+OTHER_PAGE = -1
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"

@@ -145,7 +145,7 @@ class SyncQueue(models.Model):
 
 
 class IntentState(models.TextChoices):
-    OPEN = "open", "Not confirmed yet"
+    OPEN = "open", "Not confirmed yet"  # about to be sent, or without an answer
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
     REJECTED = "rejected", "Not written"  # Monday refused it

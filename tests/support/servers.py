@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,11 @@ def _lock_broker(broker: str) -> IO[str]:
     """Wait until no other run on this machine uses this Redis database."""
     name = hashlib.sha256(broker.encode()).hexdigest()[:10]
     lock = (Path(tempfile.gettempdir()) / f"npd-test-broker-{name}.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting until another run of tests leaves its Redis database.", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
