@@ -35,6 +35,8 @@ CONFLICTS = "conflicts_syncconflict"
 UNMATCHED_ITEMS = "sync_unmatcheditem"
 # Sections of Help that Ctrl+K finds by their text only.
 HELP_RESULTS = 5
+# The places of pages, whose title or else other words were typed, before those of types of records.
+TITLED_PAGE, OTHER_PAGE = -2, -1
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"
@@ -102,7 +104,8 @@ class Section:
 
 JOB_PERMISSIONS = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SETUP_PERMISSIONS = ("sync.change_boardlink", "sync.change_mondayaccount")
-HOME_SECTION = Section("", HOME, "home", url="admin:index", words="health status overview",
+HOME_SECTION = Section("", HOME, "home", url="admin:index",
+                       words="health status overview dashboard errors problems keyboard shortcuts",
                        about="What needs attention, and the state of each board.")  # fmt: skip
 # All sections except Home and the lists of records.
 SECTIONS = (
@@ -116,12 +119,13 @@ SECTIONS = (
             about="Connection, boards, people. Times are in your browser's zone. Your name's menu has light and dark."),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
-            about="Its API token, its quota of calls, and the country of phone numbers.", words="limit plan"),
+            about="Its API token, its quota of calls, and the country of phone numbers.", words="limit plan sandbox"),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how.",
-            words="mapping fields filter direction rule policies set-up switch another"),
+            words="mapping fields filter one way direction rule policies set-up switch another"),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block=SETTINGS,
-            about="By email or in a chat: what needs attention.", words="mail teams slack alerts"),
+            about="By email or in a chat: what needs attention.",
+            words="mail unsubscribe teams slack whatsapp group alerts"),
     Section(SETTINGS, "Users", "group", "auth_user", permission=SUPERUSERS, block=SETTINGS, about="Who may sign in.",
             words="people accounts invite"),
     Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what.",
@@ -242,22 +246,22 @@ def command_search(request: HttpRequest) -> HttpResponse:
     for title, about, words, link in _pages(request):
         name = title.lower()
         if _fits(typed, title, f"{about} {words}"):
-            rank = 3
-            if term.lower() in name:
-                rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
-            found.append((rank, -1, SearchResult(title, about, link, None)))
+            rank = 0 if name == term.lower() else 1 if name.startswith(term.lower()) else 2
+            place = TITLED_PAGE if term.lower() in name else OTHER_PAGE
+            found.append((rank, place, SearchResult(title, about, link, None)))
     # What explains something comes after the pages that do it, by its title before its page's. It is found by its text
     # only if no record is.
     explained = []
     for title, page_title, text, link in help_sections():
         result = SearchResult(title, f"{HELP} · {page_title}", link, None)
         if _fits(typed, title, page_title):
-            found.append((4 if term.lower() in title.lower() else 5, -1, result))
+            found.append((4 if term.lower() in title.lower() else 5, OTHER_PAGE, result))
         elif not records and _fits(typed, title, text):
             explained.append((-sum(text.lower().count(part) for part in typed), result))
     explained.sort(key=lambda entry: entry[0])
-    found += [(6, -1, result) for _, result in explained[:HELP_RESULTS]]
-    # Pages first, then the types in the order of the registry, which has organizations before their people.
+    found += [(6, OTHER_PAGE, result) for _, result in explained[:HELP_RESULTS]]
+    # Pages first: “stop” finds Pause before Christopher. Then the types in the order of the registry, which has
+    # organizations before their people.
     found.sort(key=lambda result: result[:2])
     results = [result for _rank, _type, result in found]
     return TemplateResponse(request, "unfold/helpers/command_results.html", {"results": results})
@@ -288,7 +292,7 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
             (
                 f"Import {plural}",
                 "import",
-                "file csv excel upload template",
+                "file csv excel upload template outlook hubspot",
                 model_admin.has_import_permission(request),
             ),
             (f"Export {plural}", "export", "file csv excel download", model_admin.has_export_permission(request)),

@@ -136,10 +136,14 @@ for _model in (Organization, Contact):
 
 ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
 
+COUNTRY = (
+    "country", "country/region", "Land", "Land/Region", "Pays", "Pays/Région", "País", "País o región", "Paese", "Kraj",
+    "Země", "国家",
+)  # fmt: skip
 # Titles that boards and other programs' files use for these fields, in English, German, French, Spanish, Dutch,
 # Italian, Portuguese and Japanese, and the usual ones in Swedish, Norwegian, Danish and Polish. A title that fits two
 # fields of a type is listed once. “address” is a column with several fields; “first_name” and “last_name” are parts of
-# a name in files; “contact” is a person.
+# a name in files; “contact” is a person, and “country” that of a person's phone.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "display name", "organization name", "company name", "account name", "formatted name", "fn", "Anzeigename",
@@ -246,10 +250,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "zip", "postal code", "postcode", "zip/postal code", "billing code", "PLZ", "Postleitzahl", "Code postal",
         "Código postal", "CAP", "Kod pocztowy", "Postnummer", "PSČ",
     ),
-    "address_country": (
-        "country", "country/region", "Land", "Land/Region", "Pays", "Pays/Région", "País", "País o región", "Paese",
-        "Kraj", "Země", "国家", "country code",
-    ),
+    "address_country": (*COUNTRY, "country code"),
+    "country": COUNTRY,
     "inventory_url": (
         "inventory url", "url", "website", "website url", "web site", "web address", "homepage", "Internet", "Webseite",
         "Site web", "Page web", "Página web", "Sito web",

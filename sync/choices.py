@@ -107,8 +107,7 @@ class ActivityKind(models.TextChoices):
     ARCHIVED = "archived", "Archived on Monday"
     DELETED = "deleted", "Deleted on Monday"
     RESTORED = "restored", "Restored"
-    OVERWRITTEN = "overwritten", "Lost on Monday"  # and a conflict asks about it
-    OVERRIDDEN = "overridden", "Lost on Monday"
+    LOST_UPDATE = "lost_update", "Lost on Monday"
     REJECTED = "rejected", "Resolution"
     CONFLICT_FOUND = "conflict_found", "Conflict found"
     CONFLICT_LOST_AGAIN = "conflict_lost_again", "Lost on Monday"

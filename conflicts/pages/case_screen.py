@@ -346,7 +346,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "late": self.late_choices(),
             "equal": case.equal_fields(conflict, context) if by_field else [],
-            "blocked": case.problem_sentences(conflict, context) if by_field else [],
+            "blocked": case.problem_sentences(conflict, context) if by_field or self.rejection else [],
             "about": self.about_record() if conflict.is_about_record else None,
             "heading": heading if conflict.is_about_record else "",
             "question": conflict.question or "More than one record or item could be the same.",
@@ -362,8 +362,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_choose": self.is_waiting and may_change,
             "typing_problem": resolution.typing_problem(user, context.entity_type),
             "may_undo": may_change,
-            "is_overwritten": kind == ConflictKind.OVERWRITTEN,
-            "is_rejected": kind == REJECTED,
             "hides_base": kind in (ConflictKind.OVERWRITTEN, REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
@@ -382,7 +380,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             row.select(chosen.get(row.key, FieldSelection("")))
             row.problem = problems.get(row.key, "")
             # A choice that a pass handed back says it already.
-            row.rejected = "" if row.problem else admin_base.with_request_id(row.rejected)
+            row.rejected = "" if row.key in stored.reasons else admin_base.with_request_id(row.rejected)
             if is_posted:
                 row.seen_values = self.seen_values.get(row.key)
                 # It joined the conflict after the person saw the form.

@@ -16,8 +16,9 @@ const LEAVING = 60_000; // at most, because a form that is answered with a file 
 let leftAt = -LEAVING;
 document.addEventListener("submit", (event) => !event.defaultPrevented && (leftAt = Date.now()));
 
-// A link to a new tab has the focus while somebody is there, who wants to find the page up to date.
-const KEEPS_FOCUS = "[data-live-focus], a[target=_blank]";
+// A link to a new tab has the focus while somebody is there, who wants to find the page up to date. The focus stays also
+// on a row's link, which keys move (list.js).
+const KEEPS_FOCUS = "[data-live-focus], a[target=_blank], #changelist tr.data-row a";
 const sameAs = (element, part) =>
   element.id ? document.getElementById(element.id) : part.querySelector(`a[href="${CSS.escape(element.getAttribute("href"))}"]`);
 

@@ -6,7 +6,6 @@ and so do the choices of each step, under the step's token.
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -47,7 +46,8 @@ from sync.operations.import_columns import (
     suggest_columns,
     titles_digest,
 )
-from sync.operations.record_files import REFUSE, is_creatable, resource_of
+from sync.operations.import_rows import REFUSE, is_creatable
+from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
@@ -257,10 +257,10 @@ class RecordFilesMixin(ImportExportMixin):
                 if not cache.add(f"imported-{choices['upload']}", True, Uploads.CACHE_LIFETIME):
                     messages.warning(request, IMPORTED_ALREADY)
                     return redirect(self._import_url())
-                resource, result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
-                if result.has_refused:
-                    refused_rows = resource.refused_file(result)
-                    cache.set(upload_key(self.model, "refused", str(result.batch_id)), refused_rows, REFUSED_SECONDS)
+                result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
+                if result.refused_file:
+                    key = upload_key(self.model, "refused", str(result.batch_id))
+                    cache.set(key, result.refused_file, REFUSED_SECONDS)
                 Uploads(name=choices["upload"]).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
@@ -277,11 +277,9 @@ class RecordFilesMixin(ImportExportMixin):
         options = choices | {"create_missing": choices.get("create_missing") and self._creatable(request)}
         resource = resource_of(self.model)(options=options)
         result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=choices["file_name"])
-        if result.has_errors():
-            error = (result.base_errors or result.error_rows[0].errors)[0].error
-            raise FileError(f"{str(error).strip().partition(chr(10))[0].rstrip('.')}.") from error
         result.notes[:0] = notes
-        return resource, result
+        result.refused_file = resource.refused_file(result)
+        return result
 
     def _read(self, choices: dict[str, Any]) -> Any:
         content = Uploads(name=choices["upload"]).read()
@@ -329,9 +327,13 @@ class RecordFilesMixin(ImportExportMixin):
 
     def _preview_page(self, request: HttpRequest, step: str, choices: dict[str, Any], reading: Any) -> HttpResponse:
         """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
-        _, result = self._run(request, choices, reading, dry_run=True)
+        result = self._run(request, choices, reading, dry_run=True)
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
         cache.set(upload_key(self.model, "rows", step), lists, Uploads.CACHE_LIFETIME)
+        if result.refused_file:
+            cache.set(upload_key(self.model, "refused", step), result.refused_file, Uploads.CACHE_LIFETIME)
+        if result.ignored:
+            result.notes.insert(0, f"Columns that are not imported: {humanize.listed(result.ignored)}.")
         shown_lists = []
         for place, (title, number, groups) in enumerate(lists):
             beginnings = [(reason, len(lines), lines[:LISTED_ROWS]) for reason, lines in groups]
@@ -365,7 +367,7 @@ class RecordFilesMixin(ImportExportMixin):
             "to_write": len(result.written),
             "without_warned": len(result.written) - warned,
             "step": step,
-            "refused_url": self._import_url("_refused", step) if result.has_refused else "",
+            "refused_url": self._import_url("_refused", step) if result.refused_file else "",
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -386,11 +388,6 @@ class RecordFilesMixin(ImportExportMixin):
         if not self.has_import_permission(request):
             raise PermissionDenied
         content = cache.get(upload_key(self.model, "refused", name))
-        choices = self._choices(name)
-        if choices:
-            with suppress(FileError):
-                resource, result = self._run(request, choices, self._read(choices), dry_run=True)
-                content = resource.refused_file(result)
         if content is None:
             raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
@@ -407,12 +404,11 @@ class RecordFilesMixin(ImportExportMixin):
         parts += filter(None, [result.empty_note])
         rows = result.valid_rows()
         incomplete = sum(bool(row.left_out) for row in rows)
-        partly = sum(bool(row.further_values or row.unused_values) for row in rows)
-        first = "imported with the first of"
+        partly = sum(bool(row.further_values) for row in rows)
         counts = (
             (len(result.invalid_rows), "row was not imported.", "rows were not imported."),
-            (incomplete, "row was imported without a value.", "rows were imported without a value."),
-            (partly, f"row was {first} its values.", f"rows were {first} their values."),
+            (incomplete, "row has a value that was left out.", "rows have a value that was left out."),
+            (partly, "row has several values for a field.", "rows have several values for a field."),
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
         refused_url = self._import_url("_refused", result.batch_id)
@@ -467,10 +463,8 @@ def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     plain = [row for row in result.written if not row.doubt]
     problems = {
         "Not imported": [(row, row.reasons) for row in result.invalid_rows],
-        "Imported without a value": [(row, row.left_out) for row in result.valid_rows()],
-        "Imported with the first of several values": [
-            (row, row.further_values + row.unused_values) for row in result.valid_rows()
-        ],
+        "With a value left out": [(row, row.left_out) for row in result.valid_rows()],
+        "With several values for a field": [(row, row.further_values) for row in result.valid_rows()],
     }
     lists: list[PreviewList] = [
         (title, sum(bool(texts) for _, texts in rows), grouped_problems(rows)) for title, rows in problems.items()

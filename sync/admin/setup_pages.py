@@ -364,10 +364,10 @@ class SetupWizardMixin(PageAdmin):
         setup_plan = plan.stored_plan(selection.plan_key(choices_in(request)))
         boards = setup_plan.boards if setup_plan is not None and not setup_plan.is_old else []
         board = next((board for board in boards if board.entity_type == entity_type), None)
-        row = board.row(kind) if board is not None else None
-        if row is None:
+        if board is None or kind not in board.groups:
             return _redirect_to("plan")
-        page = Paginator(row.subjects, ROWS_PER_PAGE).get_page(request.GET.get("p"))
+        row = board.row(kind)
+        page = Paginator(row["subjects"], ROWS_PER_PAGE).get_page(request.GET.get("p"))
         return self._page(request, "rows", {"plan": setup_plan, "board": board, "row": row, "page": page})
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:

@@ -4,6 +4,7 @@ At the end, the differing words of two texts, an excerpt around the first of the
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -173,6 +174,11 @@ def without_request_id(text: str) -> str:
 def quote(text: str | None, limit: int = 80) -> str:
     """Return a value as in a sentence: “Ann”, or (empty)."""
     return f"“{shorten(text, limit)}”" if text else "(empty)"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for the end of a sentence, whose full stop is that of “Nova Inc.”, too."""
+    return ", ".join(names).removesuffix(".")
 
 
 def count_with_noun(number: int, noun: str, many: str | None = None) -> str:

@@ -1,6 +1,6 @@
 """The breaker: after errors it stops all calls, all writes, a board, or one kind of a board's calls.
 
-`stop_of_call` says whether a call may be made, and its `Waits` how long it waits: no failure may spend the day's quota.
+`stop_of_call` says whether a call may be made, and its `Backoff` how long it waits: no failure may spend the quota.
 Look-ups, probes and repeats are at most 50 calls in the first hour, 20 in any other, and a tenth of the plan's day. So
 the last waits are longer on small plans.
 
@@ -40,7 +40,7 @@ from sync.words.message import Message, of_error, sentences, to_json
 log = structlog.get_logger(__name__)
 
 
-class Waits(NamedTuple):
+class Backoff(NamedTuple):
     """How long something waits after each failure in a row."""
 
     seconds: tuple[int, ...]  # after the first, second … failure; the last one is for all further ones
@@ -48,11 +48,11 @@ class Waits(NamedTuple):
     early_calls: int  # of the attempts before the last two waits
 
 
-CALLS = Waits((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
-WRITES = Waits((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
-WRITES_SOONER = Waits((600,), calls=3, early_calls=15)
-REFUSED = Waits((60, 300, 900, 3_600), calls=3, early_calls=15)
-REPEATS = Waits((3_600,), calls=17, early_calls=50)
+CALLS = Backoff((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
+WRITES = Backoff((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
+WRITES_SOONER = Backoff((600,), calls=3, early_calls=15)
+REFUSED = Backoff((60, 300, 900, 3_600), calls=3, early_calls=15)
+REPEATS = Backoff((3_600,), calls=17, early_calls=50)
 
 # How many failures decide something:
 
@@ -92,19 +92,19 @@ def stop_of_call(
     return max(active, key=lambda stop: stop.until, default=None)
 
 
-def seconds_until_attempt(waits: Waits, failures: int = 1, *, sharing: int = 1) -> float:
+def seconds_until_attempt(backoff: Backoff, failures: int = 1, *, sharing: int = 1) -> float:
     """Return the seconds until the next attempt after so many failures in a row.
 
     The last two waits are so long that the attempts of a day, with those before, use at most a tenth of its calls.
     `sharing` is how many such waits share them.
     """
-    seconds = waits.seconds[min(failures, len(waits.seconds)) - 1]
-    is_early = failures < len(waits.seconds) - 1
+    seconds = backoff.seconds[min(failures, len(backoff.seconds)) - 1]
+    is_early = failures < len(backoff.seconds) - 1
     limit = None if is_early else api_quota.read_quota().day_limit
     if not limit:
         return seconds
-    calls = waits.calls * sharing
-    return max(seconds, api_quota.DAY_SECONDS * calls / max(calls, limit / 10 - waits.early_calls))
+    calls = backoff.calls * sharing
+    return max(seconds, api_quota.DAY_SECONDS * calls / max(calls, limit / 10 - backoff.early_calls))
 
 
 def monday_account() -> MondayAccount:
@@ -249,7 +249,7 @@ def forget_failures(*, has_written: bool) -> None:
         end_stop(account, ALL_WRITES)
 
 
-def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> None:
+def stop_writes(account: MondayAccount, error: MondayError, backoff: Backoff) -> None:
     """Stop all writes, or have their stop go on after another failure."""
     now = sync_now()
     before = account.stop_of(ALL_WRITES)
@@ -259,7 +259,7 @@ def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> Non
         if before.is_logged:
             log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
     failures = before.failures + 1
-    seconds = seconds_until_attempt(waits, failures)
+    seconds = seconds_until_attempt(backoff, failures)
     stop = Stop(
         since=before.since,
         until=now + timedelta(seconds=seconds),

@@ -186,7 +186,7 @@ class ActivityLine(models.Model):
             kind = REFILLS
         # A pass settles a conflict, and the line's values say who chose.
         chosen_by = str(self.values.get("by", "")) if kind in REQUEST_KINDS else ""
-        key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
+        key = "" if self.actor or chosen_by else self.key
         choice = str(self.values.get("choose", ""))
         wording = "" if self.key or choice or kind != self.kind else self.wording
         return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act, choice, wording)

@@ -7,7 +7,7 @@ It enqueues a pass for what differs, or has a conflict, a call or an event that 
 also for what has a job or doesn't say “synced”. It also verifies what says “synced” (verification.py).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,21 +20,19 @@ from sync import choices, registry
 from sync.boards import availability, board_columns
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
-from sync.fields.field_values import BoardContext
 from sync.kernel import humanize, process
 from sync.limits import breaker
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag
 from sync.monday.board_events import LOG_PREFIX
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import Item
 from sync.monday.connector import ITEM_FAULT_SCOPES
 from sync.operations import preview
 from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
-from sync.reconcile.gather.gatherer import EmptiedRelation, Gatherer
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences
@@ -54,23 +52,18 @@ OVERDUE_AFTER = timedelta(hours=26)
 PAGE = 500
 
 
-class BoardListing(Gatherer):
+class PagedListing(preview.Listing):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
-    It makes no other call. Items without which a plan can't be trusted are noted as `unread_items`; their records get a
-    pass, which makes the call. All items of the page are noted if a column seems to be missing, because only a call can
-    tell. Items without a record are stored as unmatched.
+    Items without a record are stored as unmatched.
     """
 
     def __init__(self, link: BoardLink) -> None:
-        super().__init__()
-        self.board = lookups.load_board(link)
-        self.items: Mapping[str, Item] = {}  # of this page
-        self.unreadable: dict[str, errors.MondayError] = {}  # items that Monday answers an error for
+        super().__init__(lookups.load_board(link))
         self.listed = set[str]()
         self.started_at = sync_now()
         self.left_out = set[str]()  # items that the filter leaves out
-        self._without_record: list[str] = []
+        self.without_record: list[str] = []
 
     def passes(self) -> Iterator[preview.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
@@ -86,16 +79,13 @@ class BoardListing(Gatherer):
         for page in self.connector.list_items(board.link.board_id, board.columns, board.types, self.unreadable):
             self.items = {item.id: item for item in page}
             self.listed |= set(self.items)
-            self.unread_items = set()
             if self.board.sync_filter.items:
                 self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
             planned_pass = preview.decide_pass(self.board, self._claims(page), self)
-            # A column that was found again stays found on later pages. The names of this page's related items are
+            # A column that was found again stays found on later pages. What is known of this page's related items is
             # dropped, because they are many.
-            self.board = replace(planned_pass.facts.board, item_names=self.board.item_names)
-            synced = planned_pass.synced_plans
-            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in self.unread_items}
-            yield replace(planned_pass, unread=unread)
+            self.board = replace(planned_pass.facts.board, item_names=board.item_names, hidden_items=board.hidden_items)
+            yield planned_pass
         self.listed |= set(self.unreadable)
 
     def _claims(self, page: Sequence[Item]) -> list[Claim]:
@@ -103,41 +93,9 @@ class BoardListing(Gatherer):
         owners = self.board.model.objects.filter(monday_id__any_of=list(self.items))
         owned = set(owners.values_list("monday_id", flat=True))
         without_record = [item for item in page if item.id not in owned]
-        self._without_record += [item.id for item in without_record]
+        self.without_record += [item.id for item in without_record]
         note_unmatched(self.board.link, [listed_finding(self.board, item) for item in without_record])
         return [Claim(None, item.id, []) for item in page if item.id in owned]
-
-    def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
-        return BatchItems(self.items_by_id(board, item_ids))
-
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        self.unread_items |= set(ids) - self.items.keys()
-        return {key: self.items[key] for key in ids if key in self.items}
-
-    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
-        off_board = super().items_off_board(board, emptied)
-        self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
-        return off_board
-
-    def related_items(self, entity_type: str, ids: Sequence[str]) -> Mapping[str, Item] | None:
-        return None
-
-    def inspect_columns(
-        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
-    ) -> tuple[BoardContext, board_columns.InspectedColumns]:
-        self.unread_items |= set(self.items) if suspect else set()
-        return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
-
-    @property
-    def unmatched(self) -> list[str]:
-        """The listed items that have no record and aren't left alone."""
-        ids = list(dict.fromkeys(self._without_record))
-        owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
-        left_alone = IgnoredItem.objects.filter(
-            entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
-        )
-        excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
-        return [item_id for item_id in ids if item_id not in excluded]
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""
@@ -148,6 +106,15 @@ class BoardListing(Gatherer):
 def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
     """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
     return model.objects.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+
+
+def items_without_record(spec: registry.EntitySpec, item_ids: Iterable[str]) -> list[str]:
+    """Return those of the items that have no record and aren't left alone, each once."""
+    ids = list(dict.fromkeys(item_ids))
+    owned = spec.model.objects.filter(monday_id__any_of=ids)
+    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id__any_of=ids, left_alone=True)
+    excluded = {*owned.values_list("monday_id", flat=True), *left_alone.values_list("item_id", flat=True)}
+    return [item_id for item_id in ids if item_id not in excluded]
 
 
 def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
@@ -247,12 +214,12 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
         raise errors.MondayError(errors.BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
     verification = Verification()
-    listing = BoardListing(link)
+    listing = PagedListing(link)
     for page in listing.passes():
         if listing.inspected is not None:
             board_columns.store_inspection(link, listing.inspected)
         verification.add_page(page)
-        need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
+        need_pass = page.differing_or_unfinished if includes_unfinished else sorted(page.changed)
         enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
         result.need_pass += len(need_pass)
@@ -270,7 +237,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
         delete_obsolete_unmatched(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
-    unmatched = listing.unmatched
+    unmatched = items_without_record(spec, listing.without_record)
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
         matchable = [item_id for item_id in unmatched if item_id not in listing.left_out]
@@ -283,7 +250,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     return result
 
 
-def _store_listing(listing: BoardListing, items_count: int | None, silence: str) -> str:
+def _store_listing(listing: PagedListing, items_count: int | None, silence: str) -> str:
     """Store what the listing lacked for the next night; return what lasts of it, with the log's silence."""
     link = listing.board.link
     now = sync_now()

@@ -7,17 +7,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 import tablib
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from import_export.formats import base_formats
 
-from sync.kernel import grouped
-from sync.monday.text_forms import drop_invisible, email_address, fold_title, unix_lines
+from sync.kernel import grouped, humanize
+from sync.monday.text_forms import drop_invisible, fold_title, unix_lines
 from sync.operations.workbooks import (
     MAX_CELLS,
     MAX_COLUMNS,
@@ -150,62 +147,6 @@ def plain_text(text: str) -> str:
     return text if drop_invisible(text).strip() else ""
 
 
-# So many words with an @ of one cell are looked at, and a whole text of this length (with what a link may say).
-MAX_ADDRESSES = 5
-MAX_ADDRESS = 1_000
-# A word without what stands around addresses; an apostrophe within an address is part of it.
-_WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
-
-
-@lru_cache(maxsize=2 * MAX_ROWS)  # an import asks several times for each cell
-def email_addresses(text: str) -> tuple[str, ...]:
-    """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
-    if "@" not in text:
-        return ()
-    if len(text) <= MAX_ADDRESS:
-        whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
-        if _is_email_address(whole):
-            return (whole,)
-    by_key: dict[str, str] = {}
-    words = (match[0] for match in _WORD.finditer(text) if "@" in match[0])
-    for word in islice(words, MAX_ADDRESSES):
-        address = email_address(word.strip("'"))
-        if _is_email_address(address):
-            by_key.setdefault(address.lower(), address)
-    return tuple(by_key.values())
-
-
-def _is_email_address(text: str) -> bool:
-    with suppress(ValidationError):
-        validate_email(text)
-        return True
-    return False
-
-
-# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
-_NO_VALUE = re.compile(
-    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
-    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
-)
-
-
-def has_value(cell: str) -> bool:
-    return bool(cell) and not _NO_VALUE.fullmatch(cell)
-
-
-def reversed_name(text: str) -> list[str]:
-    """Return the parts of a name, of “Ace, Ann” the first name first."""
-    parts = text.split(",")
-    return [part.strip() for part in reversed(parts)] if len(parts) == 2 else [text] * bool(text)
-
-
-def several_names(text: str) -> list[str]:
-    """Return the names in a cell of several: “Nova;Orbit”, or “Nova, Orbit”, which may be one; none if it is one."""
-    sign = next((sign for sign in ";\n," if sign in text), "")
-    names = dict.fromkeys(filter(None, map(str.strip, text.split(sign)))) if sign else {}
-    return list(names)
-
-
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
     def export_data(self, dataset: Any, separator: str = ",", **kwargs: Any) -> str:
         titles, *rows = ([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))
@@ -293,7 +234,8 @@ def read_file(
             "show the sheet, and save the file in Excel or LibreOffice."
         )
     others = [name for name in read if name not in chosen]
-    notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
+    notes = [f"Sheets that are imported together: {humanize.listed(chosen)}."] if len(chosen) > 1 else []
+    notes += [f"Sheets that are not imported: {humanize.listed(others)}."] if others else []
     all_rows: list[Row] = []
     for name in chosen:
         table, notes_of_table = tables[name]

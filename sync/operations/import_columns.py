@@ -4,7 +4,7 @@ A column's place holds a field's name, `id` for the NPD ID, a part of the name, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, product
@@ -18,9 +18,7 @@ from sync import registry
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import SyncedModel
-from sync.monday.columns.phones import MAX_SEARCHED, MIN_DIGITS
 from sync.monday.text_forms import fold_title
-from sync.operations.file_formats import email_addresses
 from sync.operations.workbooks import MAX_COLUMNS
 from sync.words.message import Message
 
@@ -30,6 +28,7 @@ LAST_NAME = "last_name"
 NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 LAST_FIRST = "last_first"  # a whole name, as “Ace, Ann”
 NAME_CHOICES = NAME_PARTS | {LAST_FIRST: "Last name, first name"}
+PHONE_COUNTRY = "phone_country"
 
 REASON = "Reason"  # the last column of a file of refused rows
 
@@ -71,6 +70,9 @@ _WORDS = {
     FIRST_NAME: "nombre nombres nome nomes naam jmeno",
     # A role, but “Dr.” or “Ms” before the first name.
     "salutation": "title titel titre titolo titulo titul",
+    # Nothing within a person's name.
+    "name_title": """dr drs prof professor dipl ing mag lic med phil jur rer nat phd msc mba herr herrn hr frau fr mr
+    mrs ms miss mme mlle madame monsieur sra srta señor señora sig dott dottssa mevr dhr pan pani""",
     # Something else beside another column of their field: Outlook's “Account” beside “Company”.
     "weak": "account accounts customer client",
 }
@@ -95,7 +97,6 @@ MAX_TITLE = 100  # longer texts are no titles
 MAX_WORDS = 12  # of a title that are looked at
 MAX_ALTERNATIVES = 3  # as “Phone/Fax”
 MAX_LABELS = 1_000  # different texts beside values
-WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -107,7 +108,13 @@ def field_label(model: type[models.Model], name: str) -> str:
 def field_choices(model: type[SyncedModel], labels: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what a column may go to, with the `labels` of the fields."""
     names = NAME_CHOICES.items() if has_name_parts(model) else ()
-    return [("", "Don't import"), *names, *labels]
+    countries = [(PHONE_COUNTRY, "Country of the phone number")] if "phone" in converters_of(model).values() else []
+    return [("", "Don't import"), *names, *labels, *countries]
+
+
+def converters_of(model: type[SyncedModel]) -> dict[str, str]:
+    mappings = registry.entity(model.entity_type()).mappings
+    return {name: mapping.converter for mapping in mappings for name in mapping.fields}
 
 
 def has_name_parts(model: type[SyncedModel]) -> bool:
@@ -195,50 +202,12 @@ def label_places(titles: Sequence[str]) -> dict[int, int]:
     return {place: labels[title] for place, title in values.items() if title in labels}
 
 
-def places_by_label(
-    converter: str, titles: Sequence[str], places: list[int], labels: Mapping[int, int], cells: Sequence[str]
-) -> list[int]:
-    """Return a field's columns in the order in which they count in a row, where labels beside them tell their kinds.
-
-    Without those of numbers at which nobody answers.
-    """
-    if converter not in ("phone", "email") or labels.keys().isdisjoint(places):
-        return places
-    texts = {place: cells[labels[place]] for place in places if place in labels}
-    if converter == "phone":
-        places = [place for place in places if not is_fax(texts.get(place, ""))]
-    orders = {place: kind_order(titles[place]) for place in places}
-    orders |= {place: kind_order(texts[place], LAST_KIND) for place in places if texts.get(place)}
-    return sorted(places, key=orders.__getitem__)
-
-
-def first_place(converter: str, places: Sequence[int], cells: Sequence[str]) -> int:
-    """Return the column of a row's first value.
-
-    One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
-    """
-    if len(places) == 1 or converter not in ("phone", "email"):
-        return places[0]
-    if converter == "email":
-        return next((place for place in places if email_addresses(cells[place])), places[0])
-    best = places[0]
-    most = 0
-    for place in places:
-        digits = [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()]
-        if len(digits) >= WHOLE_DIGITS and len(set(digits)) > 1:
-            return place
-        if most < MIN_DIGITS and len(digits) > most:
-            best = place
-            most = len(digits)
-    return best
-
-
 def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return, for each field with several columns, which of them counts first."""
     notes = []
     labels = label_places(titles)
     for name, places in places_of_fields(model, titles, columns).items():
-        if len(places) > 1 and name not in NAME_CHOICES and name != "id":
+        if len(places) > 1 and name not in (*NAME_CHOICES, PHONE_COUNTRY, "id"):
             by_label = "" if labels.keys().isdisjoint(places) else ", by the kind that stands beside it,"
             ordered = ", then ".join(quote(titles[place]) for place in places)
             notes.append(f"{field_label(model, name)}: in each row the first filled one{by_label} counts: {ordered}.")
@@ -275,7 +244,7 @@ class KnownTitles:
 
     def __init__(self, model: type[SyncedModel]) -> None:
         spec = registry.entity(model.entity_type())
-        converters = {name: mapping.converter for mapping in spec.mappings for name in mapping.fields}
+        converters = converters_of(model)
         # Words beside the name are those beside a relation to such a record.
         self._converters = {**converters, str(spec.name_field): "relation"}
         self._converters |= {field.name: "relation" for field in registry.own_relations(model)}
@@ -286,6 +255,9 @@ class KnownTitles:
         if has_name_parts(model):
             prefixes += WORDS["person"]
             titles = {name: [name, *spec.titles.get(name, ())] for name in NAME_PARTS} | titles
+        if "phone" in converters.values():
+            titles[PHONE_COUNTRY] = list(spec.titles.get("country", ()))
+            self._converters[PHONE_COUNTRY] = "address"  # of a person, whose kinds may stand beside it
         self._prefix = re.compile(rf"\s*(?:{'|'.join(map(re.escape, prefixes))})[\s_.:–-]+", re.IGNORECASE)
         self._ranks: dict[str, tuple[str, int]] = {}
         ranks = [(title, (name, rank)) for name in titles for rank, title in enumerate(titles[name])]

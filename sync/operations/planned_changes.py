@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -12,7 +13,7 @@ from conflicts.reports import ConflictKind
 from sync import choices
 from sync.choices import SyncStatus
 from sync.fields import field_values
-from sync.kernel import acts, humanize
+from sync.kernel import acts, grouped, humanize
 from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, pass_plan
@@ -27,32 +28,47 @@ from sync.words.message import Message, code_of, sentences
 
 
 class ChangeKind(models.TextChoices):
-    """The kinds of changes in the order in which they are listed; the label is for counts."""
+    """The rows of a plan, in their order; the label says which records, or items without one, a row counts."""
 
-    PUSH = "push", "to send to Monday"
-    PULL = "pull", "to update from Monday"
-    CREATE = "create", "items to make on the board"
-    LINK = "link", "to link with an item"
-    NEW_RECORD = "new record", "records to make in NPD"
-    ENDED = "ended", "open conflicts and questions that end"
-    TRIED_AGAIN = "tried again", "rejected values to send again"
-    CONFLICT = "conflict", "fields in conflict"
-    ASK = "ask", "questions to you"
-    ARCHIVE = "archive item", "items to archive"
-    DELETE_ITEM = "delete item", "items to delete"
-    DELETE_RECORD = "delete record", "records to delete in NPD"
-    UNLINK = "unlink", "to unlink"
-    UNPLANNED = "unplanned", "items that become no record until somebody says so"
-    HELD = "held", "that get no item"
-    REMOVED = "removed", "whose item is gone"
-    BLOCKED = "blocked", "blocked"
-    WAITING = "waiting", "items to check again later"
+    CREATE = "create", "new items on Monday"
+    LINK = "link", "records linked with their items"
+    PUSH = "push", "items updated on Monday"
+    PULL = "pull", "records updated in NPD"
+    NEW_RECORD = "new record", "new records in NPD"
+    ARCHIVE = "archive item", "items archived on Monday"
+    DELETE_ITEM = "delete item", "items deleted on Monday"
+    UNLINK = "unlink", "records unlinked"
+    DELETE_RECORD = "delete record", "records deleted in NPD"
+    ENDED = "ended", "records or items whose open questions end unanswered"
+    TRIED_AGAIN = "tried again", "records whose rejected values are sent again"
+    CONFLICT = "conflict", "records with a conflict to resolve"
+    ASK = "ask", "records or items that need your choice"
+    REMOVED = "removed", "records whose item is gone"
+    UNPLANNED = "unplanned", "items that become no record until you say so"
+    BLOCKED = "blocked", "records synced without their blocked fields"
+    FAILED = "failed", "records that can't be synced"
+    WAITING = "waiting", "items that are checked again"
     UNREADABLE = "unreadable", "items for which Monday answers an error"
-    FILTERED = "filtered", "left out by the filter"
-    SYNC_OFF = "sync_off", "with sync off"
-    LEFT = "left as it is", "left as they are"
-    FAILED = "failed", "that could not be synced"
+    FILTERED = "filtered", "records that the filter leaves out"
+    HELD = "held", "records that get no item"
+    SYNC_OFF = "sync_off", "records with sync off"
+    LEFT = "left as it is", "other records or items left as they are"
 
+
+# The rows by the parts of a plan's page.
+PARTS = {
+    "changes": (
+        *(ChangeKind.CREATE, ChangeKind.LINK, ChangeKind.PUSH, ChangeKind.PULL, ChangeKind.NEW_RECORD),
+        *(ChangeKind.ARCHIVE, ChangeKind.DELETE_ITEM, ChangeKind.UNLINK, ChangeKind.DELETE_RECORD),
+    ),
+    "ended": (ChangeKind.ENDED,),
+    "asked": (
+        *(ChangeKind.TRIED_AGAIN, ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.REMOVED),
+        *(ChangeKind.UNPLANNED, ChangeKind.BLOCKED, ChangeKind.FAILED),
+    ),
+    "waiting": (ChangeKind.WAITING, ChangeKind.UNREADABLE),
+    "left": (ChangeKind.FILTERED, ChangeKind.HELD, ChangeKind.SYNC_OFF, ChangeKind.LEFT),
+}
 
 # By the act that a person or a board's policy chose; other answers leave both sides as they are.
 ACT_KINDS = {
@@ -68,6 +84,14 @@ ACT_KINDS = {
     acts.CREATE_RECORD: ChangeKind.NEW_RECORD,
     acts.ARCHIVE_COPY: ChangeKind.ARCHIVE,
     pass_plan.CLEAR_NPD_ID: ChangeKind.ASK,
+}
+
+
+# By why a record gets no item.
+KINDS_WITHOUT_ITEM = {
+    # The first of several records with one key gets an item, which the others find: a person is asked.
+    OTHER_FIRST: ChangeKind.ASK,
+    CREATES_HELD: ChangeKind.HELD,
 }
 
 
@@ -90,6 +114,44 @@ class PlannedChange:
         """The id of the record, or of the item if there is none yet."""
         is_made = self.kind is ChangeKind.NEW_RECORD and self.item_id
         return str(self.item_id if is_made else self.entity_id or self.item_id)
+
+
+@dataclass
+class BoardPlan:
+    """What passes over a board's records and items would do, as the engine decides it now."""
+
+    entity_type: str
+    title: str
+    # The changes by kind, then by their records, or items without one.
+    groups: dict[str, dict[str, list[PlannedChange]]] = field(default_factory=dict)
+    calls: int = 0  # of the passes
+    checked: int = 0
+    unchanged: int = 0
+    unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
+    problem: str = ""  # why the board, or a part of it, could not be planned
+
+    def add(self, *changes: PlannedChange) -> None:
+        for change in changes:
+            self.groups.setdefault(change.kind, {}).setdefault(change.subject, []).append(change)
+
+    @property
+    def changes(self) -> list[PlannedChange]:
+        return [change for subjects in self.groups.values() for changes in subjects.values() for change in changes]
+
+    def ids(self, kind: ChangeKind) -> set[str]:
+        """The records, or the items without one, that such a change is about."""
+        return set(self.groups.get(kind, ()))
+
+    def row(self, kind: str) -> dict[str, Any]:
+        """Return a kind with the changes of each subject: of all subjects, and by their first change's reason."""
+        subjects = list(self.groups[kind].values())
+        reasons = grouped(subjects, lambda changes: changes[0].reason)
+        return {"kind": ChangeKind(kind), "subjects": subjects, "reasons": list(reasons.items())}
+
+    @property
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that count anything, by the part of the plan's page."""
+        return {part: [self.row(kind) for kind in kinds if kind in self.groups] for part, kinds in PARTS.items()}
 
 
 def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChange]:
@@ -162,17 +224,13 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and code_of(plan.reason) == OTHER_FIRST:
-        # The first of several records with one key gets an item, which the others find: a person is asked.
-        yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.removal and plan.outcome is pass_plan.Outcome.DEFERRED:
         yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
-    elif not changes and code_of(plan.reason) == CREATES_HELD:
-        yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
     elif not changes and plan.filter_reason:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
-        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+        kind = KINDS_WITHOUT_ITEM.get(code_of(plan.reason), ChangeKind.LEFT)
+        yield _record_change(plan, kind, reason=plan.reason)
 
 
 def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:
@@ -320,7 +378,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
         settled.ending = pass_plan.SETTLED
-    if not settled.is_settled or settled.lines_about_lost_values or _has_work(plan, has_job=has_job):
+    if not settled.is_settled or settled.lost_update_lines or _has_work(plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -66,7 +66,6 @@ class PlannedPass:
     plan: pass_plan.Plan
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
-    unread: Collection[UUID] = ()  # records whose plan needs items that a page of a listing lacks
     following: PlannedPass | None = None  # over the records that this pass would link or create
 
     @property
@@ -92,11 +91,6 @@ class PlannedPass:
         return changed_records(self.facts, self.plan, self.busy)
 
     @property
-    def need_pass(self) -> list[UUID]:
-        """The records that a real pass would change, or may change."""
-        return sorted(self.changed.union(self.unread))
-
-    @property
     def differing_or_unfinished(self) -> list[UUID]:
         """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
         unfinished = {
@@ -104,7 +98,7 @@ class PlannedPass:
             for plan in self.synced_plans
             if plan.id in self.busy or plan.record.sync_status != choices.RecordSyncStatus.SYNCED
         }
-        return sorted(unfinished.union(self.need_pass))
+        return sorted(self.changed.union(unfinished))
 
 
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
@@ -288,35 +282,18 @@ class Listing(Gatherer):
     def _by_match_key(self, records: Iterable[SyncedModel]) -> Mapping[str, Sequence[SyncedModel]]:
         return grouped(records, lambda record: field_values.match_key_of_record(self.board, record))
 
+    def unreadable_changes(self) -> Iterator[PlannedChange]:
+        """Yield the items for which Monday answers an error, as they are left."""
+        entity_type = self.board.link.entity_type
+        for item_id, error in self.unreadable.items():
+            name = f"Item {item_id}"
+            yield PlannedChange(ChangeKind.UNREADABLE, entity_type, name, item_id=item_id, reason=of_error(error))
+
     def records_without_item(self) -> set[UUID]:
         return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))
 
     def as_planned(self, record: SyncedModel) -> SyncedModel:
         return self.linked.get(record.pk, record)
-
-
-@dataclass
-class BoardPlan:
-    """What happens to a board's records and items, as the engine decides it now."""
-
-    entity_type: str
-    title: str
-    checked: int = 0
-    unchanged: int = 0
-    changes: list[PlannedChange] = field(default_factory=list)
-    calls: int = 0  # of the real run
-    unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
-    problem: str = ""  # why the board, or a part of it, could not be planned
-
-    @cached_property
-    def subjects(self) -> dict[ChangeKind, dict[str, list[PlannedChange]]]:
-        """By kind, the changes of each record, or of each item without one, by its id."""
-        by_kind = grouped(self.changes, lambda change: change.kind)
-        return {kind: grouped(changes, lambda change: change.subject) for kind, changes in by_kind.items()}
-
-    def ids(self, kind: ChangeKind) -> set[str]:
-        """The records, or the items without one, that such a change is about."""
-        return set(self.subjects.get(kind, ()))
 
 
 def _record_after(plan: pass_plan.RecordPlan) -> SyncedModel:

@@ -10,9 +10,10 @@ from sync.boards import availability
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.kernel import grouped
-from sync.models import IgnoredItem, Intent, IntentState, SyncQueue
+from sync.models import Intent, IntentState, SyncQueue
 from sync.monday import errors
 from sync.operations import comparison, preview, worker
+from sync.operations.planned_changes import BoardPlan
 from sync.operations.sweep import sweep_board
 from sync.outbox.claim import Claim
 from sync.words.message import Message, of_error
@@ -58,18 +59,18 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 # What `sync_reconcile --dry-run` shows of it.
 
 
-def plan_boards() -> tuple[list[preview.BoardPlan], preview.ReadOnlyClient]:
+def plan_boards() -> tuple[list[BoardPlan], preview.ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
     plans = []
     with preview.read_only_client() as client:
         for spec in registry.entities():
-            plan = preview.BoardPlan(spec.entity_type, spec.board_title)
+            plan = BoardPlan(spec.entity_type, spec.board_title)
             plans.append(plan)
             _plan_comparison(plan, spec)
     return plans, client
 
 
-def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None:
+def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     link = lookups.link_of(spec.entity_type)
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
@@ -83,12 +84,13 @@ def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
     plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    plan.add(*listing.unreadable_changes())
     planned_passes = preview.plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
             plan.problem = Message("monday_not_read", error=planned_pass.unread_reason)
             return
-        plan.changes += planned_pass.changes
+        plan.add(*planned_pass.changes)
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
     changed = {change.entity_id for change in plan.changes}
     enqueued = 0
@@ -119,10 +121,7 @@ def _item_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Cl
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
     )
     due_items = due.exclude(remote_id=None).order_by("id").values_list("remote_id", flat=True)
-    owned = spec.model.objects.exclude(monday_id=None).values_list("monday_id", flat=True)
-    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, left_alone=True)
-    excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
-    listed = [item_id for item_id in listing.items if item_id not in excluded]
+    listed = comparison.items_without_record(spec, listing.items)
     return [Claim(None, item_id, []) for item_id in dict.fromkeys([*map(str, due_items), *listed])]
 
 

@@ -51,8 +51,8 @@ class Verification:
     def add_page(self, page: preview.PlannedPass) -> None:
         """Verify the records of a page of the listing."""
         drifted = []
-        for plan in page.synced_plans:
-            if plan.id in page.unread or not _is_verifiable(plan.facts, page.busy):
+        for plan in page.synced_plans if not page.unread_reason else ():
+            if not _is_verifiable(plan.facts, page.busy):
                 continue
             fields = differing_fields(plan) if plan.id in page.changed else []
             if fields is None:

@@ -28,11 +28,11 @@ class ChangeEvent:
     previous_payload: Any = field(default=None, compare=False)  # and the value before, if it tells that
     is_known: bool = True  # without it, `value` means nothing
 
-    def names(self, value: Side, raw: Any) -> bool:
+    def matches(self, value: Side, raw: Any) -> bool:
         """Whether a cell with this value, compared and as it was read, shows the event's value."""
         return value == self.value if self.is_known else may_be_same(self.payload, raw)
 
-    def replaced(self, value: Side, raw: Any) -> bool:
+    def previous_matches(self, value: Side, raw: Any) -> bool:
         """Whether such a cell shows what was there before the event."""
         return value == self.previous if self.has_previous else may_be_same(self.previous_payload, raw)
 

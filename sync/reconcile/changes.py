@@ -49,7 +49,7 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        if key in plan.doubts.lost_cells:
+        if key in plan.doubts.dropped_cells:
             # If a late event says that somebody emptied it, they are asked.
             entries[key][REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
         values[mapping.column_id] = field_plan.converter.to_remote(field_plan.send_raw, field_plan.remote_raw)

@@ -14,7 +14,7 @@ from typing import Any
 
 from conflicts import reports
 from conflicts.reports import ConflictKind
-from sync.choices import ActivityKind, TombstoneReason
+from sync.choices import TombstoneReason
 from sync.fields.field_values import ACTIVE
 from sync.merge import Action
 from sync.monday.conversion import UnknownValue
@@ -203,8 +203,9 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
 def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
     """Return the overwritten values about which a person is asked by this pass, for the first time or again."""
     values = []
-    for line in plan.lines_about_lost_values:
-        if line.kind == ActivityKind.OVERWRITTEN:
+    for lost_update in plan.lost_updates if plan.is_settled else ():
+        line = lost_update.line
+        if line and lost_update.is_asked:
             npd = line.values["after"] or None
             monday = line.values["before"] or None
             values.append(reports.FieldConflict(line.key, npd, None, monday, line.sentence))

@@ -1,6 +1,6 @@
 """Decide whether a cell that is empty now was emptied by somebody, before anything rests on it.
 
-An item that goes to another board and back has lost its cells, and reads were seen to show connected items as none;
+Monday drops cells of an item that goes to another board and back, and reads were seen to show connected items as none;
 nobody did that, and no event tells of it.
 
 Implements docs/reference/merge/empty-cells.md. `request_approvals` (restraints.py) holds what is
@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
-from sync.fields.field_bases import ComparedField, side_of
+from sync.fields.field_bases import ComparedField
 from sync.fields.field_values import BoardContext
 from sync.models import WebhookEvent
 from sync.models.activity_lines import UNREPORTED
@@ -23,9 +23,8 @@ from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
-from sync.words.message import Message, sentences
+from sync.words.message import Message
 
 WAITS_FOR_LOG = Message("waits_for_log")
 WAITS_FOR_LOOK = Message("waits_for_look")
@@ -58,7 +57,7 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """
     if plan.item is None or not plan.record.may_sync:
         return
-    lost = set[str]()
+    dropped = set[str]()
     unreported = list[ComparedField]()
     for field in emptied_fields(facts.board, plan):
         key = field.mapping.key
@@ -67,13 +66,13 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         if not is_decided and was_emptied(facts, plan, field):
             continue
         if request is None and _was_off_board(facts, plan, field):
-            lost.add(key)
+            dropped.add(key)
         elif request is None:
             unreported.append(field)
         elif UNREPORTED in request.values and request.state != ApprovalState.APPROVED:
-            lost.add(key)
+            dropped.add(key)
     _note_unreported(facts, plan, unreported)
-    plan.doubts.lost_cells |= lost
+    plan.doubts.dropped_cells |= dropped
 
 
 def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, field: ComparedField) -> bool:
@@ -93,7 +92,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
     if not fields:
         return
     link = facts.board.link
-    lost = set[str]()
+    dropped = set[str]()
     unexplained = set[str]()
     reasons = dict[str, str]()
     looks = list[float]()
@@ -106,7 +105,7 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
         edit = _last_change(facts, plan, field)
         look = seconds_to_look(edit.arrived, facts.now) if edit else None
         if plan.facts.is_sync_pressed:
-            lost.add(key)
+            dropped.add(key)
         elif look:
             reasons[key] = UNSHOWN_EDIT
             looks.append(look)
@@ -118,10 +117,10 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, fields: Seque
         elif is_connected:
             unexplained.add(key)
         elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, field):
-            lost.add(key)
+            dropped.add(key)
         if key in reasons:
             plan.sync_state.emptied[key] = first_read
-    plan.doubts.lost_cells = frozenset(lost)
+    plan.doubts.dropped_cells = frozenset(dropped)
     plan.doubts.unexplained_cells = frozenset(unexplained)
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=None))
 
@@ -164,30 +163,3 @@ def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedFi
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, field) - merge.CLOCK_TOLERANCE
     return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
-
-
-def note_dropped_edits(facts: PassFacts, plan: pass_plan.EntityPlan) -> None:
-    """Keep in the history what somebody wrote into a cell that was lost before it was read.
-
-    The item lost it on another board, or isn't shown any more. What neither side has, and no write of ours sent; but
-    not what is still to be read again. A rule for a record; deleted ones have it too.
-    """
-    if not plan.history.unchecked_events:
-        return
-    board = facts.board
-    item = plan.item
-    is_elsewhere = item is not None and item.board_id not in (None, board.link.board_id)
-    changes = {change.key: change for change in reported_changes(board, plan.record, plan.history.events)}
-    for key, change in changes.items():
-        if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
-            continue
-        mapping = board.mapping_by_key[key]
-        field = plan.compared(board, mapping)
-        # Another board has other columns.
-        is_lost = item is None or field.remote is None or (is_elsewhere and isinstance(field.remote, merge.Unknown))
-        sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
-        ours = [field.local, *(side_of(field.converter.canonical_local, raw) for raw in sent)]
-        if is_lost and change.value not in ours:
-            line = overridden_line(board, plan, mapping, change, "edit_dropped" if item else "edit_not_shown")
-            line.sentence = sentences(line.sentence, Message("can_restore"))
-            plan.add_lines(line)

@@ -377,7 +377,9 @@ class PassFacts:
     same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
     unmatched: Sequence[ItemFacts] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
-    unreported: frozenset[UUID] = frozenset()  # of the last hour, with a cell that nobody is known to have emptied
+    unreported_records: frozenset[UUID] = (
+        frozenset()
+    )  # of the last hour, with a cell that nobody emptied, as far as known
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
     removed_related_items: Collection[str] = ()  # removed items that bases name

@@ -182,7 +182,7 @@ class FieldRule:
             return
         field_plan.decision = merge.decide_field(field)
         action = field_plan.decision.action
-        if field_plan.key in self.plan.doubts.lost_cells and action is Action.PUSH:
+        if field_plan.key in self.plan.doubts.dropped_cells and action is Action.PUSH:
             field_plan.decide(Action.PUSH, Message("emptied_by_nobody"))
         # merge.py compares names; a relation is equal if both sides name the same record.
         if field.base is None and action is Action.CONFLICT and self._names_the_same():
@@ -197,7 +197,7 @@ class FieldRule:
         base = self.field_plan.base
         direction = self.field_plan.direction
         agreed = None
-        if base and not (mapping.key in self.plan.doubts.lost_cells and direction is SyncDirection.BIDIRECTIONAL):
+        if base and not (mapping.key in self.plan.doubts.dropped_cells and direction is SyncDirection.BIDIRECTIONAL):
             # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
             remote = None if emptied_by_removal else field_bases.base_remote(self.converter, base)
             agreed = merge.Values(self.local_form(base["local"]), remote)

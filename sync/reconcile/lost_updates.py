@@ -1,20 +1,24 @@
-"""Find edits on Monday that our writes overwrote, by change events.
+"""Find lost updates, edits on Monday that neither side has any more, for a question or a line of the history.
 
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
-that no pass read. The values are suspected until a pass has read both sides.
+that no pass read. The values are suspected until a pass has read both sides. Other updates are lost with their item, or
+because reads never show them.
 
 Implements, of docs/reference/merge:
 
 - W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
 - W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- L10 in reads-that-lag.md, E13 in empty-cells.md: what was never read
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,15 +28,17 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ComparedField, SeenValue, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
-from sync.models import FieldMapping, IntentState
+from sync.models import ActivityLine, FieldMapping, IntentState, WebhookEvent
 from sync.models.records_and_items import SWALLOWED
+from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict
-from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes, texts_in
+from sync.reconcile.change_events import ChangeEvent, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
+from sync.reconcile.read_lag import unshown_reports
+from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
@@ -244,10 +250,10 @@ class _FieldHistory:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
         since = event.at - merge.CLOCK_TOLERANCE
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
-        if any(event.names(write.read, write.entry["read"]) for write in reads):
+        if any(event.matches(write.read, write.entry["read"]) for write in reads):
             return True
         return any(
-            event.names(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
+            event.matches(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
             for value in seen_values(self.plan.sync_state, event.key)
             if datetime.fromisoformat(value.at) >= since
         )
@@ -291,14 +297,14 @@ class _FieldHistory:
         return False
 
 
-def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
-    """Keep those suspected values that neither side has, for the history and the conflict. A rule.
+def keep_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
+    """Keep the edits that neither side has, for the history and the conflict, by what is sent in the end. A rule.
 
     A deleted record that is being restored keeps none, because the restored record's own next pass does.
     """
     for deleted_plan in plan.deleted.values():
         if not deleted_plan.restores:
-            confirm_losses(facts.board, deleted_plan)
+            confirm_lost_updates(facts.board, deleted_plan)
     for record_plan in plan.records.values():
         if record_plan.lost_updates and record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
             item = record_plan.item
@@ -306,34 +312,70 @@ def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
             is_leaving = item is not None and linked_item_verdict(facts, record_plan, item).holds is False
             mappings = () if is_leaving else facts.board.mappings
             askable = {mapping.key for mapping in mappings if _may_ask(record_plan, mapping)}
-            confirm_losses(facts.board, record_plan, askable)
+            confirm_lost_updates(facts.board, record_plan, askable)
+        if record_plan.is_open and record_plan.history.unchecked_events:
+            _keep_unshown_edits(facts, record_plan)
+            keep_dropped_edits(facts.board, record_plan)
 
 
-def confirm_losses(board: BoardContext, plan: pass_plan.EntityPlan, askable: Collection[str] = ()) -> None:
+def confirm_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, askable: Collection[str] = ()) -> None:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
     A person is asked about the newest lost value of a field in this pass, if it is `askable`; others only go to the
     history. If the field is asked about already, its conflict takes the newer value, and the history keeps the
     one before (`overwritten_again` in conflicts/lifecycle.py).
     """
-    if not plan.lost_updates:
-        return
     kept: list[pass_plan.LostUpdate] = []
     asked_keys = set[str]()
     for lost_update in sorted(plan.lost_updates, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = board.mapping_by_key[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        line = overridden_line(board, plan, mapping, lost_update, "edit_overwritten")
-        if lost_update.is_known and mapping.key in askable and mapping.key not in asked_keys:
-            asked_keys.add(mapping.key)
-            line.kind = ActivityKind.OVERWRITTEN
-            line.sentence = sentences(line.sentence, Message("choose_the_right_one"))
-        elif lost_update.is_known:
-            line.sentence = sentences(line.sentence, Message("can_restore"))
-        lost_update.line = line
+        key = mapping.key
+        lost_update.is_asked = lost_update.is_known and key in askable and key not in asked_keys
+        if lost_update.is_asked:
+            asked_keys.add(key)
+        lost_update.line = _line_of_edit(board, plan, lost_update, "edit_overwritten", is_asked=lost_update.is_asked)
         kept.append(lost_update)
     plan.lost_updates = kept
+
+
+def _keep_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
+    """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
+    if all(field_plan.send_raw is None for field_plan in plan.fields.values()):
+        return
+    for key, event in unshown_reports(facts.board, plan, facts.now).items():
+        field_plan = plan.fields.get(key)
+        if field_plan is None or field_plan.send_raw is None or isinstance(event, OwnWrite) or not event.is_new:
+            continue
+        converter = field_plan.converter
+        sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
+        sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        is_sent = event.value == sent if event.is_known else may_be_same(event.payload, sent_raw)
+        if not is_sent:
+            plan.add_lines(_line_of_edit(facts.board, plan, event, "edit_unshown"))
+
+
+def keep_dropped_edits(board: BoardContext, plan: pass_plan.EntityPlan) -> None:
+    """Keep in the history what somebody wrote into a cell that was lost before it was read.
+
+    The item lost it on another board, or isn't shown any more. What neither side has, and no write of ours sent; but
+    not what is still to be read again.
+    """
+    item = plan.item
+    is_elsewhere = item is not None and item.board_id not in (None, board.link.board_id)
+    events = plan.history.events if plan.history.unchecked_events else ()
+    changes = {change.key: change for change in reported_changes(board, plan.record, events)}
+    for key, change in changes.items():
+        if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
+            continue
+        field = plan.compared(board, board.mapping_by_key[key])
+        # Another board has other columns.
+        is_lost = item is None or field.remote is None or (is_elsewhere and isinstance(field.remote, merge.Unknown))
+        sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
+        ours = [field.local, *(field_bases.side_of(field.converter.canonical_local, raw) for raw in sent)]
+        if is_lost and change.value not in ours:
+            plan.add_lines(_line_of_edit(board, plan, change, "edit_dropped" if item else "edit_not_shown"))
 
 
 def _is_lost(
@@ -375,7 +417,7 @@ def seen_after(
     now = read_at.isoformat()
     seen = defaultdict(lambda: {"values": [], "losses": []}, deepcopy(plan.sync_state.seen))
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.lost_cells:
+        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.dropped_cells:
             values = seen[key]["values"]
             # Only the time of the newest value changes if it is the same.
             if values and SeenValue(*values[-1]).value == field_plan.remote_raw:
@@ -395,3 +437,89 @@ def seen_after(
 
 def _as_json(value: merge.Canonical) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+# --- the lines of the history -----------------------------------------------------------------------------------------
+
+
+def _line_of_edit(
+    board: BoardContext,
+    plan: pass_plan.EntityPlan,
+    edit: pass_plan.LostUpdate | ChangeEvent,
+    code: str,
+    *,
+    is_asked: bool = False,
+) -> ActivityLine:
+    """Return the line about an edit that our value went over, or that its item lost; `code` says how.
+
+    It can be restored from there, unless it is an event whose value can't be read.
+    """
+    mapping = board.mapping_by_key[edit.key]
+    field = plan.compared(board, mapping)
+    converter = field.converter
+    local_raw = field.local_raw
+    field_plan = plan.fields.get(mapping.key)
+    if field_plan is not None and field_plan.pull_raw is not None and not field_plan.blocked_code:
+        # This pass takes over an edit that somebody made after our write.
+        local_raw = dict(field_plan.pull_raw)
+    unread = [] if edit.is_known else texts_in(edit.payload)
+    lost_value = ", ".join(unread) or converter.display(edit.value)
+
+    def restore() -> Mapping[str, Any]:
+        if unread:
+            raise conversion.UnknownValue(conversion.EVENT_UNREADABLE)
+        if isinstance(converter, conversion.ListConverter):
+            return converter.with_elements(list(edit.value or ()), local_raw)
+        return converter.from_text(lost_value, local_raw)
+
+    values = _restorable_values(converter, lost_value, local_raw, restore)
+    sent = f"“{values['after']}”" if values["after"] else Message("empty_value")
+    line = _line(board, mapping, edit.user_id, values, code, sent=sent)
+    if is_asked or edit.is_known:
+        line.sentence = sentences(line.sentence, Message("choose_the_right_one" if is_asked else "can_restore"))
+    return line
+
+
+def edits_removed_with_item(
+    board: BoardContext, plan: pass_plan.EntityPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+) -> dict[str, ActivityLine]:
+    """Return the lines about edits of these fields that were removed with the item, by the field's label.
+
+    `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
+    """
+    changes = change_events(board, plan.record, events) if keys else []
+    lines = {}
+    for mapping in board.mappings:
+        if plan.item is None or mapping.key not in keys:
+            continue
+        field = plan.compared(board, mapping)
+        if isinstance(field.remote, merge.Unknown):
+            continue
+        lost_value = field.converter.display(field.remote)
+        restore = partial(field.converter.to_local, field.remote_raw, field.local_raw)
+        values = _restorable_values(field.converter, lost_value, field.local_raw, restore)
+        edits = [change for change in changes if (change.key, change.value) == (mapping.key, field.remote)]
+        user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
+        lines[mapping.label] = _line(board, mapping, user_id, values, "edit_removed", why=why)
+    return lines
+
+
+def _restorable_values(
+    converter: conversion.Converter, lost: str, local_raw: dict[str, Any], restore: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the values of a line: `before` is the lost one, to be restored from there, `after` the one NPD has now."""
+    values: dict[str, Any] = {"before": lost, "after": field_values.display_local(converter, local_raw)}
+    # Without raw values if they aren't known, so that it can't be restored from there.
+    with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
+        values |= {"raw_before": dict(restore()), "raw_after": local_raw}
+    return values
+
+
+def _line(
+    board: BoardContext, mapping: FieldMapping, user_id: str, values: dict[str, Any], code: str, **words: str
+) -> ActivityLine:
+    editor = monday_user_name(user_id, board.settings.people) if user_id else Message("somebody")
+    lost = values["before"]
+    edit = Message("edit_wrote" if lost else "edit_emptied", value=lost, label=mapping.label)
+    sentence = Message(code, editor=editor, edit=edit, **words)
+    return ActivityLine(kind=ActivityKind.LOST_UPDATE, sentence=sentence, key=mapping.key, values=values)

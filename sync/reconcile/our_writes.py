@@ -106,11 +106,11 @@ class OwnWrite:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
 
-    def names(self, value: merge.Side, raw: Any) -> bool:
+    def matches(self, value: merge.Side, raw: Any) -> bool:
         """Whether a cell with this value shows what was written."""
         return self.wrote(value)
 
-    def replaced(self, value: merge.Side, raw: Any) -> bool:
+    def previous_matches(self, value: merge.Side, raw: Any) -> bool:
         """Whether such a cell shows what was there before the write."""
         return value == self.read
 

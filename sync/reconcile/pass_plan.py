@@ -286,8 +286,9 @@ class LostUpdate:
     sent: merge.Canonical = None
     payload: Any = None  # as its event has it, if that can't be read; then `value` is only shown
     is_known: bool = True
-    # The line for the history and the conflict, once a pass has read both sides and neither has the value.
-    line: ActivityLine | None = None
+    # Once a pass has read both sides and neither has the value:
+    line: ActivityLine | None = None  # for the history and the conflict
+    is_asked: bool = False  # a person is asked about it
 
 
 @dataclass
@@ -297,7 +298,7 @@ class Doubts:
     set_aside: dict[str, str] = field(default_factory=dict)  # fields whose cell counts as unknown, and why
     # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
     # none without a word.
-    lost_cells: frozenset[str] = frozenset()
+    dropped_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
     is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
     look_in_seconds: float | None = None  # when the item is read again; None: not by itself
@@ -306,7 +307,7 @@ class Doubts:
     @property
     def unreported_cells(self) -> frozenset[str]:
         """The fields whose cell is empty though nobody is known to have emptied it."""
-        return self.lost_cells | self.unexplained_cells
+        return self.dropped_cells | self.unexplained_cells
 
 
 @dataclass(eq=False)
@@ -375,8 +376,8 @@ class EntityPlan:
         return [intent for intent in self.facts.open_intents if intent.item_id in ("", self.item_id)]
 
     @property
-    def lines_about_lost_values(self) -> list[ActivityLine]:
-        """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
+    def lost_update_lines(self) -> list[ActivityLine]:
+        """The lines about the lost updates, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
 
     def direction_of(self, mapping: FieldMapping) -> choices.SyncDirection:

@@ -22,11 +22,10 @@ from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, Eve
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import pass_plan
-from sync.reconcile.change_events import ChangeEvent, may_be_same, reported_changes
+from sync.reconcile.change_events import ChangeEvent, reported_changes
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.lost_values import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
-from sync.words.message import Message, code_of, sentences
+from sync.words.message import Message, code_of
 
 UNSHOWN_EDIT = Message("unshown_edit")
 UNSHOWN_WRITE = Message("unshown_write")
@@ -75,9 +74,9 @@ def unshown_report(
     The oldest report, and the oldest of the values that earlier passes have read, comes first.
     """
     newest = reports[-1]
-    naming = [number for number, report in enumerate(reports) if report.names(*cell)]
-    if naming:
-        later = reports[naming[-1] + 1 :]
+    matching = [number for number, report in enumerate(reports) if report.matches(*cell)]
+    if matching:
+        later = reports[matching[-1] + 1 :]
         if not later:
             return None
         # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
@@ -90,8 +89,8 @@ def unshown_report(
     is_base = base == cell or (newest.is_known and base is not None and base[0] == cell[0])
     before = [value for value, at in earlier_reads if at < newest.arrived]
     was_read_before = not newest.has_previous and before[-1:] == [cell[0]]
-    was_before = any(report.replaced(*cell) for report in reports)
-    if not (naming or is_base or was_before or was_read_before):
+    was_before = any(report.previous_matches(*cell) for report in reports)
+    if not (matching or is_base or was_before or was_read_before):
         return None
     for value, at in earlier_reads:
         # A read from before the report arrived tells its order only if clocks can't be wrong about it.
@@ -162,7 +161,7 @@ def wait_for_unmatched_item(facts: PassFacts, item: Item | None, events: Sequenc
 
 
 def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float | None:
-    reports = _unshown_reports(facts.board, plan, facts.now)
+    reports = unshown_reports(facts.board, plan, facts.now)
     return _first_look(facts, plan.history, plan.record.monday_id, plan.item, reports)
 
 
@@ -219,7 +218,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     board = facts.board
     if plan.item is None:
         return
-    stale = _stale_cells(_unshown_reports(board, plan, facts.now), facts.now)
+    stale = _stale_cells(unshown_reports(board, plan, facts.now), facts.now)
     if plan.facts.is_sync_pressed:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, seconds) in stale.items():
@@ -256,7 +255,7 @@ def _unshown_move(board: BoardContext, history: RecordHistory, item: Item | None
     return newest
 
 
-def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> dict[str, Report]:
+def unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> dict[str, Report]:
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
     item = plan.item
     unshown: dict[str, Report] = {}
@@ -377,25 +376,3 @@ def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) ->
     if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
         return True
     return not change.has_previous and change.at > write.until and not write.wrote(change.value)
-
-
-# --- what was never shown ---------------------------------------------------------------------------------------------
-
-
-def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
-    if not plan.history.unchecked_events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
-        return
-    for key, event in _unshown_reports(facts.board, plan, facts.now).items():
-        field_plan = plan.fields.get(key)
-        if field_plan is None or field_plan.send_raw is None or isinstance(event, OwnWrite):
-            continue
-        converter = field_plan.converter
-        sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
-        sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        is_sent = event.value == sent if event.is_known else may_be_same(event.payload, sent_raw)
-        if event.is_new and not is_sent:
-            line = overridden_line(facts.board, plan, field_plan.mapping, event, "edit_unshown")
-            if event.is_known:
-                line.sentence = sentences(line.sentence, Message("can_restore"))
-            plan.add_lines(line)

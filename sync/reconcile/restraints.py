@@ -161,7 +161,7 @@ def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
 
 def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     """Yield a request, not stored yet, for each cell that nobody emptied and that the pass would fill in again."""
-    for key in plan.doubts.lost_cells if not plan.facts.is_sync_pressed else ():
+    for key in plan.doubts.dropped_cells if not plan.facts.is_sync_pressed else ():
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None:
             continue
@@ -190,9 +190,9 @@ def _unreported_verdicts(
             verdicts[cell] = (states[cell] in (allowed, choices.ApprovalState.DONE), None)
             continue
         if key in plan.records[entity_id].doubts.unexplained_cells:
-            must_wait = len(unlinked | facts.unreported) > UNLINKED_AN_HOUR
+            must_wait = len(unlinked | facts.unreported_records) > UNLINKED_AN_HOUR
         else:
-            is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
+            is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported_records)
             must_wait = is_over_limit or not is_refill
         state = choices.ApprovalState.REFILLED if is_refill else choices.ApprovalState.DONE
         verdicts[cell] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)

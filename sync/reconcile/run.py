@@ -101,11 +101,9 @@ AFTER_READING: tuple[PlanRule, ...] = (
     # throttled, and too many clears wait.
     each_record(our_writes.take_bases),
     each_record(field_plan.fill_in_fields),  # what is sent and written of each field, by merge.py
-    lost_updates.keep_lost_values,  # depends on the field plans
     each_record(restraints.throttle_write_loops),
     restraints.request_approvals,
-    each_record(read_lag.note_unshown_edits),  # of what is sent in the end
-    each_record(emptied_cells.note_dropped_edits),  # for the history
+    lost_updates.keep_lost_updates,  # depends on what is sent in the end
     each_record(identity.end_uncreatable),  # without a name to send
 )
 

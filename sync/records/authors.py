@@ -54,7 +54,6 @@ class LastEdit:
     who: str
     way: str  # a phrase such as "by the API", or empty
     at: datetime
-    is_undo: bool = False
     group_id: str = ""  # equal for edits of one batch or request; empty for a script's
 
     def __str__(self) -> str:
@@ -109,13 +108,12 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         if set(names) & set(metadata.get(UNDONE_COLUMNS_KEY, {}).get(str(event.pgh_obj_id), ())):
             restored_values = values
             continue
-        is_undo = metadata.get("cause") == UNDO_CAUSE
         group_id = group_id_of(metadata, event.pgh_context_id)
         who = actor_name(metadata, users)
         way = edit_way(metadata)
         # Omit a way that only repeats the author.
         way = "" if f" {who} " in f" {way} " else way
-        return LastEdit(who, way, event.pgh_created_at, is_undo, group_id)
+        return LastEdit(who, way, event.pgh_created_at, group_id)
     return None
 
 
@@ -183,6 +181,12 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     if context.get("user"):
         return _DELETED
     return str(context.get("cause") or _SCRIPT)
+
+
+def told_batch(event: Any) -> str:
+    """Return the batch of the undo or import that made this change, which has lines of its own; empty for others."""
+    context = context_of(event)
+    return str(context.get("batch", "")) if context.get("cause") in (UNDO_CAUSE, IMPORT_CAUSE) else ""
 
 
 def group_id_of(context: Mapping[str, Any], context_id: UUID | None) -> str:

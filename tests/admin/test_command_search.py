@@ -20,6 +20,7 @@ WORDS = [
     "stop", "unlink", "filter", "mapping", "column", "direction", "schedule", "backup", "upgrade",
     "error", "failed", "queue", "dark", "erase", "country", "history", "email", "approve",
     "reject", "owner", "admin", "search", "report", "gdpr", "privacy", "template", "language",
+    "unsubscribe", "whatsapp group", "dashboard", "shortcuts", "one way", "errors", "sandbox", "hubspot",
     "sync off", "time zone", "switch board", "another board", "who changed", "log in",
 ]  # fmt: skip
 FOR_READERS = {"Notifications", "API tokens", "Two-factor authentication", "Home", "Settings", "Sign out", "Back up"}
@@ -90,6 +91,14 @@ def test_a_page_is_found_once_by_the_words_that_people_use_by_who_may_open_it(
     assert len({link for _, link in found}) == len(found)
     may_open = page in FOR_READERS
     assert ((page, address) in pages(signed_in(staff_who_may("view_contact")))) == may_open
+
+
+def test_a_page_comes_before_records_that_have_its_word_inside_their_names(browser: Client) -> None:
+    states.contact("Christopher Buchanan")
+    states.contact("Stop Motion")
+    found = titles(browser, "stop")
+    assert found[:2] == ["Stop Motion", "Pause"]
+    assert "Christopher Buchanan" in found[2:]
 
 
 def test_help_named_by_the_word_comes_before_other_help_on_its_page(browser: Client) -> None:

@@ -128,3 +128,21 @@ def test_an_email_is_whole_beside_a_badge_with_a_word(open_page: Any, world: dic
     cut = "all => all.filter(cell => cell.scrollWidth > cell.clientWidth).length"
     assert page.locator("td.field-email").evaluate_all(cut) == 0
     assert not errors
+
+
+def test_a_list_is_walked_selected_and_opened_by_keys(open_page: Any, db: None) -> None:
+    for name in ("Ann", "Bob", "Cleo"):
+        states.contact(name)
+    page, errors = open_page(1280, "dark")
+    page.goto(CONTACTS)
+    press(page, "j", "j", "j", "j")
+    expect(page.get_by_role("link", name="Cleo")).to_be_focused()
+    press(page, "k", "x")
+    expect(page.locator(".actions .counter, .actions")).to_contain_text("1 of 3 selected")
+    # What is selected has the buttons of the list, and the keys still move.
+    press(page, "x", "k")
+    expect(page.get_by_role("link", name="Ann")).to_be_focused()
+    assert not barriers(page)
+    press(page, "Enter")
+    page.get_by_role("heading", name=re.compile("Ann$")).wait_for()
+    assert not errors

@@ -31,7 +31,7 @@ WITH_SENTENCES = {
     "sync/operations/chats.py": "the check of an address that somebody enters",
     "sync/operations/file_formats.py": "answers to who uploads a file",
     "sync/operations/workbooks.py": "answers to who uploads a file",
-    "sync/operations/record_files.py": "answers to who uploads a file",
+    "sync/operations/import_rows.py": "answers to who uploads a file",
     "sync/operations/setup/connection.py": "answers to who enters a token",
     "sync/operations/setup/selection.py": "answers to who chooses columns",
 }

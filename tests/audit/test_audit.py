@@ -8,7 +8,7 @@ from django.db import connection
 
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations.comparison import BoardListing, compare_board
+from sync.operations.comparison import PagedListing, compare_board
 from tests.support.world import World, staged
 
 
@@ -70,14 +70,14 @@ def test_a_record_saved_during_the_read_is_left_out(world: World, monkeypatch: p
     world.edit(contacts[0], "role_title", "Chair")
     world.deliver(times=0)
     world.pass_time(minutes=20)
-    passes = BoardListing.passes
+    passes = PagedListing.passes
 
-    def saved_meanwhile(listing: BoardListing) -> Iterator[Any]:
+    def saved_meanwhile(listing: PagedListing) -> Iterator[Any]:
         for page in passes(listing):
             Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
             yield page
 
-    monkeypatch.setattr(BoardListing, "passes", saved_meanwhile)
+    monkeypatch.setattr(PagedListing, "passes", saved_meanwhile)
     assert figures(verify(world)) == (2, 0)
 
 

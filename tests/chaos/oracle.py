@@ -167,7 +167,7 @@ def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
                 or _taken_back(writes)
             ):
                 continue
-            if flow(evidence, entity, key) != "both" or _overridden(evidence, entity, key):
+            if flow(evidence, entity, key) != "both" or _has_lost_update(evidence, entity, key):
                 continue
             if entity.local(key) or evidence.remote(entity, key):
                 last = writes[-1]
@@ -188,10 +188,9 @@ def _taken_back(writes: Sequence[Write]) -> bool:
     return bool(came_after) and all(own[-1].value not in other.shown for other in came_after)
 
 
-def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:
+def _has_lost_update(evidence: Evidence, entity: Entity, key: str) -> bool:
     return any(
-        str(d.entity_id) == entity.record_id and d.key == key and d.kind in ("overridden", "overwritten")
-        for d in evidence.decisions
+        str(d.entity_id) == entity.record_id and d.key == key and d.kind == "lost_update" for d in evidence.decisions
     )
 
 

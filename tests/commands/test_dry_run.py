@@ -16,8 +16,8 @@ from npd.models import Contact
 from sync.limits import metered_client
 from sync.limits.api_quota import batch_size
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
-from sync.operations.planned_changes import ChangeKind, PlannedChange
-from sync.operations.preview import BoardPlan, read_only_client
+from sync.operations.planned_changes import BoardPlan, ChangeKind, PlannedChange
+from sync.operations.preview import read_only_client
 from sync.operations.reconcile_all import plan_boards
 from tests.admin import states
 from tests.engine.conftest import choose
@@ -180,6 +180,12 @@ def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> Non
     world.sandbox.control("faults", status=500, on="items", count=1)
     with pytest.raises(CommandError, match=r"Contacts: Monday could not be read to the end\."):
         output()
+
+
+def test_an_item_for_which_monday_answers_an_error_is_listed(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.control("faults", unreadable=[contact.monday_id], by_id=True)
+    assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("unreadable", contact.monday_id)]
 
 
 @responses.activate

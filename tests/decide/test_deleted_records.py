@@ -234,7 +234,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
 
 def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     plan = decide(deletion(tombstone={"state": "archived"}))
-    assert (plan.reason_code, plan.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert (plan.reason_code, plan.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "back")
     assert plan.question is not None
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 
@@ -363,7 +363,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     removed = item(facts.record, role_title="Director", state="archived")
     plan = after(take_removal_answer, ON_BOARD, decide(facts), answered(removed))
     lost, archived = plan.log
-    expected = ("overridden", "role_title", "Director", "Boss")
+    expected = ("lost_update", "role_title", "Director", "Boss")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
     assert lost.sentence.startswith("Somebody wrote “Director” into Role")
     assert "Role" in archived.sentence

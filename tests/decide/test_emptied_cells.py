@@ -128,8 +128,8 @@ def test_an_empty_cell(case: dict[str, Any], expected: str) -> None:
 def test_connected_items_that_are_shown_as_none(
     since: float | None, swept: tuple[float, float] | None, others: int, expected: str
 ) -> None:
-    unreported = frozenset(organization().pk for _ in range(others))
-    assert outcome("organization", since=since, swept=swept, unreported=unreported) == expected
+    others_now = frozenset(organization().pk for _ in range(others))
+    assert outcome("organization", since=since, swept=swept, unreported_records=others_now) == expected
 
 
 def test_one_that_left_its_board_is_decided_by_its_own_rule() -> None:

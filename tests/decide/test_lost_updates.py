@@ -17,7 +17,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.change_events import event_value
 from sync.reconcile.conflict_reports import report_of_overwritten
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_lost_values, note_lost_updates
+from sync.reconcile.lost_updates import confirm_lost_updates, find_lost_updates, keep_lost_updates, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -248,7 +248,7 @@ DELETION = Removal("It was deleted.", act="delete_record")
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     plan = changed(draft(record, item=item(record, role_title=remote)), lost_updates=[update])
-    assert bool(after(confirm_losses, builders.board(), plan).lost_updates) is is_lost
+    assert bool(after(confirm_lost_updates, builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -265,11 +265,11 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = ended(facts(), reports=updates, **differs)
-    kept = after(keep_lost_values, PassFacts(board, NOW), Plan({plan.id: plan})).records[plan.id]
-    reports = kept.lines_about_lost_values
-    assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
+    kept = after(keep_lost_updates, PassFacts(board, NOW), Plan({plan.id: plan})).records[plan.id]
+    assert [(update.value, update.is_asked) for update in kept.lost_updates] == list(
         zip(["Second", "First"], expected, strict=True)
     )
+    reports = kept.lost_update_lines
     assert reports[0].sentence.startswith("Tom wrote “Second” into Role on Monday while “Boss”")
     values = reports[0].values
     assert (values["raw_before"], values["raw_after"]) == ({"role_title": "Second"}, {"role_title": "Boss"})
@@ -278,15 +278,15 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
 def test_nothing_is_asked_of_a_pair_that_the_filter_leaves_out_after_the_pass() -> None:
     plan = ended(facts(), reports=[lost_update("Lost")])
     for role, is_asked in (("Theirs", True), ("Boss", False)):  # the item says “Theirs”
-        kept = after(keep_lost_values, PassFacts(builders.filtered("items", role), NOW), Plan({plan.id: plan}))
-        assert [line.kind == "overwritten" for line in kept.records[plan.id].lines_about_lost_values] == [is_asked]
+        kept = after(keep_lost_updates, PassFacts(builders.filtered("items", role), NOW), Plan({plan.id: plan}))
+        assert [update.is_asked for update in kept.records[plan.id].lost_updates] == [is_asked]
 
 
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, pull_raw={"role_title": "Later"})}
     plan = ended(facts(record), reports=[lost_update("Mine")], fields=plans)
-    [report] = after(confirm_losses, builders.board(), plan).lines_about_lost_values
+    [report] = after(confirm_lost_updates, builders.board(), plan).lost_update_lines
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role on Monday while “Later”")
 
 
@@ -305,9 +305,9 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
     plan = taken(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
-    lines = [line for line in plan.log if line.kind == "overridden"]
+    lines = [line for line in plan.log if line.kind == "lost_update"]
     assert [line.values["before"] for line in lines] == expected
-    assert not any(line.kind == "overwritten" for line in plan.lines_about_lost_values)
+    assert not any(update.is_asked for update in plan.lost_updates)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ STALE = Message(STALE_RESOLUTION)
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 OVERWRITTEN = changed(draft(item=item(contact())), lost_updates=[lost_update()])
-REPORT = after(confirm_losses, builders.board(), OVERWRITTEN, ["role_title"]).lost_updates
+REPORT = after(confirm_lost_updates, builders.board(), OVERWRITTEN, ["role_title"]).lost_updates
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,9 @@ TOUCHED = {
     "find_possible_duplicates": {"question"},
     "take_bases": {"sync_state"},
     "fill_in_fields": {*END, "fields", "sends_npd_id"},
-    "keep_lost_values": {"lost_updates"},
     "throttle_write_loops": {"fields", "log"},
     "request_approvals": {"new_requests", "open_requests", "outdated_requests", "fields", "log"},
-    "note_unshown_edits": {"log"},
-    "note_dropped_edits": {"log"},
+    "keep_lost_updates": {"lost_updates", "log"},
     "end_uncreatable": {*END},
 }
 

@@ -14,6 +14,7 @@ from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
+from sync.operations.comparison import compare_board
 from sync.operations.setup.board_setup import set_up
 from sync.registry import check_synced_models
 from tests.admin import states
@@ -93,6 +94,21 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     connected.hear(contact)
     assert contact.organization is None
     assert connected.status(contact) == "synced"
+
+
+def test_the_nightly_comparison_looks_up_a_cells_removed_item_and_then_needs_no_pass(connected: World) -> None:
+    acme = organization("Acme")
+    beta = organization("Beta")
+    contact = connected.linked(organization=acme)
+    choose_on_board(connected, contact, acme, beta)
+    connected.sandbox.act("archive", item_id=beta.monday_id)
+    connected.hear(contact)
+    assert (contact.organization, connected.status(contact)) == (acme, "synced")
+    connected.pass_time(minutes=20)
+    calls = connected.calls("query")
+    result = compare_board(connected.link())
+    # The board, its page, and the items that the cell names.
+    assert (result.need_pass, connected.calls("query") - calls) == (0, 3)
 
 
 def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(connected: World) -> None:

@@ -66,7 +66,11 @@ def warnings(page: Any) -> dict[int, str]:
     """Why rows may be unintended, by row number."""
     rows = page.context["result"].written
     reasons = {
-        row.number: [*(f"{text} It is left out." for text in row.left_out), *row.further_values, row.doubt]
+        row.number: [
+            *(f"{text} It is left out." for text in row.left_out),
+            *(text for text in row.further_values if "another column counts" not in text),
+            row.doubt,
+        ]
         for row in rows
     }
     return {number: text for number, texts in reasons.items() if (text := " ".join(filter(None, texts)))}

@@ -17,16 +17,9 @@ from hypothesis import strategies as st
 
 from bench.hostile_files import HOSTILE, MEGABYTES, ORDINARY, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
-from sync.operations.file_formats import (
-    CSV,
-    ROW_NUMBER,
-    XLSX,
-    email_addresses,
-    escape_formula,
-    read_file,
-    unescape_formula,
-)
+from sync.operations.file_formats import CSV, ROW_NUMBER, XLSX, escape_formula, read_file, unescape_formula
 from sync.operations.import_columns import KnownTitles
+from sync.operations.import_rows import email_addresses
 from sync.operations.record_files import resource_of
 from sync.operations.workbooks import FileError
 from sync.registry import entities

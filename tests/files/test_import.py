@@ -115,9 +115,9 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
     page = preview(browser, file)
     assert warnings(page)[3] == "Organization: No organization is called “Unknown”. It is left out."
     html = page.content.decode()
-    assert "Imported without a value: 3" in html
+    assert "With a value left out: 3" in html
     assert html.count("No organization is called “Unknown”") == 1, "said once"
-    assert b'"unknown","Imported without Organization: ' in browser.get(page.context["refused_url"]).content
+    assert b'"unknown","Left out: Organization: ' in browser.get(page.context["refused_url"]).content
     hint = "Organizations that aren't in NPD: 2. Their rows are imported without them. To create them, press"
     assert hint in words_of(html)
     assert hint not in words_of(preview(browser, file, create_missing="on").content.decode())
@@ -220,7 +220,7 @@ def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client)
     file += f"Dan,,,+49 171 1234567,+49 (171) 12345-67\n,,,{phones}\n"  # the same number, and a row that is refused
     page = preview(browser, file)
     text = words_of(page.content.decode())
-    assert "Imported with the first of several values: 2" in text
+    assert "With several values for a field: 2" in text
     assert "Row 2, Ann Phone: another column counts, so “+49 30 901820” isn't imported." in text
     assert (
         "Phone: another column counts, so “+49 30 901820” isn't imported."
@@ -230,9 +230,9 @@ def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client)
     assert empty in text
     assert empty not in words_of(preview(browser, file, clear_empty="on").content.decode())
     said = imported(browser, file)
-    assert (empty in said, "2 rows were imported with the first of their values." in said) == (True, True)
+    assert (empty in said, "2 rows have several values for a field." in said) == (True, True)
     page = preview(browser, "Name,Email,Email 2\nAnn,ann@x.org,b@x.org\nDan,A@x.org,a@x.org\n")
-    assert "Imported with the first of several values: 1" in page.content.decode()
+    assert "With several values for a field: 1" in page.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -678,7 +678,7 @@ def test_a_column_of_reasons_that_is_imported_stays_in_the_file_of_refused_rows(
 def test_a_last_column_that_somebody_calls_reason_keeps_its_values_in_the_file_of_refused_rows(browser: Client) -> None:
     file = browser.get(preview(browser, "Name,Email,Reason\nAnn,none,hers\n").context["refused_url"]).content
     assert file.decode("utf-8-sig").splitlines()[0] == '"Name","Email","Reason","Reason"'
-    assert '"hers","Imported without Email' in file.decode()
+    assert '"hers","Left out: Email' in file.decode()
     assert browser.get(preview(browser, file).context["refused_url"]).content == file
 
 
@@ -693,13 +693,24 @@ def test_a_row_with_several_values_is_said_to_be_imported_with_the_first(browser
     page = preview(browser, f"Name;Email;Phone;Company\nAnn;a@x.org, b@x.org;{cells}\n", create_missing="on")
     assert "Organization: only the first one counts, so “Orbit GmbH” isn't imported." in warnings(page)[2]
     text = words_of(page.content.decode())
-    assert "Imported with the first of several values: 1" in text
-    assert "without a value" not in text
+    assert "With several values for a field: 1" in text
+    assert "left out" not in text
     refused_rows = browser.get(page.context["refused_url"]).content.decode()
-    assert "Imported without" not in refused_rows
+    assert "Left out" not in refused_rows
     assert "Email: only the first one counts, so “b@x.org” isn't imported." in refused_rows
     said = messages(confirm(browser, page))
-    assert ("1 row was imported with the first of its values." in said, "without a value" in said) == (True, False)
+    assert ("1 row has several values for a field." in said, "left out" in said) == (True, False)
+
+
+def test_what_a_refused_row_says_is_in_no_count_of_what_others_are_imported_without(browser: Client) -> None:
+    cells = "Unknown,0171 1234567"
+    file = f"Name,Email,Company,Phone\nAnn,a@x.org,{cells}\n,b@x.org,Other,0171 7654321\nAnn,a@x.org,Third,0171 1\n"
+    result = preview(browser, file, region="FR").context["result"]
+    assert (result.unknown_names, result.national_numbers) == (1, 1)
+    result = preview(browser, file, region="FR", bad_values="refuse").context["result"]
+    assert (result.unknown_names, result.national_numbers) == (3, 3)
+    said = [" ".join(row.reasons) for row in result.invalid_rows]
+    assert [("is called" in text, "not a phone number" in text) for text in said] == [(True, True)] * 3
 
 
 def test_numbers_of_another_country_lead_to_the_choice_of_the_country(browser: Client) -> None:
@@ -757,6 +768,12 @@ def test_a_row_that_is_refused_refuses_no_other_about_the_same_person(browser: C
         2: "Name: It is empty.",
         4: f"Row 3 is about the same contact, and only that row is imported. {COPY}",
     }
+
+
+def test_a_row_that_is_refused_hides_no_change_of_a_later_one_about_the_same_person(browser: Client) -> None:
+    contact("Ann", "ann@x.org", role_title="CEO")
+    page = preview(browser, "Email,Role,Phone\nann@x.org,Chair,ask\nann@x.org,Chair,\n", bad_values="refuse")
+    assert (set(refused(page)), changes(page)) == ({2}, {3: [("Role", "CEO", "Chair")]})
 
 
 def test_a_web_address_without_its_scheme_gets_https(browser: Client) -> None:
@@ -819,6 +836,7 @@ def test_sheets_of_one_layout_are_taken_together_and_a_summary_is_said_to_be_ski
     page = preview(browser, file)
     assert list(changes(page)) == [2, 3, "2 of “N-Z”"]
     assert changes(page)["2 of “N-Z”"] == [("Name", "", "Zoe"), ("Email", "", "z@x.org")]
+    assert "Sheets that are imported together: A-M, N-Z." in page.content.decode()
     assert "Sheets that are not imported: Summary." in page.content.decode()
     assert list(changes(go_on(browser, choose(browser, file), sheet="N-Z"))) == [2]
 
@@ -873,12 +891,12 @@ def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows
     file = f"Name,E-Mail,Phone,Colour\n{rows}"
     page = preview(browser, file)
     assert counts(page) == {"new": 3, "invalid": 1}
-    [(reason, number, _)] = next(groups for title, _, groups, _ in page.context["lists"] if "without" in title)
+    [(reason, number, _)] = next(groups for title, _, groups, _ in page.context["lists"] if "left out" in title)
     assert (reason.startswith("Phone: … is not a phone number"), number) == (True, 2)
     assert b'"dan@x.org","","red","Name: It is empty."' in browser.get(page.context["refused_url"]).content
     said = messages(confirm(browser, page))
     assert "3 new" in said
-    assert "1 row was not imported. 2 rows were imported without a value." in said
+    assert "1 row was not imported. 2 rows have a value that was left out." in said
     batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
     address = f"/admin/npd/contact/import/refused/{batch_id}/"
     assert address in browser.get("/admin/sync/activityline/").content.decode()
@@ -893,6 +911,14 @@ def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows
     assert browser.get(address).status_code == 404
     assert address not in browser.get("/admin/sync/activityline/").content.decode()
     assert "or a person is erased. Choose it again." in messages(confirm(browser, waiting))
+
+
+def test_a_row_that_stays_unchanged_is_not_said_to_be_imported_without_a_value(browser: Client) -> None:
+    contact("Ann", "ann@x.org")
+    page = preview(browser, "Email,Phone\nann@x.org,call her\n")
+    assert counts(page) == {"skip": 1}
+    assert "mported without" not in page.content.decode()
+    assert "“call her” is not a phone number" in browser.get(page.context["refused_url"]).content.decode()
 
 
 def test_refused_rows_are_kept_for_seven_days(browser: Client) -> None:
@@ -923,6 +949,23 @@ def test_the_country_of_phone_numbers_can_be_chosen_for_a_file(browser: Client) 
     assert ("is not a phone number in Germany" in said, "It reads" in said) == (True, False)
 
 
+@pytest.mark.parametrize("title", ["Country", "Land/Region (geschäftlich)", "Business Country/Region", "País"])
+def test_a_country_beside_a_phone_number_counts_before_the_one_chosen_for_the_file(browser: Client, title: str) -> None:
+    Organization.objects.create(name="Nova", address_country="United States")
+    countries = enumerate(["Austria", "at", "Österreich", "", "Somewhere"])
+    file = f"Name,Phone,Company,{title}\n" + "".join(f"P{row},01 534540,Nova,{country}\n" for row, country in countries)
+    phones = {
+        number: {name: new for name, _, new in diff}.get("Phone")
+        for number, diff in changes(preview(browser, file, region="FR")).items()
+    }
+    assert phones == {2: "+43 1 534540", 3: "+43 1 534540", 4: "+43 1 534540", 5: None, 6: None}
+    assert "phone_country" not in suggest_columns(Organization, ["Name", title])
+    assert "Country of the phone number" in choose(browser, file).content.decode()
+    two = f"Name,Phone,{title},Where\nAnn,01 534540,,Austria\n"
+    page = go_on(browser, choose(browser, two), columns=["name", "phone", "phone_country", "phone_country"])
+    assert ("Phone", "", "+43 1 534540") in changes(page)[2]
+
+
 def test_new_organizations_and_namesakes_are_named_before_and_after(browser: Client) -> None:
     contact("Ann", "ann@x.org")
     file = "Name,Email,Company\nann,ann@y.org,Nova\nBob,bob@y.org,Orbit\n"
@@ -945,6 +988,34 @@ def test_people_of_one_name_in_one_file_are_namesakes(browser: Client) -> None:
     assert "Imported: 2 new, 0 changed, 1 unchanged. 3 rows with a warning were left out." in said
     file = "Name,Email\nCid,no\nCid,no address\n,c@x.org\n"
     assert warnings(preview(browser, file, bad_values="refuse")) == {}
+
+
+@pytest.mark.parametrize(
+    ("in_npd", "in_file", "is_namesake"),
+    [
+        ("Petra Hofmann", "Dr. Hofmann, Petra", True), ("Petra Hofmann", "Frau Petra Hofmann", True),
+        ("Prof. Dr.-Ing. Petra Hofmann", "PETRA HOFMANN", True), ("Hofmann, Petra", "Petra Hofmann, PhD", True),
+        ("Petra Hofmann", "Hofmann, Petra, Dr. med.", True), ("Petra Hofmann", "Petra Hofmann-Ace", False),
+        ("Petra Hofmann", "Peter Hofmann", False), ("Dr. Oetker", "Frau", False),
+    ],
+)  # fmt: skip
+def test_a_name_with_titles_or_the_last_name_first_is_a_namesake_and_stays_as_it_is(
+    browser: Client, in_npd: str, in_file: str, is_namesake: bool
+) -> None:
+    contact(in_npd, "p@x.org")
+    page = preview(browser, f'Name,Email\n"{in_file}",p@y.org\n')
+    assert (changes(page)[2][0], bool(warnings(page))) == (("Name", "", in_file), is_namesake)
+    page = preview(browser, f'Name,Email\n"{in_npd}",a@y.org\n"{in_file}",b@y.org\n')
+    assert set(warnings(page)) == ({2, 3} if is_namesake else {2})
+    assert not warnings(preview(browser, "Name,City\nOetker,Kiel\nDr. Oetker,Kiel\n", "organization"))
+
+
+@pytest.mark.parametrize("placeholder", ["N.N.", "N. N.", "n.n.", "n/a", "N.A.", "k. A.", "-"])
+def test_what_stands_where_nobody_is_known_is_no_name(browser: Client, placeholder: str) -> None:
+    page = preview(browser, f"Name,Email\n{placeholder},info@x.org\nNN Group,nn@x.org\n")
+    assert (refused(page)[2].startswith("Name: It is empty."), list(changes(page))) == (True, [3])
+    page = preview(browser, f"First name,Last name,Email\nAnn,{placeholder},a@x.org\n")
+    assert changes(page)[2][0] == ("Name", "", "Ann")
 
 
 def test_more_organizations_than_are_named_can_be_opened_from_the_message_and_the_activity(browser: Client) -> None:
@@ -996,6 +1067,9 @@ def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_r
     page = preview(browser, "Name,Email,Colour,Phone,Mobile\nAnn,ann@x.org,red,+46 8 12345678,+46 70 1234567\n")
     assert page.context["result"].ignored == ["Colour"]
     assert "Columns that are not imported: Colour." in page.content.decode()
+    page = preview(browser, "Name,Nr.,Company\nAnn,7,Nova Inc.\n", create_missing="on")
+    assert "Columns that are not imported: Nr.<" in page.content.decode()
+    assert "Made 1 organization: Nova Inc. " in messages(confirm(browser, page))
     page = preview(browser, "Colour,Phone\nred,1\n")
     assert "No column tells which contact a row is about." in str(page.context["form"].errors)
     page = preview(browser, workbook(lambda book: [book.active.append([row]) for row in ("Who;Post", "Ann;a@x.org")]))
@@ -1028,10 +1102,10 @@ def test_a_preview_is_a_read_only_transaction_of_few_statements(
     nobody.force_login(staff_who_may("view_contact"))
     assert nobody.get(address).status_code == 403
 
-    def planted(resource: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
+    def planted(resource: Any) -> None:
         Contact.objects.update(role_title="Planted")
 
-    monkeypatch.setattr(resource_of(Contact), "after_init_instance", planted)
+    monkeypatch.setattr(resource_of(Contact), "get_queryset", planted)
     page = preview(browser, f"Name,Email,Role\n{rows}")
     assert "read-only transaction" in str(page.context["form"].errors)
 

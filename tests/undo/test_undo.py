@@ -238,3 +238,17 @@ def test_records_of_types_that_were_registered_later_go_before_those_that_they_m
 ) -> None:
     monkeypatch.setitem(registry._entities, SPEC.entity_type, SPEC)
     assert undo_order({"contact", "deal", "organization", "gone"}) == ["deal", "contact", "organization", "gone"]
+
+
+def test_an_import_is_one_line_of_the_activity_whatever_it_sends(world: World, browser: Client) -> None:
+    ann = world.linked("Ann", email="ann@x.org", role_title="CEO")
+    before = ActivityLine.objects.latest("pk").pk
+    new = "".join(f"New {number},new{number}@x.org,\n" for number in range(4))
+    imported(browser, f"Name,Email,Role\nAnn,ann@x.org,Chair\n{new}")
+    world.work()
+    assert world.values(ann)["role_title"] == "Chair"
+    [line] = ActivityLine.objects.filter(folded=False, pk__gt=before)
+    assert (line.kind, line.entity_id) == ("import", None)
+    below = browser.get(f"/admin/sync/activityline/?fold_id={line.fold_id}").context["cl"].result_list
+    kinds = [row.kind for row in below]
+    assert (kinds.count("create"), kinds.count("push")) == (4, 0)

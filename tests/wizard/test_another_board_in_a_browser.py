@@ -56,7 +56,6 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     advance_setups()
     page.get_by_text("still to be compared").wait_for()
     wizard.settle()
-    page.reload()
     page.get_by_text("All records and items were compared.").wait_for()
     faults += barriers_in_both_schemes(page)
     assert items_of(wizard, first) == before

@@ -10,10 +10,8 @@ from conflicts.models import StoredResolution, SyncConflict
 from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sync import attention
-from sync.kernel import grouped
 from sync.models import ActivityLine, BoardLink, UnmatchedItem
-from sync.operations.planned_changes import ChangeKind, PlannedChange
-from sync.operations.setup.plan import PlanRow
+from sync.operations.planned_changes import BoardPlan, ChangeKind, PlannedChange
 from tests.admin.test_records import words_of
 from tests.support.cases import each_once
 from tests.support.world import mail
@@ -94,11 +92,13 @@ def test_a_plan_shows_each_field_of_a_record_and_says_how_many_have_other_reason
         PlannedChange(ChangeKind.PULL, "contact", "Ann", item_id="1", field="Phone", before="1", after="2"),
         *(PlannedChange(ChangeKind.PULL, "contact", f"Bo {n}", item_id=f"b{n}", reason=str(n)) for n in range(4)),
     ]
-    rows = [PlanRow(ChangeKind.PULL, "records updated in NPD", list(grouped(changes, lambda c: c.subject).values()))]
-    page = words_of(render_to_string("sync/wizard_plan_rows.html", {"rows": rows, "entity_type": "contact"}))
+    plan = BoardPlan("contact", "Contacts")
+    plan.add(*changes)
+    rows = {"rows": plan.rows["changes"], "entity_type": "contact"}
+    page = words_of(render_to_string("sync/wizard_plan_rows.html", rows))
     assert "Ann · Email: (empty) → ann@x.org · Phone: 1 → 2 empty" in page
     assert "Records updated in NPD 5" in page
-    assert page.strip().endswith("Bo 1 1 and 2 more for other reasons")
+    assert page.strip().endswith("Bo 1 1 and more, for 2 other reasons")
 
 
 def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_conflict(wizard: Wizard) -> None:

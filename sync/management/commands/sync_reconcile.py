@@ -13,7 +13,7 @@ from sync.operations import planned_changes, preview
 from sync.operations.reconcile_all import plan_boards, reconcile_boards
 from sync.operations.worker import remaining_lines
 
-# Changes of each kind that are listed without -v 2.
+# Records or items of each kind that are listed without -v 2.
 SHOWN_PER_KIND = 5
 
 
@@ -50,19 +50,21 @@ class Command(BaseCommand):
 
 
 def plan_lines(
-    dry_runs: Sequence[preview.BoardPlan], client: preview.ReadOnlyClient, *, every_line: bool
+    dry_runs: Sequence[planned_changes.BoardPlan], client: preview.ReadOnlyClient, *, every_line: bool
 ) -> Iterator[str]:
     """Yield the changes of each board by their kind, then their sum and what it costs."""
+    total = Counter[str]()
     for dry_run in dry_runs:
         yield f"{dry_run.title}: {dry_run.checked:,} checked, {dry_run.unchanged:,} of them the same on both sides."
         for kind in planned_changes.ChangeKind:
-            changes = [change for change in dry_run.changes if change.kind is kind]
-            if not changes:
+            subjects = list(dry_run.groups.get(kind, {}).values())
+            if not subjects:
                 continue
-            yield f"  {len(changes):,} {kind.label}"
-            listed = changes if every_line else changes[:SHOWN_PER_KIND]
-            yield from (f"      {planned_changes.change_line(change)}" for change in listed)
-            if rest := len(changes) - len(listed):
+            total[kind] += len(subjects)
+            yield f"  {len(subjects):,} {kind.label}"
+            listed = subjects if every_line else subjects[:SHOWN_PER_KIND]
+            yield from (f"      {planned_changes.change_line(change)}" for changes in listed for change in changes)
+            if rest := len(subjects) - len(listed):
                 yield f"      and {rest:,} more (-v 2 lists all)"
         if dry_run.unconfirmed:
             yield f"  {dry_run.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
@@ -71,7 +73,6 @@ def plan_lines(
         elif dry_run.calls:
             yield f"  It takes about {_cost_text(dry_run.calls)}."
         yield ""
-    total = Counter(change.kind for dry_run in dry_runs for change in dry_run.changes)
     totals = [f"{total[kind]:,} {kind.label}" for kind in planned_changes.ChangeKind if total[kind]]
     unread = [dry_run.title for dry_run in dry_runs if dry_run.problem]
     if unread:

@@ -28,6 +28,7 @@ from sync.models import (
     UnmatchedItem,
     WriteLoop,
 )
+from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records import authors
 from sync.records.approvals import release_obsolete
@@ -133,7 +134,8 @@ def link_chosen(link: BoardLink, items: Mapping[str, str], by: str) -> None:
         if record.monday_id not in taken:
             model.objects.filter(pk=record.pk).update(monday_id=record.monday_id)
             linked.append(record)
-    ActivityLine.objects.bulk_create([authors.person_line(record, ActivityKind.LINK, CHOSEN, by) for record in linked])
+    lines = [authors.person_line(record, ActivityKind.LINK, CHOSEN, by) for record in linked]
+    ActivityLine.objects.bulk_create(fold_alike(lines))
     ids = [record.pk for record in linked]
     direction = QueueDirection.TO_NPD
     enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)

@@ -5,7 +5,7 @@ A worker makes it and caches it by its choices. It is too old after 30 minutes.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from sync.choices import BlockedCode, Cause, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import match_key_of_item, match_key_of_record, record_name, with_item
-from sync.kernel import grouped, humanize
+from sync.kernel import humanize
 from sync.kernel.acts import CREATE_RECORD, LINK, ActionError
 from sync.kernel.db import match_key_sql
 from sync.limits import api_quota
@@ -36,7 +36,7 @@ from sync.monday.board_items import RELATION, BoardColumn, Item
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations import preview
-from sync.operations.planned_changes import ChangeKind, PlannedChange
+from sync.operations.planned_changes import BoardPlan, ChangeKind, PlannedChange
 from sync.operations.setup import board_setup, future_board, selection
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
@@ -62,44 +62,7 @@ SECONDS_PER_CALL = 2
 CALLS_PER_BOARD = 3
 CALLS_PER_NEW_BOARD = 2
 
-SAMPLES_PER_ROW = 3
 NAMESAKES_SHOWN = 100
-
-# The rows of a plan by its parts, in the order of its page: words for what is planned, and for what was done.
-ROWS: dict[str, dict[ChangeKind, str]] = {
-    "changes": {
-        ChangeKind.CREATE: "new items on Monday",
-        ChangeKind.LINK: "records linked with their items",
-        ChangeKind.PUSH: "items updated on Monday",
-        ChangeKind.PULL: "records updated in NPD",
-        ChangeKind.NEW_RECORD: "new records in NPD",
-        ChangeKind.ARCHIVE: "items archived on Monday",
-        ChangeKind.DELETE_ITEM: "items deleted on Monday",
-        ChangeKind.UNLINK: "records unlinked",
-        ChangeKind.DELETE_RECORD: "records deleted in NPD",
-    },
-    "ended": {ChangeKind.ENDED: "records or items whose open questions end unanswered"},
-    "asked": {
-        ChangeKind.TRIED_AGAIN: "records whose rejected values are sent again",
-        ChangeKind.CONFLICT: "records with a conflict to resolve",
-        ChangeKind.ASK: "records or items that need your choice",
-        ChangeKind.REMOVED: "records whose item is gone",
-        ChangeKind.UNPLANNED: "items that become no record until you say so",
-        ChangeKind.BLOCKED: "records synced without their blocked fields",
-        ChangeKind.FAILED: "records that can't be synced",
-    },
-    "waiting": {
-        ChangeKind.WAITING: "items that are checked again",
-        ChangeKind.UNREADABLE: "items for which Monday answers an error",
-    },
-    "left": {
-        ChangeKind.FILTERED: "records that the filter leaves out",
-        ChangeKind.HELD: "records that get no item",
-        ChangeKind.SYNC_OFF: "records with sync off",
-        ChangeKind.LEFT: "other records or items",
-    },
-}
-LABELS = {str(kind): label for labels in ROWS.values() for kind, label in labels.items()}
 
 
 @dataclass(frozen=True)
@@ -124,34 +87,8 @@ class Namesake:
         return bool(self.linked) and (self.linked == "item" or bool(self.record_key and self.item_key))
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """A number of a plan: the records, or the items without one, that it counts, each with its changes."""
-
-    kind: ChangeKind
-    label: str
-    subjects: Sequence[Sequence[PlannedChange]]
-
-    @property
-    def _by_reason(self) -> list[tuple[str, list[Sequence[PlannedChange]]]]:
-        return list(grouped(self.subjects, lambda changes: changes[0].reason).items())
-
-    @property
-    def reasons(self) -> list[tuple[str, Sequence[Sequence[PlannedChange]], int]]:
-        """The first reasons, each with the first that have it, and the number of the others."""
-        return [
-            (reason, subjects[:SAMPLES_PER_ROW], len(subjects) - SAMPLES_PER_ROW)
-            for reason, subjects in self._by_reason[:SAMPLES_PER_ROW]
-        ]
-
-    @property
-    def with_other_reasons(self) -> int:
-        """How many have none of the first reasons."""
-        return sum(len(subjects) for _, subjects in self._by_reason[SAMPLES_PER_ROW:])
-
-
 @dataclass
-class SetupBoardPlan(preview.BoardPlan):
+class SetupBoardPlan(BoardPlan):
     """What a set-up does with a board's records and items."""
 
     chosen: selection.ChosenBoard = field(kw_only=True)
@@ -173,18 +110,6 @@ class SetupBoardPlan(preview.BoardPlan):
     cut_relations: list[tuple[str, str]] = field(default_factory=list)
 
     @property
-    def rows(self) -> dict[str, list[PlanRow]]:
-        """The rows that count anything, by the part of the plan."""
-        return {
-            part: [
-                PlanRow(kind, label, list(self.subjects[kind].values()))
-                for kind, label in labels.items()
-                if kind in self.subjects
-            ]
-            for part, labels in ROWS.items()
-        }
-
-    @property
     def match_label(self) -> str:
         """The label of the field by which records and items are matched."""
         spec = self.chosen.spec
@@ -198,9 +123,6 @@ class SetupBoardPlan(preview.BoardPlan):
     def may_link_namesakes(self) -> bool:
         return any(not namesake.linked for namesake in self.namesakes)
 
-    def row(self, kind: str) -> PlanRow | None:
-        return next((row for rows in self.rows.values() for row in rows if row.kind == kind), None)
-
     @property
     def missing_text(self) -> str:
         """The related records that NPD lacks: their number and first names."""
@@ -208,11 +130,6 @@ class SetupBoardPlan(preview.BoardPlan):
             f"{registry.count_of_type(len(names), entity_type)} that NPD doesn't have ({humanize.join_first(names)})"
             for entity_type, names in self.missing.items()
         )
-
-    @property
-    def figures(self) -> list[tuple[str, int]]:
-        """The plan in short, for its set-up: the kind and the number of each row."""
-        return [(str(row.kind), len(row.subjects)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(
@@ -246,21 +163,20 @@ def plan_board(
     planned_passes = _with_namesakes(plan, listing, ids, item_ids)
     deletions = _plan_deletions(listing, planned_passes[-1])
     decided_items = {change.item_id for change in deletions.changes}
-    plan.changes += [PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off]
-    for item_id, error in listing.unreadable.items():
-        name = f"Item {item_id}"
-        plan.changes.append(
-            PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=of_error(error))
-        )
-    for planned_pass in [*planned_passes, deletions]:
-        plan.changes += [
-            change for change in planned_pass.changes if change.entity_id or change.item_id not in decided_items
-        ]
-        number = len(planned_pass.plan.records) + len(planned_pass.plan.items) + len(planned_pass.plan.deleted)
-        plan.calls += preview.cost_of(planned_pass, number)
+    plan.add(*(PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off))
+    plan.add(*listing.unreadable_changes())
     following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
     record_plans = [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
-    _note_rejected_values(plan, record_plans)
+    tried_again = list(_tried_again(spec.entity_type, record_plans))
+    sent_again = {(change.entity_id, change.field) for change in tried_again}
+    plan.add(*tried_again)
+    for planned_pass in [*planned_passes, deletions]:
+        for change in planned_pass.changes:
+            is_sent_again = change.kind is ChangeKind.PUSH and (change.entity_id, change.field) in sent_again
+            if not is_sent_again and (change.entity_id or change.item_id not in decided_items):
+                plan.add(change)
+        number = len(planned_pass.plan.records) + len(planned_pass.plan.items) + len(planned_pass.plan.deleted)
+        plan.calls += preview.cost_of(planned_pass, number)
     if listing.left_board:
         _note_left_questions(plan)
     else:
@@ -322,9 +238,7 @@ def _with_namesakes(
         item_id = plan.links[str(record.pk)]
         listing.linked[record.pk] = with_item(record, item_id)
         reason = Message("as_you_chose")
-        plan.changes.append(
-            PlannedChange(ChangeKind.LINK, plan.entity_type, str(record), record.pk, item_id, reason=reason)
-        )
+        plan.add(PlannedChange(ChangeKind.LINK, plan.entity_type, str(record), record.pk, item_id, reason=reason))
     linked_items = set(plan.links.values())
     open_pairs = [
         namesake
@@ -485,14 +399,14 @@ def _note_left_questions(plan: SetupBoardPlan) -> None:
     """Note what waits for a person about the board that is left; what the chosen one asks is planned anew."""
     rows = attention.waiting(kinds=QUESTIONS).filter(entity_type=plan.entity_type)
     for entry in attention.entries(attention.without_notices(rows), limit=None):
-        _note(plan, ChangeKind.ENDED, entry.name, entry.entity_id, entry.item_id, reason=entry.title)
+        plan.add(_ended(plan, entry.name, entry.entity_id, entry.item_id, reason=entry.title))
     # Answered, so that they wait for nobody any more.
     conflicts = SyncConflict.objects.filter(entity_type=plan.entity_type, resolved_at=None)
     answered = [conflict for conflict in conflicts if conflict.stored_resolution.fields]
     names = lookups.record_names((plan.entity_type, conflict.entity_id) for conflict in answered)
     for conflict in answered:
         name = names.get((plan.entity_type, conflict.entity_id), "")
-        _note(plan, ChangeKind.ENDED, name, conflict.entity_id, reason=Message("answer_not_applied"))
+        plan.add(_ended(plan, name, conflict.entity_id, reason=Message("answer_not_applied")))
 
 
 def _note_closed_conflicts(
@@ -502,7 +416,7 @@ def _note_closed_conflicts(
     for record_plan in record_plans:
         open_keys = set(record_plan.facts.open_fields(ConflictKind.FIELDS))
         if open_keys & remapped:
-            _note(plan, ChangeKind.ENDED, str(record_plan.record), record_plan.id, reason=Message("column_replaced"))
+            plan.add(_ended(plan, str(record_plan.record), record_plan.id, reason=Message("column_replaced")))
         open_keys -= remapped
         for report in conflict_reports(record_plan):
             if report.kind == ConflictKind.FIELDS:
@@ -512,35 +426,28 @@ def _note_closed_conflicts(
                 is_ended = not has_conflict(report) and bool(report.closing_reason or report.ended)
             if is_ended:
                 reason = report.closing_reason or next(iter(report.ended.values()))
-                _note(plan, ChangeKind.ENDED, str(record_plan.record), record_plan.id, reason=reason)
+                plan.add(_ended(plan, str(record_plan.record), record_plan.id, reason=reason))
 
 
-def _note_rejected_values(plan: SetupBoardPlan, record_plans: Iterable[pass_plan.RecordPlan]) -> None:
-    """Note the values that Monday rejected and that are sent again, instead of planning that they arrive."""
-    blocked = SyncMetadata.objects.of(plan.entity_type).exclude(blocked_fields={})
+def _tried_again(entity_type: str, record_plans: Iterable[pass_plan.RecordPlan]) -> Iterator[PlannedChange]:
+    """Yield the values that Monday rejected and that are sent again: nobody knows whether it takes them now."""
+    blocked = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={})
     keys = {
         (UUID(entity_id), key)
         for entity_id, fields in blocked.values_list("entity_id", "blocked_fields")
         for key, entry in fields.items()
         if entry.get("code") in (BlockedCode.REJECTED, BlockedCode.LIMIT)
     }
-    tried_again = set()
     for record_plan in record_plans:
+        name = str(record_plan.record)
         for field_plan in record_plan.fields.values():
             if (record_plan.id, field_plan.key) in keys and field_plan.send_raw is not None:
-                label = field_plan.mapping.label
-                tried_again.add((ChangeKind.PUSH, record_plan.id, label))
-                value = field_plan.display_local(field_plan.send_raw)
-                _note(plan, ChangeKind.TRIED_AGAIN, str(record_plan.record), record_plan.id, field=label, after=value)
-    plan.changes = [
-        change for change in plan.changes if (change.kind, change.entity_id, change.field) not in tried_again
-    ]
+                sent = {"field": field_plan.mapping.label, "after": field_plan.display_local(field_plan.send_raw)}
+                yield PlannedChange(ChangeKind.TRIED_AGAIN, entity_type, name, record_plan.id, **sent)
 
 
-def _note(
-    plan: SetupBoardPlan, kind: ChangeKind, name: str, entity_id: UUID | None, item_id: str = "", **values: str
-) -> None:
-    plan.changes.append(PlannedChange(kind, plan.entity_type, name, entity_id, item_id, **values))
+def _ended(plan: SetupBoardPlan, name: str, entity_id: UUID | None, item_id: str = "", *, reason: str) -> PlannedChange:
+    return PlannedChange(ChangeKind.ENDED, plan.entity_type, name, entity_id, item_id, reason=reason)
 
 
 def _note_missing(

@@ -8,8 +8,8 @@ It is stored on its board's row and carried out by a worker; each step is safe t
 3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
 
 `BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), what a worker needs of the plan
-(PLANNED, see `SetupBoardPlan`), its `figures` as `planned`; `made_board` once a worker has created the board; in the
-end `done`; and `problems`, also those that stopped or delayed it.
+(PLANNED, see `SetupBoardPlan`), the number of each kind as `planned`; `made_board` once a worker has created the board;
+in the end `done`; and `problems`, also those that stopped or delayed it.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,8 +33,9 @@ from sync.limits import breaker, metered_client
 from sync.limits.breaker import monday_account
 from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
+from sync.operations.planned_changes import ChangeKind
 from sync.operations.setup import board_setup, item_links, selection
-from sync.operations.setup.plan import LABELS, SetupBoardPlan, SetupPlan, new_named_records
+from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
@@ -89,7 +90,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "by": user.get_username(),
         "started": sync_now().isoformat(),
         "choices": choices.to_json(),
-        "planned": plan.figures,
+        "planned": [(kind, len(plan.groups[kind])) for kind in ChangeKind if kind in plan.groups],
         **{name: getattr(plan, name) for name in PLANNED},
     }
     link.save(update_fields=["setup"])
@@ -108,7 +109,7 @@ def setup_progress() -> list[dict[str, Any]]:
             "title": spec.board_title,
             "state": SetupState(setup["state"]),
             "to_compare": jobs.get(spec.entity_type, 0),
-            "planned": [(LABELS[kind], number) for kind, number in setup.get("planned", ())],
+            "planned": [(ChangeKind(kind).label, number) for kind, number in setup.get("planned", ())],
         }
         for spec, setup in started
     ]

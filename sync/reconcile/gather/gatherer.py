@@ -63,8 +63,6 @@ class Gatherer:
         self.request_id = ""
         self.inspected: board_columns.InspectedColumns | None = None
         self.error: MondayError | None = None
-        # Items that were not read, or whose connected items weren't, so that a plan about them can't be trusted.
-        self.unread_items = set[str]()
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
@@ -157,7 +155,7 @@ class Gatherer:
         if facts.item_claims:
             facts.unmatched = self.read_unmatched(facts)
         if compared:
-            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
+            facts.unreported_records = item_facts.unreported_records(board.link.entity_type)
         facts.approvals = item_facts.approval_facts(facts, compared, self.planned_requests)
         if board.relations:
             # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
@@ -185,7 +183,6 @@ class Gatherer:
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
             related = self.related_items(target_of(relation).entity_type(), named)
-            self.unread_items |= crowded.keys() if related is None else set()
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else ""

@@ -179,7 +179,7 @@ def approval_facts(
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
-def emptied_unreported(entity_type: str) -> frozenset[UUID]:
+def unreported_records(entity_type: str) -> frozenset[UUID]:
     """Return the records with a cell emptied without a word.
 
     Those wait for the next sweep, or were sent again, emptied or asked about within the hour.

@@ -26,9 +26,9 @@ from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
-from sync.reconcile.lost_values import edits_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item, keep_dropped_edits
 from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
@@ -39,7 +39,7 @@ from sync.words.message import Message, code_of, sentences
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
-ITEM_IS_BACK = "restored"
+ITEM_IS_BACK = "back"
 
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
@@ -98,11 +98,11 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     linked_now = assigned_items(plan)
     for deleted in planned:
-        deleted.doubts.lost_cells = cells_that_nobody_emptied(facts, deleted)
+        deleted.doubts.dropped_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
         # A restored record's own next pass does.
         if deleted.outcome is not pass_plan.Outcome.DEFERRED and not deleted.restores:
-            note_dropped_edits(facts, deleted)
+            keep_dropped_edits(facts.board, deleted)
     approve_item_removals(planned, facts.approvals)
 
 
@@ -290,7 +290,9 @@ def edited_cells(
     edits: list[reports.FieldConflict] = []
     compared = plan.compared_with(item)
     for mapping in board.mapped:
-        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
+        tells_nothing = (
+            mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.dropped_cells
+        )
         if tells_nothing or plan.direction_of(mapping) not in directions:
             continue
         field = removed_items.compared_with_writes(board, compared, mapping)
@@ -418,4 +420,4 @@ def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
         plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
-    plan.add_lines(*plan.lines_about_lost_values)
+    plan.add_lines(*plan.lost_update_lines)

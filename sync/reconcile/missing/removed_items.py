@@ -28,10 +28,9 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.emptied_cells import cells_that_nobody_emptied, note_dropped_edits
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
-from sync.reconcile.lost_updates import will_ask
-from sync.reconcile.lost_values import edits_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item, keep_dropped_edits, will_ask
 from sync.reconcile.missing import questions
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
@@ -51,10 +50,10 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
     removed = [record_plan for record_plan in plan.open_records if record_plan.facts.removal]
     for record_plan in removed:
-        record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
+        record_plan.doubts.dropped_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.now)
         if record_plan.is_settled:
-            note_dropped_edits(facts, record_plan)
+            keep_dropped_edits(facts.board, record_plan)
     if removed:
         approve_deletions(removed, facts.approvals)
 
@@ -320,7 +319,7 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
         if direction is choices.SyncDirection.NONE:
             continue
         field = compared_with_writes(board, plan, mapping)
-        is_missing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
+        is_missing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.dropped_cells
         # Another board has other columns, so a cell that can't be read there tells nothing.
         is_elsewhere = plan.item is not None and plan.item.state not in REPORTED_STATES
         tells_nothing = is_missing or (is_elsewhere and isinstance(field.remote_raw, Unknown))

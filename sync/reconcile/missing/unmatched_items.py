@@ -37,7 +37,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.lost_values import edits_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import MISSED_EDIT, edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS

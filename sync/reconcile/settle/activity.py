@@ -22,7 +22,7 @@ from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
 from sync.records import authors, edits
 from sync.words.message import Message
 
-_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
+_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.LOST_UPDATE)
 
 # What a person's request does. Other lines have authors of their own, whoever asked for the pass.
 _REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)
@@ -65,7 +65,10 @@ class PassHistory:
         self.read_request_id = read_request_id  # empty if Monday wasn't read
         edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
         self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
-        self.users = authors.users_of(event for events in self.edits.values() for event in events)
+        events = [event for history in self.edits.values() for event in history]
+        self.users = authors.users_of(events)
+        # Imports and undos, whose own lines say what they wrote.
+        self.told_acts = {batch for event in events if (batch := authors.told_batch(event))}
         with_deletion_lines = [
             plan.id for plan in plans if any(is_of_deletion(line.kind, line.values) for line in plan.log)
         ]
@@ -146,20 +149,25 @@ class PassHistory:
                 cause["deletion"] = Message("quoted", quote=deletion.message)
             elif deletion.request:
                 cause["act"] = deletion.request
+        if line.is_refill and (synced_at := plan.facts.sync_state.last_successful_sync):
+            # A set-up chose the column, or nobody is known to have.
+            actor = self._set_up_by(synced_at) or actor
         if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
             cause["made"] = True
             actor, act = self._maker(line, plan)
             cause |= {"act": act} if act else {}
-        # An approval or rejection is shown as one act with its result.
+        is_told = cause.get("act") in self.told_acts
+        # An approval or rejection is shown as one act with its result, an import with the items that it led to.
         act_id = plan.facts.claim.payload.get(approval_payload_key(line.key)) or undo
+        if is_told and line.kind == ActivityKind.CREATE:
+            act_id = cause["act"]
         line.entity_type = plan.record.entity_type()
         line.entity_id = plan.id
         line.actor = actor
         line.batch_id = self.batch_id
         line.request_id = intent.request_id if intent else self.read_request_id
         line.cause = cause
-        # The undo's own entry says what was restored, or deleted.
-        line.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
+        line.folded = bool(act_id) or (is_told and line.kind == ActivityKind.PUSH)
         # The answer by which an item was removed has a line that says so.
         is_answered = isinstance(plan, pass_plan.DeletedPlan) and plan.facts.choice is not None
         line.folded |= is_answered and line.kind in (ActivityKind.ARCHIVED, ActivityKind.DELETED)
@@ -215,8 +223,6 @@ class PassHistory:
         edit = authors.last_edit(history, attnames, self.users)
         if edit is not None:
             editors["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
-            if edit.is_undo:
-                editors["npd"]["undo"] = True
             if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
                 starter = self._set_up_by(edit.at) if _is_first_sync(plan, field_plan) else ""
                 actor = (starter or edit.who)[:MAX_ACTOR_LENGTH]
@@ -270,16 +276,16 @@ def log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before
     if not before and is_new_column and field_plan.base is None:
         reason = Message("its_column_was_replaced")
         former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
-        if former == field_plan.local_raw:
+        if former == field_plan.local_raw and not plan.makes_item:
             # Nobody edited it.
             actor = authors.SYNC_ACTOR
             way = Message("way_refilled")
             values[REFILLS] = True
-        else:
+        elif former != field_plan.local_raw:
             # The edit replaced the former value, not the empty column.
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
             values |= {"before": field_plan.display_local(former), **raws}
-    if key in plan.doubts.lost_cells:
+    if key in plan.doubts.dropped_cells:
         actor = authors.SYNC_ACTOR
         way = Message("way_filled_again")
         values["reason"] = UNREPORTED

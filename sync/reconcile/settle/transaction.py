@@ -116,7 +116,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
             record_plans[request.entity_id].add_line(ActivityKind.APPROVAL, sentence, request.key)
     for record_plan in record_plans.values():
         record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
-        record_plan.add_lines(*record_plan.lines_about_lost_values)
+        record_plan.add_lines(*record_plan.lost_update_lines)
     # By what was decided: also a record that was started anew keeps its requests.
     _store_approvals(run, decided, states_after)
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
@@ -266,7 +266,7 @@ def _add_editors(run: pass_run.PassRun, plan: RecordPlan, report: ConflictReport
         field_plan = plan.fields[conflict.key]
         value = field_plan.converter.canonical_remote(field_plan.remote_raw)
         change = newest.get(conflict.key)
-        if change and change.names(value, field_plan.remote_raw):
+        if change and change.matches(value, field_plan.remote_raw):
             settings = run.board.settings
             if who := authors.monday_editor(change.user_id, settings.people, settings.token_user):
                 editors[conflict.key] = {"who": who, "at": change.at.isoformat()}
