@@ -357,7 +357,7 @@ def _rejections(
     A pass that finds a conflict ends the sync state's entry; then the activity has the rejection since the last edit.
     """
     lines = ActivityLine.objects.filter(
-        kind=ActivityKind.BLOCKED,
+        kind__in=(ActivityKind.BLOCKED, ActivityKind.PUSH),  # a push was accepted since
         entity_type=conflict.entity_type,
         entity_id=conflict.entity_id,
         key__in=conflict.conflict_fields,
@@ -366,7 +366,7 @@ def _rejections(
     for line in lines.order_by("key", "-pk").distinct("key"):
         edit = npd_edits.get(line.key)
         if code_of(line.sentence) == "value_rejected" and edit and line.at >= edit.at:
-            value = conflict.npd_data[line.key]
+            value = conflict.npd_data.get(line.key)
             quote = line.sentence.params["quote"]
             rejections[line.key] = Message("monday_rejected", value=value, quote=quote, advice="")
     for key in conflict.conflict_fields:

@@ -306,10 +306,12 @@ def with_edits(
     entries = []
     for row in rows:
         edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == ActivityKind.PUSH else None
+        # A push that overwrote an edit on Monday says what was there, not what NPD had before.
+        if row.values.get("overridden"):
+            edit = None
         if edit and edit.group_id in batches:
             continue
-        # A push that overwrote an edit on Monday says what was there, not what NPD had before.
-        if edit and not row.values.get("overridden"):
+        if edit:
             sent.update((edit.event.pgh_id, name) for name in _fields(row, fields_of))
         entries.append(row)
     others = [

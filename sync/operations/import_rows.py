@@ -54,8 +54,10 @@ _WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 # Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
 _NO_VALUE = re.compile(
     r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
-    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+|[nN]\. ?[nNaA]\.?|k\. ?A\.?"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
 )
+# The same as people write it, but before a surname these are initials.
+_NOT_KNOWN = re.compile(r"[nN]\. ?[nNaA]\.?|k\. ?A\.?")
 _NAME_WORD = re.compile(r"[^\s.-]+")
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
 _CODE = re.compile(r"[\d\s()+/-]+\.0")
@@ -152,7 +154,10 @@ def import_rows(
         parts = [row.cells.pop(name) for name in NAME_PARTS if name in row.cells]
         parts = parts or _reversed_name(row.cells.pop(LAST_FIRST, ""))
         if parts and not has_value(row.cells.setdefault(name_field, "")):
-            row.cells[name_field] = " ".join(filter(has_value, parts))
+            parts = [part for part in parts if part and not _NO_VALUE.fullmatch(part)]
+            while parts and not has_value(parts[-1]):
+                parts.pop()
+            row.cells[name_field] = " ".join(parts)
         row.country = region_code(row.cells.pop(PHONE_COUNTRY, "")) or ""
         names = (name_field, *NAME_CHOICES)
         row.other_cells[name_field] = list(chain.from_iterable(row.other_cells.get(name, ()) for name in names))
@@ -475,7 +480,7 @@ def _is_national_number(text: str) -> bool:
 
 
 def has_value(cell: str) -> bool:
-    return bool(cell) and not _NO_VALUE.fullmatch(cell)
+    return bool(cell) and not (_NO_VALUE.fullmatch(cell) or _NOT_KNOWN.fullmatch(cell))
 
 
 def _reversed_name(text: str) -> list[str]:

@@ -278,7 +278,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons, if any."""
         # It may be imported again as it is.
         width = len(self.titles) - (has_our_reasons(self.titles) and not self.columns[-1])
-        remember_reasons(self.titles[:width])
         rows = [
             [*cells[:width], " ".join(reasons), *cells[-1]]
             for row, cells in zip(result.rows, self.file_rows, strict=True)
@@ -286,6 +285,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         ]
         if not rows:
             return b""
+        remember_reasons(self.titles[:width])
         # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
         most_cells = max(map(len, rows))
         dataset = tablib.Dataset(*(row + [""] * (most_cells - len(row)) for row in rows))

@@ -1018,6 +1018,11 @@ def test_what_stands_where_nobody_is_known_is_no_name(browser: Client, placehold
     assert changes(page)[2][0] == ("Name", "", "Ann")
 
 
+def test_initials_before_a_surname_stay(browser: Client) -> None:
+    page = preview(browser, "First name,Last name,Email\nN.A.,de Vries,n@x.org\n")
+    assert changes(page)[2][0] == ("Name", "", "N.A. de Vries")
+
+
 def test_more_organizations_than_are_named_can_be_opened_from_the_message_and_the_activity(browser: Client) -> None:
     made = [f"Firm {number}" for number in range(8)]
     page = preview(browser, "Name,Company\n" + "".join(f"P {name},{name}\n" for name in made), create_missing="on")

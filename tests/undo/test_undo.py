@@ -252,3 +252,13 @@ def test_an_import_is_one_line_of_the_activity_whatever_it_sends(world: World, b
     below = browser.get(f"/admin/sync/activityline/?fold_id={line.fold_id}").context["cl"].result_list
     kinds = [row.kind for row in below]
     assert (kinds.count("create"), kinds.count("push")) == (4, 0)
+
+
+def test_an_import_hides_no_edit_on_monday_that_it_overwrote(world: World, browser: Client) -> None:
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="npd_wins")
+    ann = world.linked("Ann", email="ann@x.org", role_title="CEO")
+    world.edit(ann, "role_title", "Hers")
+    imported(browser, "Name,Email,Role\nAnn,ann@x.org,Chair\n")
+    world.work()
+    line = ActivityLine.objects.filter(kind="push", entity_id=ann.pk).latest("pk")
+    assert (line.values["before"], bool(line.values["overridden"]), line.folded) == ("Hers", True, False)

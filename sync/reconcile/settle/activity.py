@@ -167,7 +167,9 @@ class PassHistory:
         line.batch_id = self.batch_id
         line.request_id = intent.request_id if intent else self.read_request_id
         line.cause = cause
-        line.folded = bool(act_id) or (is_told and line.kind == ActivityKind.PUSH)
+        # But for an edit on Monday that it overwrote, of which only this line tells.
+        is_told_push = is_told and line.kind == ActivityKind.PUSH and not line.values.get("overridden")
+        line.folded = bool(act_id) or is_told_push
         # The answer by which an item was removed has a line that says so.
         is_answered = isinstance(plan, pass_plan.DeletedPlan) and plan.facts.choice is not None
         line.folded |= is_answered and line.kind in (ActivityKind.ARCHIVED, ActivityKind.DELETED)
