@@ -107,7 +107,7 @@ def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(world: 
         for record in (contact, untouched)
     )
     assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")
-    assert (filled.actor, filled.values["before"]) == ("NPD Sync", "")
+    assert (filled.actor, filled.values["before"]) == ("lead", "")  # who chose the column
     assert "npd" not in filled.cause  # nobody's edit led to it
     assert not is_undoable(filled)
 
