@@ -504,10 +504,6 @@ class RecordPlan(EntityPlan):
     filter_reason: str = ""  # why the filter leaves it out
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
-    # What settling finds out:
-    values: dict[str, Any] = field(default_factory=dict)  # to write in the record's row
-    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
-    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     @property
     def act(self) -> str:
@@ -574,7 +570,6 @@ class RecordPlan(EntityPlan):
     def copied(self) -> Self:
         other = super().copied()
         other.removal = copy(self.removal)
-        other.values = dict(self.values)
         return other
 
     def is_resting(self, board: field_values.BoardContext) -> bool:

@@ -1,7 +1,7 @@
 """What settling records, items and deletions shares: the pass, locks, and the end of jobs, with records' statuses."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -176,16 +176,19 @@ def end_events(outcome: str, **events: Any) -> None:
     WebhookEvent.objects.filter(processed_at=None, **events).update(processed_at=SyncNow(), outcome=outcome[:200])
 
 
-def finish_record_jobs(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the records' jobs by their outcomes, and their intents and events."""
+def finish_record_jobs(run: PassRun, plans: Collection[pass_plan.RecordPlan], unshown: Collection[UUID]) -> None:
+    """End the records' jobs by their outcomes, and their intents and events.
+
+    The intents of `unshown` records, whose answer didn't show what was written, stay open.
+    """
     settled = [plan for plan in plans if plan.is_settled]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
     endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     end_jobs(run, endings)
     for plan in plans:
-        if plan.keeps_intent and (intent := plan.write.open_intent):
+        if plan.id in unshown and (intent := plan.write.open_intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
-    end_intents([plan for plan in plans if not plan.keeps_intent], [plan for plan in settled if plan.fields])
+    end_intents([plan for plan in plans if plan.id not in unshown], [plan for plan in settled if plan.fields])
     checked = [plan for plan in plans if plan.has_checked_events]
     events = {event.pk for plan in checked for event in plan.history.unchecked_events}
     kept = {key for plan in checked for key in plan.doubts.kept_events}
