@@ -13,7 +13,8 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write
+from sync.reconcile.outcomes import SETTLED, Outcome, Write
+from sync.reconcile.pass_plan import RecordPlan, Removal
 from sync.reconcile.settle.record import SettledRecord, answered_values
 from tests.decide.builders import ITEM, answered_as, board, changed, contact, item, record_draft, record_facts, taken
 from tests.decide.plan_builders import NOW, World

@@ -19,7 +19,8 @@ from sync.reconcile.missing.removed_items import (
     removed_state,
     values_without_item,
 )
-from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan
+from sync.reconcile.outcomes import Outcome
+from sync.reconcile.pass_plan import LostUpdate, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (

@@ -10,7 +10,8 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome
+from sync.reconcile.outcomes import SETTLED, Outcome
+from sync.reconcile.pass_plan import FieldPlan
 from sync.reconcile.settle.record import SettledRecord
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
 

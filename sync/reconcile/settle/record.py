@@ -29,7 +29,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import our_writes, pass_plan
+from sync.reconcile import our_writes, outcomes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import is_kept_different, swallowed_reason
@@ -77,9 +77,9 @@ class SettledRecord:
         """
         plan = self.plan
         if pause and plan.changes_npd:
-            plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
+            plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, pause))
         if reason := _why_outdated(plan, self.locked, board_now):
-            plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
+            plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, reason))
             return
         self.settle_fields(facts.now)
         made = plan.write.item if plan.creates and plan.is_settled else None
@@ -362,10 +362,10 @@ def complete_sync_state(
     sync_state.remote_id = plan.record.monday_id
     sync_state.error_count = before.error_count
     sync_state.last_error = before.last_error
-    if plan.outcome is pass_plan.Outcome.FAILED:
+    if plan.outcome is outcomes.Outcome.FAILED:
         sync_state.error_count += 1
         sync_state.last_error = plan.ending.detail
-    elif plan.outcome is pass_plan.Outcome.SETTLED:
+    elif plan.outcome is outcomes.Outcome.SETTLED:
         sync_state.error_count = 0
         sync_state.last_error = ""
     # In which this pass transferred values.

@@ -25,7 +25,8 @@ from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates, removed_items
-from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan
+from sync.reconcile.outcomes import Ending, Outcome
+from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, pass_run
