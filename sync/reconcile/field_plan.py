@@ -40,12 +40,10 @@ _UNDECIDED = merge.FieldDecision(Action.UNDECIDED)
 
 
 def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
-    """Decide its fields, and whether the item lacks the NPD ID."""
+    """Decide its fields."""
     if plan.unlink_reason:
         return
     plan.fields = decide_fields(facts, plan)
-    if plan.item is not None and facts.board.link.npd_id_column:
-        plan.sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         plan.settle(reason=Message("no_item_and_only_to_npd"))
 
