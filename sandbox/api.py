@@ -19,7 +19,7 @@ from waitress.channel import ClientDisconnected
 from sandbox import api_errors, api_limits, faults, lags, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import documents, resolvers
-from sandbox.model import API_USER, Clock, World
+from sandbox.model import Clock, World
 from sandbox.webhooks import Deliveries
 
 LOG_LENGTH = 5_000  # calls
@@ -204,7 +204,7 @@ class Api:
                 self.idempotency.release(key)
 
     def _parse_request(self, request: web.Request, call: Call) -> tuple[documents.Operation, dict[str, Any]]:
-        call.version = resolvers.served_version(request.header("API-Version")).value
+        call.version = resolvers.served_version(request.header("API-Version"))
         try:
             document = web.decode_json(request.body())
         except ValueError:
@@ -240,8 +240,7 @@ class Api:
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
-            me=API_USER,
-            version=resolvers.served_version(call.version),
+            served_version=call.version,
             complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency["mutation_ms"]),

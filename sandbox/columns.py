@@ -359,17 +359,6 @@ class Checkbox(ColumnKind):
         return {"checked": bool(raw)}
 
 
-class Timeline(ColumnKind):
-    """A type that NPD Sync doesn't read; its cells are always empty."""
-
-    type = "timeline"
-    internal_type = "timerange"
-    graphql_type = "TimelineValue"
-
-    def text(self, column: Column, raw: Any) -> str:
-        return ""
-
-
 # Types whose cells choose from something: labels of the column, or items of other boards.
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
@@ -674,7 +663,6 @@ KINDS: dict[str, ColumnKind] = {
         Link(),
         Checkbox(),
         BoardRelation(),
-        Timeline(),
     )
 }
 

@@ -93,14 +93,6 @@ class Group:
 
 
 @dataclass
-class Cell:
-    """One column value."""
-
-    raw: Any  # the decoded JSON of Monday's `value`; None when empty
-    updated_at: str | None = None
-
-
-@dataclass
 class Item:
     id: int
     board_id: int
@@ -111,11 +103,11 @@ class Item:
     updated_at: str
     changed_by: int  # the id of the person who changed it last
     state: str = "active"  # or "archived", "deleted"; `World.state_of` considers the board's state too
-    cells: dict[str, Cell] = field(default_factory=dict)  # by the column's id; an empty cell may be missing
+    # By the column's id the decoded JSON of Monday's `value`; None when empty, like a missing cell.
+    cells: dict[str, Any] = field(default_factory=dict)
 
     def raw(self, column_id: str) -> Any:
-        cell = self.cells.get(column_id)
-        return None if cell is None else cell.raw
+        return self.cells.get(column_id)
 
 
 @dataclass
@@ -184,8 +176,6 @@ def to_document(row: Row) -> dict[str, Any]:
     if isinstance(row, Board):
         document["columns"] = [{k: v for k, v in vars(column).items() if k != "find_item"} for column in row.columns]
         document["groups"] = [vars(group) for group in row.groups]
-    elif isinstance(row, Item):
-        document["cells"] = {key: [cell.raw, cell.updated_at] for key, cell in row.cells.items()}
     return document
 
 
@@ -194,8 +184,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
     if isinstance(row, Board):
         row.columns = [Column(**column) for column in document["columns"]]
         row.groups = [Group(**group) for group in document["groups"]]
-    elif isinstance(row, Item):
-        row.cells = {key: Cell(raw, moment) for key, (raw, moment) in document["cells"].items()}
     return row
 
 

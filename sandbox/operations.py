@@ -211,7 +211,7 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
                     column = column_of(board, column_id)
                     raw = kind_of(column.type).parse(column, value, writing)
                     if raw is not None:
-                        item.cells[column_id] = model.Cell(raw, stamp)
+                        item.cells[column_id] = raw
                 items.append(item)
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
@@ -247,7 +247,7 @@ def _new_item(world: World, user_id: int, board: model.Board, group: model.Group
 def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     """Put a new item with these raw values onto its board, and log and emit its creation."""
     board = world.boards[item.board_id]
-    item.cells = {key: model.Cell(raw, item.created_at) for key, raw in raws.items() if raw is not None}
+    item.cells = {key: raw for key, raw in raws.items() if raw is not None}
     world.put_items([item])
     # As webhooks and logs show them.
     values = {}
@@ -351,7 +351,7 @@ def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
         check_active(world, item)
         board = world.boards[item.board_id]
         column_ids = {column.id for column in board.active_columns()}
-        raws = {key: cell.raw for key, cell in item.cells.items() if key in column_ids}
+        raws = {key: raw for key, raw in item.cells.items() if key in column_ids}
         name = item.name[: NAME_LIMIT - len(COPY)] + COPY
         return _place_item(world, _new_item(world, user_id, board, board.group_of(item), name), raws)
 
@@ -376,7 +376,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
             column_id = targets.get((column.type, column.title))
             raw = item.raw(column.id)
             if column_id and raw is not None and column.type not in ("status", "dropdown"):
-                cells[column_id] = model.Cell(raw, world.clock.stamp())
+                cells[column_id] = raw
         world.log("move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -425,7 +425,7 @@ def check_name(name: Any) -> None:
 def check_size(item: model.Item | None, changes: RawValues) -> None:
     """Refuse values that make the item larger than 64 KB."""
     # Monday counts all values of an item together (developer.monday.com/api-reference/reference/text).
-    before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
+    before = item.cells if item else {}
     raws = before | changes
     size = _bytes(raws.values())
     # A loaded item may exceed the limit; allow changes that shrink it.
@@ -445,7 +445,7 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     old = item.raw(column_id)
     if kind.same(old, raw):
         return False
-    item.cells[column_id] = model.Cell(raw, world.clock.stamp())
+    item.cells[column_id] = raw
     _reflect(world, item, column, old, raw)
     value = kind.event_value(column, raw)
     previous = kind.event_value(column, old)
@@ -482,8 +482,7 @@ def _reflect(world: World, item: model.Item, column: model.Column, old: Any, raw
         cell = other.raw(column.reflection)
         ids = [item_id for item_id in (cell["item_ids"] if cell else ()) if item_id != item.id]
         ids += [item.id] if other.id in after else []
-        stamp = world.clock.stamp()
-        other.cells[column.reflection] = model.Cell({"item_ids": ids, "changed_at": stamp} if ids else None, stamp)
+        other.cells[column.reflection] = {"item_ids": ids, "changed_at": world.clock.stamp()} if ids else None
         world.put_items([other])
 
 

@@ -29,35 +29,21 @@ MAINTENANCE = "2026-07"
 QUARTER = re.compile(r"20(23|24|25|26)-(01|04|07|10)")  # months that had a version
 
 
-@dataclass(frozen=True)
-class Version:
-    value: str
-    kind: str
-    display_name: str
+# The kinds of the versions that answer; earlier ones have ended.
+VERSION_KINDS = {"2026-04": "previous_maintenance", MAINTENANCE: "maintenance", CURRENT: "current"}
 
 
-VERSIONS = (
-    Version("2025-01", "deprecated", "Deprecated"),
-    Version("2025-04", "deprecated", "Deprecated"),
-    Version("2026-01", "deprecated", "Deprecated"),
-    Version("2026-04", "previous_maintenance", "Previous maintenance"),
-    Version(MAINTENANCE, "maintenance", "Maintenance"),
-    Version(CURRENT, "current", "Current"),
-)
-
-
-def served_version(header: str | None) -> Version:
-    """Return the version that answers: maintenance for deprecated ones, the current one for unknown ones."""
-    by_value = {version.value: version for version in VERSIONS}
+def served_version(header: str | None) -> str:
+    """Return the version that answers: maintenance for those that have ended, the current one for unknown ones."""
     # So what a client without a version gets changes every quarter.
     if not header:
-        return by_value[CURRENT]
+        return CURRENT
     if not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
+    if header in VERSION_KINDS:
+        return header
     # A version that has ended causes no error; only the `API-Version` of the answer shows it.
-    is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
-    served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
-    return by_value[MAINTENANCE] if served.kind == "deprecated" else served
+    return MAINTENANCE if QUARTER.fullmatch(header) and header < MAINTENANCE else CURRENT
 
 
 # A cursor ends an hour after the first page, not the last (developer.monday.com/api-reference/reference/items-page).
@@ -174,13 +160,17 @@ class Root:
     world: World
     cursors: OpenCursors
     limits: Limits
-    me: model.Person
-    version: Version
+    served_version: str
     complexity: PointsSpent
     handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
     slow_mutation: Callable[[], None]  # waits for the latency of one mutation
     view: View
-    versions: ClassVar = VERSIONS
+    me: ClassVar = model.API_USER
+    versions: ClassVar = [{"value": value, "kind": kind} for value, kind in VERSION_KINDS.items()]
+
+    @property
+    def version(self) -> dict[str, str]:
+        return {"value": self.served_version, "kind": VERSION_KINDS[self.served_version]}
 
     def account(self, info: Any) -> dict[str, Any]:
         tier = self.limits.plan.name if self.limits.plan else UNLIMITED_TIER
@@ -298,25 +288,17 @@ TICKS_PER_SECOND = 10**7
 def activity_logs(
     board: model.Board, info: Any, limit: int | None, page: int | None, **arguments: Any
 ) -> list[model.Activity]:
-    """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    since = _ticks(arguments.get("from"))
-    until = _ticks(arguments.get("to"))
-    columns = arguments.get("column_ids")
-    items = arguments.get("item_ids")
-    rows = []
-    for row in reversed(info.context.view.rows(info.context.world.activity.get(board.id, []))):
-        if (until is not None and row.created_at > until) or (since is not None and row.created_at < since):
-            continue
-        if columns is not None and row.data.get("column_id") not in columns:
-            continue
-        if items is None or row.item_id is None or str(row.item_id) in items:
-            rows.append(row)
-    return page_of(rows, limit and min(limit, LOG_LIMIT), page)
+    """Return rows, newest first."""
+    since = _ticks(arguments.pop("from", None) or "2000-01-01")
+    until = _ticks(arguments.pop("to", None) or "9999-01-01")
+    if arguments:
+        raise api_errors.invalid_argument(f"The sandbox filters logs by time, not by {', '.join(arguments)}")
+    rows = info.context.view.rows(info.context.world.activity.get(board.id, []))
+    matching = [row for row in reversed(rows) if since <= row.created_at <= until]
+    return page_of(matching, limit and min(limit, LOG_LIMIT), page)
 
 
-def _ticks(moment: str | None) -> int | None:
-    if moment is None:
-        return None
+def _ticks(moment: str) -> int:
     try:
         parsed = datetime.fromisoformat(moment)
         return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * TICKS_PER_SECOND)
@@ -338,19 +320,13 @@ def item_column_values(
 
 def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
     kind = kind_of(column.type)
-    cell = item.cells.get(column.id)
-    raw = None if cell is None else cell.raw
-    # Column values write UTC as +00:00 where items write Z.
-    changed = None if cell is None or cell.updated_at is None else cell.updated_at.removesuffix("Z") + "+00:00"
+    raw = item.raw(column.id)
     return {
         "__typename": kind.graphql_type,
         "id": column.id,
         "type": column.type,
-        "column": column,
-        "is_leaf": True,
         "text": kind.api_text(column, raw),
         "value": kind.api_value(raw),
-        "updated_at": changed,
         **kind.api_fields(column, raw),
     }
 

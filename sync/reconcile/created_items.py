@@ -52,7 +52,7 @@ def read_created_items(monday: MondayConnector, board: BoardContext, since: date
         changes = monday.read_activity(link.board_id, begin)
         if changes.log is None:
             return None
-        rows = chain(changes.log, *monday.read_log_pages(link.board_id, begin, changes))
+        rows = chain(changes.log, *monday.read_log(link.board_id, begin, after=changes))
         created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
         owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
         unowned = sorted(set(created).difference(map(str, owned)))
