@@ -110,18 +110,13 @@ def fresh_id(prefix: str) -> str:
 # Groups.
 
 
-GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
-
-
 def create_group(world: World, user_id: int, board_id: int, title: str) -> model.Group:
     """Create a group at the top, where Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
-        group = model.Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % len(GROUP_COLOURS)], "0")
+        group = model.Group(fresh_id("group"), title)
         board.groups.insert(0, group)
-        for number, other in enumerate(board.groups, start=1):
-            other.position = f"{number * 65536}.0"
         world.save_board("create_group", board, user_id, group_id=group.id, group_title=title)
         return group
 
@@ -150,15 +145,12 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
 # Boards.
 
 
-TOP_GROUP_COLOUR = "#579bfc"
-
-
 def create_board(world: World, user_id: int, name: str) -> model.Board:
     with world.transaction():
         _check_title("A board's name", name)
         board = model.Board(world.next_id("board"), name)
         board.columns = [model.Column("name", "Name", "name")]
-        board.groups = [model.Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
+        board.groups = [model.Group("topics", "Group Title")]
         world.save_board("create_board", board, user_id, board_name=name)
         return board
 
@@ -206,7 +198,7 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
                 check_name(row["name"])
                 group = target_group(board, row.get("group_id"))
                 # A later item has a higher id, so its id is its place on the board.
-                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY_ID)
+                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, model.NOBODY_ID)
                 for column_id, value in (row.get("values") or {}).items():
                     column = column_of(board, column_id)
                     raw = kind_of(column.type).parse(column, value, writing)
@@ -239,9 +231,8 @@ def _new_item(world: World, user_id: int, board: model.Board, group: model.Group
     """Return an empty item for the end of a board; raises FieldError if that is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
-    stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    return model.Item(item_id, board.id, group.id, name, item_id, stamp, stamp, user_id)
+    return model.Item(item_id, board.id, group.id, name, item_id, world.clock.stamp(), user_id)
 
 
 def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
@@ -258,7 +249,7 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     group = board.group_of(item)
     details = {
         "group_name": group.title,
-        "group_color": group.color,
+        "group_color": model.GROUP_COLOUR,
         # A text within the row's own (community 45686; monday_ruby, 2024-07).
         "column_values_json": json.dumps(values, ensure_ascii=False),
     }

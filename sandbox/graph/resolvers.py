@@ -207,37 +207,29 @@ class Root:
         matching = [board for board in boards if board.id in numbers and state in ("all", board.state)]
         return page_of(matching, limit, page)
 
-    def items(self, info: Any, limit: int | None, page: int | None, **arguments: Any) -> list[model.Item]:
+    def items(
+        self, info: Any, ids: list[str], limit: int | None, page: int | None, exclude_nonactive: bool | None = None
+    ) -> list[model.Item]:
         """Return items by id, archived and deleted ones too unless `exclude_nonactive`; unknown ids are left out."""
-        ids = arguments.get("ids")
-        if ids is None:
-            raise api_errors.invalid_argument("The sandbox gives items by their ids")
         if len(ids) > IDS_LIMIT:
             raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
         numbers = dict.fromkeys(parse_id(item_id) for item_id in ids)
         views = [self.view.item(self.world.items[number]) for number in numbers if number in self.world.items]
         matching = [item for item in views if item is not None]
         # The state is the item's or its board's: the items of an archived board aren't active.
-        if arguments.get("exclude_nonactive"):
+        if exclude_nonactive:
             matching = [item for item in matching if self.world.state_of(item) == "active"]
         # Also items that were asked for by their ids come in pages.
         return page_of(matching, limit, page)
 
-    def items_page_by_column_values(self, info: Any, board_id: str, limit: int, **arguments: Any) -> Page:
+    def items_page_by_column_values(self, info: Any, board_id: str, limit: int, columns: list[dict[str, Any]]) -> Page:
         """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
 
         How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
         """
         board = self.world.active_board(parse_id(board_id))
-        columns = arguments.get("columns")
-        cursor = arguments.get("cursor")
-        # The cursor knows the first page's search.
-        if cursor and columns:
-            raise api_errors.invalid_argument("columns and cursor exclude each other")
-        if cursor:
-            return self.cursors.next(cursor, limit, self.view)
         matching = self.view.items_of(board.id, "searches")
-        for condition in columns or []:
+        for condition in columns:
             column = _filter_column(board, condition["column_id"])
             if column.type not in SEARCHED_TYPES:
                 raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
@@ -306,15 +298,13 @@ def _ticks(moment: str) -> int:
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
 
-def item_column_values(
-    item: model.Item, info: Any, ids: list[str] | None = None, types: list[str] | None = None
-) -> list[dict[str, Any]]:
+def item_column_values(item: model.Item, info: Any, ids: list[str] | None = None) -> list[dict[str, Any]]:
     """Return the item's values without its name, in the order of the board's columns."""
     return [
         column_value(item, column)
-        for column in board_columns(info.context.world.boards[item.board_id], info, ids, types)
+        for column in info.context.world.boards[item.board_id].active_columns()
         # A column that the user may not view is left out without an error; the board still lists it.
-        if column.type != "name" and not column.hidden
+        if column.type != "name" and not column.hidden and (ids is None or column.id in ids)
     ]
 
 
@@ -350,36 +340,21 @@ def queried_items(board: model.Board, matching: list[model.Item], query: dict[st
     return [item for item in matching if item.id in ids]
 
 
-def board_columns(
-    board: model.Board, info: Any, ids: list[str] | None = None, types: list[str] | None = None, **unplayed: Any
-) -> list[model.Column]:
-    columns = board.active_columns()
-    return [c for c in columns if (ids is None or c.id in ids) and (types is None or c.type in types)]
-
-
-def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) -> list[model.Group]:
-    return [group for group in board.active_groups() if ids is None or group.id in ids]
-
-
-def board_items_page(board: model.Board, info: Any, limit: int, **arguments: Any) -> Page:
+def board_items_page(board: model.Board, info: Any, limit: int, query_params: dict[str, Any] | None = None) -> Page:
     root: Root = info.context
-    cursor = arguments.get("cursor")
-    query = arguments.get("query_params")
-    if cursor and query:
-        raise api_errors.invalid_argument("query_params and cursor exclude each other")
-    if cursor:
-        return root.cursors.next(cursor, limit, root.view)
     # An archived board lists nothing, and its items are found by their ids alone.
-    where = "searches" if query else "listings"
+    where = "searches" if query_params else "listings"
     items = root.view.items_of(board.id, where) if board.state == "active" else []
-    return root.cursors.first(queried_items(board, items, query or {}), limit, root.view, "" if query else where)
+    matching = queried_items(board, items, query_params or {})
+    return root.cursors.first(matching, limit, root.view, "" if query_params else where)
 
 
-# By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
+# By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither. An
+# argument that a resolver doesn't take, because nothing asks for it, fails.
 FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
-        "columns": board_columns,
-        "groups": board_groups,
+        "columns": lambda board, info: board.active_columns(),
+        "groups": lambda board, info: board.active_groups(),
         "items_count": lambda board, info: info.context.world.active_count(board.id),
         "items_page": board_items_page,
         "activity_logs": activity_logs,
@@ -392,10 +367,7 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "state": lambda item, info: info.context.world.state_of(item),
     },
     "Column": {"settings": lambda column, info: settings_json(column)},
-    "ActivityLogType": {
-        "account_id": lambda row, info: model.ACCOUNT_ID,
-        "data": lambda row, info: json.dumps(row.data, ensure_ascii=False),
-    },
+    "ActivityLogType": {"data": lambda row, info: json.dumps(row.data, ensure_ascii=False)},
 }
 
 
@@ -450,25 +422,21 @@ def _decode_values(text: Any) -> dict[str, Any]:
     return decoded
 
 
-def move_item_to_board(root: Root, board_id: int, item_id: int, group_id: str, **mappings: Any) -> model.Item:
-    if any(mapping is not None for mapping in mappings.values()):
-        raise api_errors.invalid_argument("The sandbox maps columns by type and title")
-    return operations.move_to_board(root.world, root.me.id, item_id, board_id, group_id)
-
-
-def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
-    if arguments.get("relative_to"):
-        raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
+def create_item(  # noqa: PLR0913, PLR0917 - the arguments at Monday
+    root: Root,
+    board_id: int,
+    item_name: str,
+    column_values: Any = None,
+    group_id: str | None = None,
+    create_labels_if_missing: bool | None = None,
+) -> model.Item:
     values = {} if column_values is None else _decode_values(column_values)
-    row = {"name": item_name, "values": values, "group_id": arguments.get("group_id")}
-    create_labels = bool(arguments.get("create_labels_if_missing"))
-    return operations.create_item(root.world, root.me.id, board_id, row, create_labels=create_labels)
+    row = {"name": item_name, "values": values, "group_id": group_id}
+    return operations.create_item(root.world, root.me.id, board_id, row, create_labels=bool(create_labels_if_missing))
 
 
-def create_webhook(root: Root, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
+def create_webhook(root: Root, board_id: int, url: str, event: str) -> model.Hook | None:
     """Answer null, without an error, when the address doesn't answer the challenge (community topics 27219, 51686)."""
-    if config is not None:
-        raise api_errors.invalid_argument("The sandbox's webhooks report a whole board")
     hook = model.Hook(0, board_id, url, event, root.me.id)
     return webhooks.subscribe(root.world, hook, root.handshake)
 
@@ -483,7 +451,7 @@ def create_board(root: Root, board_name: str, **arguments: Any) -> model.Board:
     return operations.create_board(root.world, root.me.id, board_name)
 
 
-def create_group(root: Root, board_id: int, group_name: str, **arguments: Any) -> model.Group:
+def create_group(root: Root, board_id: int, group_name: str) -> model.Group:
     return operations.create_group(root.world, root.me.id, board_id, group_name)
 
 
@@ -509,13 +477,13 @@ MUTATIONS: dict[str, Resolver] = {
     "archive_item": partial(_by_api_user, operations.set_state, item_id=None, state="archived"),
     "delete_item": partial(_by_api_user, operations.set_state, item_id=None, state="deleted"),
     "move_item_to_group": partial(_by_api_user, operations.move_item, item_id=None),
+    "move_item_to_board": partial(_by_api_user, operations.move_to_board),
     "archive_board": partial(_by_api_user, operations.set_board_state, state="archived"),
     "delete_board": partial(_by_api_user, operations.set_board_state, state="deleted"),
     "delete_group": partial(_by_api_user, operations.delete_group),
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
-    "move_item_to_board": move_item_to_board,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,

@@ -74,7 +74,7 @@ def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCe
 
 def _item(item_id: int) -> Item:
     name = ITEMS.get(str(item_id), "Item")
-    return Item(item_id, ORGANIZATIONS, "topics", name, 1.0, STAMP, STAMP, changed_by=7)
+    return Item(item_id, ORGANIZATIONS, "topics", name, 1.0, STAMP, changed_by=7)
 
 
 def _typed(type_name: str) -> list[str]:
