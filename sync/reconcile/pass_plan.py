@@ -298,15 +298,15 @@ class EntityPlan:
         other.item = item
         return other
 
-    def settle(self, *, detail: str = "", reason: str | None = None) -> None:
-        """End it as settled; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(Outcome.SETTLED, detail)
-        self.reason = self.reason if reason is None else reason
+    def settle(self, reason: str) -> None:
+        """End it as settled; `reason` says why it is not in sync, if it isn't."""
+        self.ending = Ending(Outcome.SETTLED, reason)
+        self.reason = reason
 
-    def defer(self, detail: str, wait_seconds: float, *, reason: str | None = None) -> None:
-        """End it until its job is due again after so many seconds; `reason` as in `settle`."""
-        self.ending = Ending(Outcome.DEFERRED, detail, wait_seconds)
-        self.reason = self.reason if reason is None else reason
+    def wait(self, reason: str, seconds: float) -> None:
+        """End it until its job is due again after so many seconds; it is not in sync until then, for this reason."""
+        self.ending = Ending(Outcome.DEFERRED, reason, seconds)
+        self.reason = reason
 
     def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
@@ -466,7 +466,7 @@ class RecordPlan(EntityPlan):
             self.removal = None
             self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
-            self.settle(reason="")
+            self.settle("")
 
 
 @dataclass(eq=False)
@@ -487,7 +487,7 @@ class DeletedPlan(EntityPlan):
     def restore(self) -> None:
         """Have settling restore the record."""
         self.new_state = choices.TombstoneState.RESTORED
-        self.settle()
+        self.ending = SETTLED
 
     @property
     def item_id(self) -> str:
