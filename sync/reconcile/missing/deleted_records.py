@@ -417,5 +417,5 @@ def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
-        plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
+        plan.landed = plan.landed.union(_removing_intents(plan.facts))
     plan.add_lines(*plan.lost_update_lines)
