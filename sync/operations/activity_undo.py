@@ -210,12 +210,7 @@ class _UndoPlan:
     """Plans the undo of lines about records of one type; loads what their values point at."""
 
     def __init__(
-        self,
-        entity_type: str,
-        rows: Sequence[ActivityLine],
-        released: Collection[Any] = (),
-        *,
-        lock: bool = False,
+        self, entity_type: str, rows: Sequence[ActivityLine], released: Collection[Any] = (), *, lock: bool = False
     ) -> None:
         self.records = records = _records_of(rows, lock=lock)
         answered = [row.entity_id for row in rows if BLOCKED in row.values and row.entity_id]
@@ -287,8 +282,8 @@ class _UndoPlan:
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
     ) -> str:
         if BLOCKED in step.line.values:
-            answered = step.line.values[BLOCKED]["after"]
-            if step.sync_state is None or _kept_mark(step.sync_state.blocked_fields.get(step.line.key)) != _kept_mark(answered):
+            entry = step.sync_state.blocked_fields.get(step.line.key) if step.sync_state else None
+            if step.sync_state is None or _kept_mark(entry) != _kept_mark(step.line.values[BLOCKED]["after"]):
                 return Message("answered_since")
         if is_undoable(step.line) and field_values.still_holds(record, before):
             return Message("says_it_already" if step.current_text else "is_empty_already", value=step.current_text)
