@@ -88,6 +88,12 @@ class ImportRow(RowResult):  # type: ignore[misc]  # import_export has no types
         self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.doubt = ""  # why it may be about another record
 
+    def refuse(self, reasons: list[str]) -> None:
+        self.import_type = self.IMPORT_TYPE_INVALID
+        self.reasons = reasons
+        texts = (self.keys[name] for name in reversed(self.keys) if name != "id")
+        self.object_repr = ", ".join(filter(None, texts))
+
 
 class Lookup:
     """Records that cells of a file may name, by id or by the text of a field."""
