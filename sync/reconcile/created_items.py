@@ -1,4 +1,4 @@
-"""Look for the items of creates that may be sent again: by NPD ID, and, as searches may be late, by what Monday told."""
+"""Look for items of creates that may be sent again: by NPD ID, and, as searches may be late, by what Monday told."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
