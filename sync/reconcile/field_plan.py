@@ -25,7 +25,7 @@ from sync.fields import field_bases, field_values
 from sync.merge import Action
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
-from sync.monday.board_items import CELL_LEFT_OUT, NAME_COLUMN, Item
+from sync.monday.board_items import MAY_BE_READABLE_SOON, NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, ListConverter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
@@ -46,7 +46,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
         return
     plan.fields = decide_fields(facts, plan)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.settle(reason=Message("no_item_and_only_to_npd"))
+        plan.settle(Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -131,7 +131,7 @@ class FieldRule:
             detail = self.mapping.problem or Message("value_unknown_fix", quote=remote.reason)
             self._leave_unknown(code, detail)
             is_column_there = self.mapping.problem_code in ("", ColumnProblem.HIDDEN)
-            if code_of(remote.reason) == CELL_LEFT_OUT and is_column_there and field_plan.blocked_code:
+            if code_of(remote.reason) in MAY_BE_READABLE_SOON and is_column_there and field_plan.blocked_code:
                 self._look_again(detail)
             return
         if isinstance(local, merge.Unknown):
@@ -175,7 +175,9 @@ class FieldRule:
         try:
             is_emptied = values.local is not None and field_plan.direction is not SyncDirection.NONE
             is_emptied = is_emptied and is_emptied_by_removal(self.facts, self.field)
-            field_plan.confirmed = tuple(our_writes.take_confirmed(self.plan, self.field))
+            if confirmed := our_writes.take_confirmed(self.plan, self.field):
+                field_plan.confirmed_entry = confirmed[-1].values[field_plan.key]
+                self.plan.landed = self.plan.landed.union(intent.pk for intent in confirmed)
             field_plan.base = base = self.field.base
             field = self._field_to_merge(values, emptied_by_removal=is_emptied)
             is_overwritten = field_plan.direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed

@@ -26,7 +26,7 @@ from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import outcomes, pass_plan
-from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
+from sync.reconcile.board_filter import filter_removed_item, item_verdict, leave_out, matching_items
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
@@ -81,9 +81,8 @@ def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> Non
         elif plan.creates and key and not wants_new_item and record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             first = first_by_key.setdefault(key, record)
             if first is not record:
-                reason = Message(OTHER_FIRST, other=str(first), key=board.match_label)
                 plan.creates = False
-                plan.defer(reason, SEARCH_SECONDS, reason=reason)
+                plan.wait(Message(OTHER_FIRST, other=str(first), key=board.match_label), SEARCH_SECONDS)
 
 
 def choose_item(
@@ -99,29 +98,29 @@ def choose_item(
     wants_new_item = plan.facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = plan.facts.former_item
-    hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
+    of_record = by_npd_id.get(str(record.pk), ())
+    hits: Sequence[Item] = [item for item in of_record if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_key_of_record(board, record)):
         hits = [item for item in by_match_key.get(key, ()) if facts.may_match(item.id, record.pk)]
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if facts.may_match(item.id, record.pk)]
         if unreadable and not hits:
             key = capfirst(board.match_label)
-            plan.settle(reason=Message("key_of_item_unreadable", key=key, item=unreadable[0].name))
+            plan.settle(Message("key_of_item_unreadable", key=key, item=unreadable[0].name))
             return
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         hits = []
-    matching = matching_items(board, record, hits)
-    if matching.reason and matching.is_left_out:
-        leave_out(plan, FilterSide.ITEM, matching.reason)
+    hits, verdict = matching_items(board, record, hits)
+    if verdict.holds is False:
+        leave_out(plan, FilterSide.ITEM, verdict.sentence)
         return
-    if matching.reason:
-        plan.settle(reason=matching.reason)
+    if verdict.holds is None:
+        plan.settle(verdict.sentence)
         return
-    hits = list(matching.items)
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
-        plan.settle(reason=Message("npd_id_of_item_unreadable", item=unread[0].name))
+        plan.settle(Message("npd_id_of_item_unreadable", item=unread[0].name))
     elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
         _link(plan, hits[0])
     elif hits:
@@ -159,7 +158,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
         _ask(plan, questions.which_namesake(board, record, possible))
     elif board.link.creates_held:
         # Without the number of items, which changes; the board's page has it.
-        plan.settle(reason=Message(CREATES_HELD, label=board.match_label))
+        plan.settle(Message(CREATES_HELD, label=board.match_label))
     elif plan.sync_state.is_unplanned:
         _ask(plan, questions.whether_new(record))
     else:
@@ -168,7 +167,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
 
 def _ask(plan: pass_plan.RecordPlan, question: ConflictReport, how: str = "answer_there") -> None:
     plan.question = question
-    plan.settle(reason=sentences(Message("who_is_this", question=question.what), Message(how)))
+    plan.settle(sentences(Message("who_is_this", question=question.what), Message(how)))
 
 
 def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
@@ -201,7 +200,7 @@ def _is_as_unlinked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item,
     """Whether its former item is on the board and free, and neither side was edited since both agreed."""
     record = plan.record
     is_free = field_values.is_active_on(board, item) and item.id not in owners
-    if not is_free or not matching_items(board, record, [item]).items:
+    if not is_free or item_verdict(board, item, record).holds is not True:
         return False
     as_linked = plan.compared_with(item)
     as_linked.record = field_values.with_item(record, item.id)
@@ -230,7 +229,7 @@ def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not reason and match is not None and match.problem:
         reason = sentences(match.problem, Message("match_column_missing"))
     if reason and not plan.record.monday_id:
-        plan.settle(reason=reason)
+        plan.settle(reason)
 
 
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -240,4 +239,4 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
     if name is None or name.blocked_code:
         problem = name.blocked_reason if name else Message("no_name_mapped")
-        plan.settle(reason=Message("not_put_on_board", why=problem))
+        plan.settle(Message("not_put_on_board", why=problem))
