@@ -116,7 +116,6 @@ class Fault:
     body: Any = None  # the answer of a status
     retry_after: float | None = None  # seconds, in the header of a status
     retry_in: int | None = None  # seconds, in the answer of a limit
-    seconds: float = 0.0  # how long a connection is held before it is cut
     columns: Sequence[str] | None = None  # whose texts are altered, or whose values are swallowed; None: all
     edits: float = 0.0  # seconds until reads show what a person changed
     writes: float = 0.0  # seconds until reads show what the API changed

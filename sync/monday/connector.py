@@ -207,6 +207,7 @@ class MondayConnector:
         cursor = after.log_cursor if after else None
         cursors = set[str]()
         number = 1 if after else 0  # of the last page that was read
+        # Pages with a cursor end without one, those with a number by a shorter page.
         while number == 0 or (cursor is not None if has_cursors else len(entries) >= form.rows):
             if cursor is not None:
                 if cursor in cursors:
