@@ -40,22 +40,6 @@ class Partial:
         return set(aliases) & set(self.aliases)
 
 
-@dataclass(frozen=True)
-class Closed:
-    """Ids of columns and items that the token's user may read but not edit."""
-
-    columns: Sequence[str] = ()
-    items: Sequence[str] = ()
-
-    def refuses(self, arguments: dict[str, Any]) -> bool:
-        """Return whether a mutation with these arguments writes a closed item or column."""
-        # A write of several columns is refused as a whole if one of them is closed.
-        column_ids = {*_column_values(arguments), arguments.get("column_id")}
-        if arguments.get("item_name"):
-            column_ids.add("name")
-        return str(arguments.get("item_id")) in self.items or not column_ids.isdisjoint(self.columns)
-
-
 def _column_values(arguments: dict[str, Any]) -> dict[str, Any]:
     text = arguments.get("column_values")
     try:
@@ -103,7 +87,6 @@ class Fault:
     stale: float | None = None  # items as they were this many seconds ago; only changes made through the API are undone
     lag: Sequence[str] | None = None  # of LAG_KINDS: what reads show `edits` and `writes` seconds late
     late_rows: Sequence[float] | None = None  # seconds until a row of an activity log is shown, in turn
-    closed: Closed | None = None  # columns and items whose writes are refused
     alters: str | None = None  # the form in which texts are stored
     swallow: bool | None = None  # changes are answered and not made; creates lose values
     unreadable: Sequence[str] | None = None  # ids of items whose cells no listing can read; or "first", on its board
@@ -132,7 +115,7 @@ class Fault:
         names = operation.names() if is_nested else {name for _, name in operation.fields}
         if self.on not in ("any", operation.kind, *names) or not self.is_named_in(variables):
             return False
-        if self.closed is not None or self.alters is not None or self.swallow is not None:
+        if self.alters is not None or self.swallow is not None:
             return operation.is_mutation and (self.swallow is None or not operation.names().isdisjoint(SWALLOWED))
         if self.unreadable is not None:
             return not operation.is_mutation and "column_values" in operation.names()
@@ -224,7 +207,6 @@ KINDS = {
     "swallow": FaultKind("write swallowed", on="mutation"),
     # These stand for lasting properties of a board.
     "unreadable": FaultKind("item unreadable: {}", is_lasting=True),
-    "closed": FaultKind("closed to edits", is_lasting=True),
     "alters": FaultKind("stored {}", ALTERATIONS, is_lasting=True),
 }
 
@@ -241,8 +223,6 @@ def fault_from(**content: Any) -> Fault:
         web.one_of(kind.values, value)
     elif name == "partial":
         value = web.call(Partial, value)
-    elif name == "closed":
-        value = web.call(Closed, value)
     elif name == "listing" and value == "empty":
         value = 0
     elif name == "lag":
@@ -375,10 +355,8 @@ class FieldFault:
         return {key: value for key, value in _column_values(arguments).items() if swallowed and key not in swallowed}
 
     def _arguments_of_root(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
+        """Return a root field's arguments as the fault changes them."""
         fault = self._fault
-        if fault.closed is not None and fault.closed.refuses(arguments):
-            raise failure("UserUnauthorizedException")
         if fault.swallow is not None and arguments.get("column_values"):
             return arguments | {"column_values": json.dumps(self._remaining_values(arguments))}
         return self._with_altered_texts(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
