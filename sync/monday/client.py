@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
@@ -47,6 +48,20 @@ _REASONS: Mapping[type[BaseException], str] = {
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
 
+class _Token(AuthBase):
+    """Sends the token without "Bearer", as Monday's own samples do.
+
+    It is `auth` and no session header, because a .netrc entry for the host would replace a header.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self.token
+        return request
+
+
 class MondayClient:
     """A pooled client for one token.
 
@@ -62,7 +77,7 @@ class MondayClient:
         self.url = url
         self.version = version
         self.timeout = timeout
-        self._token = token
+        self._auth = _Token(token)
         self._session = requests.Session()
         # No retries by the library, because only the caller knows whether the request may be repeated.
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
@@ -113,18 +128,13 @@ class MondayClient:
     def close(self) -> None:
         self._session.close()
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the token without "Bearer", as Monday's own samples do."""
-        request.headers["Authorization"] = self._token
-        return request
-
     def _without_secrets(self, payload: dict[str, Any], url: str) -> dict[str, Any]:
         """Remove our token and a webhook's address from an answer's errors, which are stored and shown.
 
         The address may end with a secret. `data` stays as it is.
         """
         problems = json.dumps({name: entry for name, entry in payload.items() if name != "data"})
-        for secret in (self._token, url, urlsplit(url).path.rstrip("/").rpartition("/")[2]):
+        for secret in (self._auth.token, url, urlsplit(url).path.rstrip("/").rpartition("/")[2]):
             if len(secret) >= _SHORTEST_SECRET:
                 problems = problems.replace(secret, "[secret]")
         redacted: dict[str, Any] = json.loads(problems)
@@ -147,8 +157,7 @@ class MondayClient:
                 self.url,
                 data=body,
                 headers=headers,
-                # No session header, because a .netrc entry for the host would replace it.
-                auth=self._authorize,
+                auth=self._auth,
                 timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
                 stream=True,
                 # A redirect is no answer of the API.
