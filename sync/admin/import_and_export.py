@@ -30,6 +30,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 
 from sync import addresses, permissions, registry
 from sync.admin.activity import act_undo_url
+from sync.admin.admin_base import Button
 from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.limits import api_quota
@@ -162,6 +163,13 @@ class RecordFilesMixin(ImportExportMixin):
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and super().has_export_permission(request))
+
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        buttons: list[Button] = super().empty_buttons(request)
+        if self.has_import_permission(request):
+            url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_import")
+            buttons.append(Button("Import a file", url=url))
+        return buttons
 
     def _creatable(self, request: HttpRequest) -> list[str]:
         """Return the kinds of related records that this person's imports may create by name."""

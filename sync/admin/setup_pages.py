@@ -24,7 +24,7 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, records_url, render_admin_page
+from sync.admin.admin_base import Button, PageAdmin, records_url, render_admin_page
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
@@ -116,6 +116,9 @@ class SetupWizardMixin(PageAdmin):
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
         return selection.may_set_up(request.user)
+
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        return [Button("Set up…", url=_step_url("connect"))] if self.has_set_up_permission(request) else []
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
