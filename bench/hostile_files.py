@@ -57,8 +57,13 @@ def in_styles(tag: bytes, content: bytes) -> bytes:
     return changed(sheet(["Name"], ["Ann"]), STYLES, tag, content + tag)
 
 
-def sheets_of_texts(sheets: int, rows: int, columns: int, length: int = 99) -> bytes:
-    """Return a workbook whose cells are different texts of this length, with slashes as between alternatives."""
+def slashes(number: int, length: int = 99) -> str:
+    """Return a text of this length, with slashes as between alternatives."""
+    return ("/".join(f"{number:x}") + "/a" * length)[:length]
+
+
+def sheets_of_texts(sheets: int, rows: int, columns: int, text_of: Callable[[int], str] = slashes) -> bytes:
+    """Return a workbook whose cells above the titles are the texts of as many numbers."""
     out = io.BytesIO()
     number = 0
     with xlsxwriter.Workbook(out) as book:
@@ -67,7 +72,7 @@ def sheets_of_texts(sheets: int, rows: int, columns: int, length: int = 99) -> b
             for row in range(rows):
                 for column in range(columns):
                     number += 1
-                    page.write(row, column, ("/".join(f"{number:x}") + "/a" * length)[:length])
+                    page.write(row, column, text_of(number))
             page.write_row(rows, 0, ["Name", "Email"])
             page.write_row(rows + 1, 0, ["Ann", "a@x.org"])
     return out.getvalue()
@@ -117,7 +122,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a row of 2,000 cells": lambda: b"Name\n" + b"x," * 1_999 + b"\n",
     "a cell of 10 MB": lambda: b"Name\n" + b"x" * 9_900_000,
     "10 sheets of long texts above the titles": lambda: sheets_of_texts(10, 20, 200),
-    "200 sheets of short titles": lambda: sheets_of_texts(200, 2, 190, length=4),
+    "10 sheets of words as in titles above them": lambda: sheets_of_texts(10, 20, 200, "{}x handys/work phones".format),
+    "200 sheets of short titles": lambda: sheets_of_texts(200, 2, 190, lambda number: slashes(number, 4)),
     "600 ligatures in each cell": lambda: cells("Company", "%d" + "ﷺ" * 600),
     "25 titles of 131,000 ligatures": lambda: b",".join(["ﷺ".encode() * 131_000] * 25) + b"\nx",
 }

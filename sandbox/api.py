@@ -16,9 +16,9 @@ from typing import Any
 
 from waitress.channel import ClientDisconnected
 
-from sandbox import api_errors, api_limits, faults, graph, lags, web
+from sandbox import api_errors, api_limits, faults, lags, web
 from sandbox.api_errors import RequestError
-from sandbox.graph import resolvers
+from sandbox.graph import documents, resolvers
 from sandbox.model import API_USER, Clock, World
 from sandbox.webhooks import Deliveries
 
@@ -203,7 +203,7 @@ class Api:
             if key:
                 self.idempotency.release(key)
 
-    def _parse_request(self, request: web.Request, call: Call) -> tuple[graph.Operation, dict[str, Any]]:
+    def _parse_request(self, request: web.Request, call: Call) -> tuple[documents.Operation, dict[str, Any]]:
         call.version = resolvers.served_version(request.header("API-Version")).value
         try:
             document = web.decode_json(request.body())
@@ -217,12 +217,12 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        return graph.prepare(document["query"], name), variables or {}
+        return documents.prepare(document["query"], name), variables or {}
 
     def _carry_out(
         self,
         request: web.Request,
-        operation: graph.Operation,
+        operation: documents.Operation,
         variables: dict[str, Any],
         call: Call,
         fault: faults.Fault | None,
@@ -258,7 +258,7 @@ class Api:
         elif self.latency["mutation_ms"] or "create_webhook" in operation.names():
             access = nullcontext()
         with access:
-            answer = graph.run(operation, variables, root, *middleware)
+            answer = documents.run(operation, variables, root, *middleware)
         # What the other fields did stays done, as in the report (community topic 109452).
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")

@@ -11,7 +11,7 @@ from typing import Any
 from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import KINDS as COLUMN_TYPES
-from sandbox.graph import Operation
+from sandbox.graph.documents import Operation
 from sandbox.graph.resolvers import Page, parse_id
 from sandbox.lags import LAG_KINDS, Lag
 from sandbox.model import Item

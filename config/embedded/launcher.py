@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Thread
 from types import FrameType
 from typing import IO, NoReturn
 
@@ -31,7 +30,6 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 LOOK_SECONDS = 0.1  # between two looks at the processes
 READY_SECONDS = 60  # until a started server answers
 END_SECONDS = 20  # until a honcho has ended, which kills its processes after 5 s
-LAST_LINES_SECONDS = 2  # until the last lines of a honcho that has ended are in the log
 STOP_SECONDS = 60  # until `make stop` gives up
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email stays unmatched until somebody acts
@@ -137,7 +135,7 @@ class Run:
         self.has_sandbox = "DEMO" in variables
         self.postgres: postgres.EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
-        self.copiers: list[Thread] = []
+        self.sorted_bytes = 0  # of the common log, whose lines are in the processes' own
         self.is_interrupted = False
 
     @property
@@ -187,32 +185,37 @@ class Run:
         say("\nCtrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say.")
 
     def start_honcho(self, *names: str) -> None:
-        """Make honcho run these processes of the Procfile. It ends all of them if one ends."""
-        honcho = subprocess.Popen(
-            # Without these options honcho would let .env override the environment, and choose ports.
-            [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
-            cwd=ROOT,
-            env=self.env | {"PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # this process passes a Ctrl-C on
-            pass_fds=[self.lock.fileno()],  # processes left by a killed run keep this folder locked
-            preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - other threads only copy lines
-        )
-        copier = Thread(target=self.copy_lines, args=[honcho.stdout], daemon=True)
-        copier.start()
-        self.honchos.append(honcho)
-        self.copiers.append(copier)
+        """Make honcho run these processes of the Procfile. It ends all of them if one ends.
 
-    def copy_lines(self, output: IO[bytes]) -> None:
-        """Write honcho's lines into the common log, and each into its process's own."""
-        for line in output:
-            match = PROCESS.match(line)
-            own = [self.logs / f"{match[1].decode()}.log"] if match else []
-            for path in (self.log, *own):
-                with path.open("ab") as log:
-                    log.write(line)
+        It writes into a file, as a pipe to this process would break when this process is killed: honcho says that it
+        ends its processes before it does, and fails if nobody can hear it.
+        """
+        with self.log.open("ab") as log:
+            honcho = subprocess.Popen(
+                # Without these options honcho would let .env override the environment, and choose ports.
+                [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
+                cwd=ROOT,
+                env=self.env | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # this process passes a Ctrl-C on
+                pass_fds=[self.lock.fileno()],  # processes left by a killed run keep this folder locked
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
+            )
+        self.honchos.append(honcho)
+
+    def sort_lines(self) -> None:
+        """Write what is new in the common log into the processes' own."""
+        with self.log.open("rb") as log:
+            log.seek(self.sorted_bytes)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break  # the rest of it follows
+                self.sorted_bytes += len(line)
+                if match := PROCESS.match(line):
+                    with (self.logs / f"{match[1].decode()}.log").open("ab") as own:
+                        own.write(line)
 
     def manage(self, *arguments: str) -> None:
         """Run a command of manage.py, which prints to the terminal."""
@@ -224,7 +227,7 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - other threads only copy lines
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
             )
             try:
                 while child.poll() is None:
@@ -255,11 +258,10 @@ class Run:
         """Raise StartError if one of them has ended, with its last lines, and KeyboardInterrupt after a signal."""
         if self.is_interrupted:
             raise KeyboardInterrupt
+        self.sort_lines()
         if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
             raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
         if any(honcho.poll() is not None for honcho in self.honchos):
-            for copier in self.copiers:
-                copier.join(LAST_LINES_SECONDS)
             text = self.log.read_text(errors="replace")
             end = STOPPED.search(text)
             name = end[1] if end else "honcho"
@@ -284,6 +286,8 @@ class Run:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(survivors, timeout=5)
+        if self.honchos:
+            self.sort_lines()
         (self.var / "run.json").unlink(missing_ok=True)
         folders = [str(self.var)]
         if self.postgres and not self.postgres.data.is_relative_to(self.var):

@@ -74,7 +74,7 @@ MIDNIGHT_SECONDS = 5.0
 MINUTE_RESERVE_SHARE = 0.02
 DAY_RESERVE_SHARE = 0.05
 
-# Estimated points of a written record, as users measured on Monday (sandbox/graph/__init__.py); its page says 10,000.
+# Estimated points of a written record, as users measured on Monday (sandbox/graph/documents.py); its page says 10,000.
 WRITE_POINTS = 30_000
 
 READ_POINTS = 50_000  # estimated points of a pass's read until it is answered

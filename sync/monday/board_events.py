@@ -363,8 +363,11 @@ def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
     nodes = answer.data.get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
-    for error in answer.errors_of("boards"):
-        raise error
+    for error in answer.errors:
+        if error.path_alias in (None, "boards"):
+            raise error
+    if not isinstance(nodes, list):
+        raise answer.failure("boards", "Monday answered no board")
     raise MondayError(
         BOARD_NOT_FOUND, "The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id
     )

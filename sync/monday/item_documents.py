@@ -163,7 +163,7 @@ def _parse_item(
     return board_items.Item(
         id=str(node["id"]),
         name=to_storable(name),
-        is_name_known=to_storable(name) == name,
+        is_name_known=to_storable(name) == node.get("name"),
         state=str(node.get("state") or ""),
         board_id=str(board["id"]) if isinstance(board, Mapping) and board.get("id") else None,
         updated_at=node.get("updated_at"),

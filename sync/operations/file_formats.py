@@ -35,8 +35,8 @@ MAX_ROW_CELLS = 1_000
 
 MAX_TITLE = 1_000
 # What all sheets' cells that may be titles may take: each its length and a fixed part.
-MAX_TITLE_SEARCH = 1_000_000
-TITLE_SEARCH_OF_CELL = 20
+MAX_TITLE_SEARCH = 500_000
+TITLE_SEARCH_OF_CELL = 40
 
 # Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
@@ -250,7 +250,10 @@ def _with_limit(count_known: Callable[[Sequence[str]], int]) -> Callable[[Sequen
 
     def count(cells: Sequence[str]) -> int:
         nonlocal taken
-        taken += sum(min(len(cell), MAX_TITLE) + TITLE_SEARCH_OF_CELL for cell in cells if cell)
+        # An address is looked at no further, and a number has no words.
+        # Addresses and numbers are looked at no further.
+        texts = (cell for cell in cells if "@" not in cell and _has_letter(cell))
+        taken += sum(min(len(text), MAX_TITLE) + TITLE_SEARCH_OF_CELL for text in texts)
         if taken > MAX_TITLE_SEARCH:
             raise FileError(
                 "The workbook has too many sheets with long texts where titles may stand. Copy the sheet with the "

@@ -94,7 +94,8 @@ _WORD = re.compile(r"iPhone|\d+|[A-Z]+(?=[A-Z][a-z])|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")
 _PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$|(?<=[er])n$")
 
 MAX_TITLE = 100  # longer texts are no titles
-MAX_WORDS = 12  # of a title that are looked at
+MAX_WORDS = 8  # a text of more says nothing
+MAX_KINDS = 3  # as “Other business mobile”
 MAX_ALTERNATIVES = 3  # as “Phone/Fax”
 MAX_LABELS = 1_000  # different texts beside values
 
@@ -217,11 +218,19 @@ def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequen
 def title_words(title: str) -> list[str]:
     """Return the words of a title that say something, as `fold_title` makes them, without most plurals."""
     text = _PARAMETERS.sub("", _KIND_PARAMETER.sub(" ", title[:MAX_TITLE]))
-    folded = list(map(fold_title, _WORD.findall(text)[:MAX_WORDS]))
-    parts = [[word] if word in KINDS else _COMPOUND.sub(r"\1 ", word).split() for word in folded]
-    words = [word for word in chain.from_iterable(parts) if word not in WORDS["idle"]]
+    words = _WORD.findall(text)
+    if len(words) > MAX_WORDS:
+        return []
     # CiviCRM writes “Work-Phone-Phone”.
-    return [word for word, _ in groupby(word if word in KINDS else _PLURAL.sub("", word) for word in words)]
+    return [word for word, _ in groupby(chain.from_iterable(map(_folded_words, words)))]
+
+
+@lru_cache(maxsize=10_000)
+def _folded_words(text: str) -> list[str]:
+    """Return the words in one of a title, which may be a compound."""
+    folded = fold_title(text)
+    words = [folded] if folded in KINDS else _COMPOUND.sub(r"\1 ", folded).split()
+    return [word if word in KINDS else _PLURAL.sub("", word) for word in words if word not in WORDS["idle"]]
 
 
 @lru_cache(maxsize=2 * MAX_LABELS)  # labels, and titles
@@ -308,7 +317,8 @@ class KnownTitles:
     @lru_cache(maxsize=10_000)  # noqa: B019  # one for each model; a file's first rows are asked for several times
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
-        if not title or len(title) > MAX_TITLE or "@" in title:  # an address, where titles are looked for
+        # Where titles are looked for, addresses and numbers stand, too.
+        if len(title) > MAX_TITLE or "@" in title or not any(map(str.isalpha, title)):
             return None
         rank = self._rank(title)
         if not rank and (bare := self._prefix.sub("", title, count=1)) != title:
@@ -328,6 +338,8 @@ class KnownTitles:
         if known := self._known(words) or self._known(texts):
             return known[0], (1, known[1], number)
         kinds = [word for word in texts if word in KINDS]
+        if len(kinds) > MAX_KINDS:
+            return None
         not_mobile = [word for word in kinds if KINDS[word]]  # of “Mobile (work)”
         for dropped in filter(None, (kinds, not_mobile, *([word] for word in kinds))):  # of “Billing company”
             name, rank = self._known([word for word in texts if word not in dropped]) or ("", 0)
@@ -345,6 +357,8 @@ class KnownTitles:
         if known := self._ranks.get("".join(words)):
             return known
         for converter in ("phone", "email", "relation", "address"):
+            if WORDS[converter].isdisjoint(words):
+                continue
             known = self._ranks.get("".join(word for word in words if word not in WORDS[converter]))
             if known and self._converters.get(known[0]) == converter:
                 return known

@@ -16,8 +16,9 @@ from sync.fields import field_values
 from sync.kernel import acts, grouped, humanize
 from sync.merge import Action
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile import conflict_reports, outcomes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
+from sync.reconcile.changes import lacks_npd_id
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.identity import CREATES_HELD, OTHER_FIRST
 from sync.reconcile.missing.questions import answered_items
@@ -193,13 +194,13 @@ def _kind_of_left_item(board: field_values.BoardContext, item_plan: pass_plan.It
     if item_plan.finding and item_plan.finding.reason is choices.UnmatchedReason.UNPLANNED:
         return ChangeKind.UNPLANNED
     # Without new records such an item mostly stays as it is.
-    is_checked_again = item_plan.outcome is pass_plan.Outcome.DEFERRED
+    is_checked_again = item_plan.outcome is outcomes.Outcome.DEFERRED
     return ChangeKind.WAITING if is_checked_again and board.link.creates_records else ChangeKind.LEFT
 
 
 def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending == pass_plan.ANSWERED:
+    if plan.ending == outcomes.ANSWERED:
         return
     changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
     for field_plan in plan.fields.values() if plan.is_open else ():
@@ -222,9 +223,9 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
+    if plan.outcome in (outcomes.Outcome.FAILED, outcomes.Outcome.RELEASED) and plan.ending != outcomes.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.removal and plan.outcome is pass_plan.Outcome.DEFERRED:
+    elif not changes and plan.removal and plan.outcome is outcomes.Outcome.DEFERRED:
         yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
     elif not changes and plan.filter_reason:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
@@ -294,7 +295,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
     reason: str
-    if plan.ending == pass_plan.ANSWERED:
+    if plan.ending == outcomes.ANSWERED:
         return
     if plan.act:
         kind = ACT_KINDS[plan.act]
@@ -308,7 +309,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
         kind = ChangeKind.ASK
         reason = plan.reason
-    elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
+    elif plan.ending.outcome in (outcomes.Outcome.FAILED, outcomes.Outcome.RELEASED):
         kind = ChangeKind.FAILED
         reason = plan.ending.detail
     else:
@@ -351,7 +352,7 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     return frozenset(changed)
 
 
-def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
+def _has_work(board: field_values.BoardContext, plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
     facts = plan.facts
     ends_events = plan.item and plan.history.unchecked_events
@@ -359,7 +360,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     return bool(
         (plan.removal or plan.unlink_reason or plan.creates or plan.link_to)
         or plan.question
-        or (plan.log or plan.sends_npd_id)
+        or (plan.log or (plan.is_open and lacks_npd_id(board, plan)))
         or ((ends_events or ends_others) and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
@@ -377,8 +378,8 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     settled = copy(plan)
     settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
-        settled.ending = pass_plan.SETTLED
-    if not settled.is_settled or settled.lost_update_lines or _has_work(plan, has_job=has_job):
+        settled.ending = outcomes.SETTLED
+    if not settled.is_settled or settled.lost_update_lines or _has_work(facts.board, plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)

@@ -26,7 +26,7 @@ from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, changed_records, plan_changes
 from sync.outbox.claim import Claim
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
@@ -117,7 +117,7 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
     plans = planned_pass.plan.records
     created = [item.record for item in planned_pass.plan.items if item.assigns and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
-    linked = [record_plan for record_plan in plans.values() if record_plan.ending == pass_plan.LINKED]
+    linked = [record_plan for record_plan in plans.values() if record_plan.ending == outcomes.LINKED]
     records |= {record_plan.id: record_plan.linked_record for record_plan in linked}
     if records:
         claims = [Claim(pk, None, []) for pk in sorted(records)]
@@ -150,7 +150,7 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     reason = of_error(error)
-    end_unread(facts, plan, pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
+    end_unread(facts, plan, outcomes.Ending(outcomes.Outcome.RELEASED, reason))
     return PlannedPass(facts, plan, calls, reason)
 
 

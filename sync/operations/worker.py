@@ -29,7 +29,7 @@ from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
 from sync.models.boards_and_account import ALL_WRITES
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.outcomes import Outcome
 from sync.reconcile.run import reconcile
 from sync.reconcile.unanswered_creates import confirm_creates
 from sync.words.message import Message

@@ -7,14 +7,14 @@ its name alone.
 from typing import Any
 
 from sync.choices import ActivityKind, BlockedCode
-from sync.fields.field_values import BoardContext
+from sync.fields.field_values import BoardContext, npd_id_of
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import INACTIVE
 from sync.monday.board_items import NAME_COLUMN
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.missing import removed_items
 from sync.words.message import Message
 
@@ -24,14 +24,14 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
-def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_plan.Write], list[pass_plan.Write]]:
+def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[outcomes.Write], list[outcomes.Write]]:
     """Return the writes of a plan's open records: the changes of items, and the new items."""
     changes = [write_of(board, record_plan) for record_plan in plan.open_records if not record_plan.creates]
     creates = [write_of(board, record_plan) for record_plan in plan.open_records if record_plan.creates]
     return [write for write in changes if write.values], creates
 
 
-def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
+def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> outcomes.Write:
     """Return the write of a record: the planned values, and its NPD ID, which an unlinked record's item loses."""
     values: dict[str, Any] = {}
     entries: dict[str, dict[str, Any]] = {}
@@ -56,9 +56,9 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
         creates_labels = creates_labels or field_plan.converter.has_labels
     if plan.unlink_reason:
         values |= removed_items.cleared_columns(board, plan)
-    elif plan.sends_npd_id or plan.creates:
+    elif plan.creates or lacks_npd_id(board, plan):
         values[board.link.npd_id_column] = str(plan.id)
-    return pass_plan.Write(
+    return outcomes.Write(
         plan.id,
         plan.item_id,
         values,
@@ -69,7 +69,14 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     )
 
 
-def take_answer(plan: pass_plan.RecordPlan, write: pass_plan.Write) -> None:
+def lacks_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether its item has another NPD ID than the record's, or none."""
+    if plan.item is None or not board.link.npd_id_column:
+        return False
+    return npd_id_of(board, plan.item) not in (None, str(plan.id))
+
+
+def take_answer(plan: pass_plan.RecordPlan, write: outcomes.Write) -> None:
     """Take Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
@@ -95,10 +102,10 @@ def take_answer(plan: pass_plan.RecordPlan, write: pass_plan.Write) -> None:
         # No item is made without a name, and the answer stays the same until that changes.
         plan.settle(reason=Message("not_put_on_board", why=write.ending.detail))
         return
-    if write.verdict is pass_plan.WriteVerdict.GONE:
+    if write.is_gone:
         # It left the board after it was read.
         plan.sync_state.remote_state = INACTIVE
-    if write.verdict is pass_plan.WriteVerdict.WITHDRAWN:
+    if write.is_withdrawn:
         plan.start_anew(write.ending)
     elif not write.is_done:
         plan.ending = write.ending

@@ -32,7 +32,7 @@ from sync.models import ActivityLine, FieldMapping, IntentState, WebhookEvent
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict
 from sync.reconcile.change_events import ChangeEvent, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.facts import PassFacts
@@ -306,7 +306,7 @@ def keep_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
         if not deleted_plan.restores:
             confirm_lost_updates(facts.board, deleted_plan)
     for record_plan in plan.records.values():
-        if record_plan.lost_updates and record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
+        if record_plan.lost_updates and record_plan.outcome in (outcomes.Outcome.OPEN, outcomes.Outcome.SETTLED):
             item = record_plan.item
             # The filter leaves the pair out after this pass, and nobody is asked about such a pair.
             is_leaving = item is not None and linked_item_verdict(facts, record_plan, item).holds is False

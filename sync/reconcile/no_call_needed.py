@@ -13,7 +13,7 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.change_events import EDIT_KINDS, event_value
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.removed_items import requested_unlink
@@ -32,7 +32,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
         plan.settle(detail=Message("nothing_changed"))
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
-        plan.ending = pass_plan.NOTHING_NEW
+        plan.ending = outcomes.NOTHING_NEW
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:

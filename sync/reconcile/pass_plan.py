@@ -5,16 +5,15 @@ All types of plans are in this file because every rule reads what other rules de
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
 deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. What a record has in
-common with a deleted one is in `EntityPlan`. A `Write` is what send.py sends of a plan, and what came of it.
+common with a deleted one is in `EntityPlan`. What comes of a plan is in outcomes.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
@@ -33,152 +32,13 @@ from sync.models import (
     Tombstone,
     WriteLoop,
 )
-from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
 from sync.monday.conversion import Converter
-from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
+from sync.reconcile.outcomes import NOT_SENT, NOTHING_NEW, OPEN, SETTLED, Ending, Outcome, Write
 from sync.records.item_links import UnmatchedFinding
 from sync.words.message import Message
-
-
-class Outcome(StrEnum):
-    """How a record's jobs end."""
-
-    OPEN = "open"
-    SETTLED = "settled"
-    FAILED = "failed"
-    RELEASED = "released"  # its job is due again
-    DEFERRED = "deferred"  # its job is due again after a wait, if it has one
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How the jobs of one claim end, and why."""
-
-    outcome: Outcome = Outcome.OPEN
-    detail: str = ""
-    wait_seconds: float = 0
-    at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    is_unsent: bool = False  # writes were stopped before its write was sent
-    rounds: int = 0  # the number of passes in a row that could not decide it
-    waits_for_writes: bool = False  # a write that succeeds ends its wait
-
-
-OPEN = Ending()
-SETTLED = Ending(Outcome.SETTLED)
-NOTHING_NEW = Ending(Outcome.SETTLED, Message("known_already"))  # its events are checked, without a read of its item
-# Only its link was changed, by a person's answer or because its item was found; the next pass compares the two sides.
-ANSWERED = Ending(Outcome.RELEASED, Message("answer_first"))
-LINKED = Ending(Outcome.RELEASED, Message("linked_differs_next"))
-
-# A record that can't be decided is repeated by the next pass, this many times in a row; then once more after a wait.
-MAX_ROUNDS = 2
-ROUNDS_WAIT_SECONDS = 60
-
-
-def repeat_ending(claim: Claim, reason: str) -> Ending:
-    """Return the ending of a claim that the next pass repeats; after MAX_ROUNDS in a row, it waits a minute."""
-    rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
-    wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
-    return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
-
-
-class WriteVerdict(StrEnum):
-    """What came of a write, beside how its record's jobs end."""
-
-    GONE = "the item left the board"
-    WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
-    NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
-
-
-@dataclass(eq=False)
-class Write:
-    """A write about a record, a deleted record, or a record's duplicate, and what came of it.
-
-    What Monday refuses of it is left out, and the rest is sent again.
-    """
-
-    record_id: UUID
-    item_id: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
-    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
-    creates_labels: bool = False
-    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
-    # was deleted, or the item is its duplicate.
-    settings: tuple[bool, str, str | None] | None = None
-    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
-    refused_at: datetime | None = None  # when Monday refused to create its item lately, which it may have done
-    # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
-    approval: ApprovalRequest | None = None
-    # Once it is sent:
-    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
-    is_name_only: bool = False  # the item is to be created with its name alone
-    intent: Intent = field(init=False, repr=False)  # of its last call
-    # What came of it:
-    ending: Ending = OPEN  # of the record's jobs, which stay open if it was carried out
-    verdict: WriteVerdict | None = None
-    item: board_items.Item | None = None  # as the last answer shows it
-    open_intent: Intent | None = None  # `intent`, if it is still open
-    items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
-    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
-    unsent: Collection[str] = ()  # fields that were not sent after all
-
-    @property
-    def is_done(self) -> bool:
-        """Whether Monday has carried it out, without the values that it refused."""
-        return self.ending.outcome is Outcome.OPEN
-
-    def item_of(self, key: str) -> board_items.Item | None:
-        """Return the item from the answer to this field's value, if it was sent alone, else to the whole write."""
-        return self.items_by_field.get(key) or self.item
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The columns of its fields, by the field's key."""
-        return {key: entry["column"] for key, entry in self.entries.items()}
-
-    def leave_out(self, keys: Iterable[str]) -> None:
-        """Don't send these fields."""
-        left_out = {self.columns[key] for key in keys}
-        self.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
-        self.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
-
-    def refuse(self, rejected: Mapping[str, MondayError]) -> None:
-        """Leave out these fields, because Monday refused them with these errors."""
-        self.rejected = {**self.rejected, **rejected}
-        self.leave_out(rejected)
-
-    def end(
-        self,
-        ending: Ending,
-        verdict: WriteVerdict | None = None,
-        *,
-        item: board_items.Item | None = None,
-        is_open: bool = False,
-    ) -> None:
-        """Note what came of it; with `is_open` the intent of its last call isn't ended yet."""
-        self.ending = ending
-        self.verdict = verdict
-        self.item = item
-        self.open_intent = self.intent if is_open else None
-
-    def fail(self, detail: str, verdict: WriteVerdict | None = None, *, is_open: bool = False) -> None:
-        """End it with a failure that is the record's own, and counts as an attempt."""
-        self.end(Ending(Outcome.FAILED, detail), verdict, is_open=is_open)
-
-    def stop(self, detail: str, *, is_open: bool = False) -> None:
-        """End it for no fault of the record, which is due again."""
-        self.end(Ending(Outcome.RELEASED, detail, is_unsent=True), is_open=is_open)
-
-    def hold(self, detail: str, seconds: float) -> None:
-        """Have it wait for so long, or until another write succeeds."""
-        self.end(Ending(Outcome.DEFERRED, detail, seconds, waits_for_writes=True))
-
-
-# Shared by all records about which nothing was sent yet.
-NOT_SENT = Write(UUID(int=0))
 
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
@@ -503,11 +363,6 @@ class RecordPlan(EntityPlan):
     answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
     filter_reason: str = ""  # why the filter leaves it out
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    sends_npd_id: bool = False  # the item lacks the record's NPD ID
-    # What settling finds out:
-    values: dict[str, Any] = field(default_factory=dict)  # to write in the record's row
-    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
-    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     @property
     def act(self) -> str:
@@ -574,7 +429,6 @@ class RecordPlan(EntityPlan):
     def copied(self) -> Self:
         other = super().copied()
         other.removal = copy(self.removal)
-        other.values = dict(self.values)
         return other
 
     def is_resting(self, board: field_values.BoardContext) -> bool:
@@ -607,7 +461,6 @@ class RecordPlan(EntityPlan):
         self.link_to = None
         self.creates = False
         self.fields = {}
-        self.sends_npd_id = False
         self.unlink_reason = why
         if self.act != acts.UNLINK:
             self.removal = None

@@ -37,17 +37,8 @@ from sync.reconcile import (
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing import deleted_records, duplicates, identity, questions, removed_items, unmatched_items
-from sync.reconcile.pass_plan import (
-    ANSWERED,
-    LINKED,
-    DeletedPlan,
-    Ending,
-    Outcome,
-    Plan,
-    PlanRule,
-    RecordPlan,
-    RecordRule,
-)
+from sync.reconcile.outcomes import ANSWERED, LINKED, Ending, Outcome
+from sync.reconcile.pass_plan import DeletedPlan, Plan, PlanRule, RecordPlan, RecordRule
 from sync.reconcile.send import Executor, send_plan
 from sync.reconcile.settle.pass_run import PassRun
 from sync.reconcile.settle.transaction import settle_pass

@@ -38,7 +38,7 @@ from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
-from sync.reconcile.pass_plan import OPEN, Ending, Outcome, Write, WriteVerdict
+from sync.reconcile.outcomes import OPEN, Ending, Outcome, Write
 from sync.reconcile.restraints import new_clear_requests
 from sync.words.message import Message, of_error, sentences
 
@@ -137,11 +137,11 @@ class Executor:
 
     def create(self, writes: Sequence[Write]) -> None:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        self.send(CallKind.CREATE, self._not_in_log(writes))
-        name_only: Sequence[Write] = [write for write in writes if write.verdict is WriteVerdict.NAME_ONLY]
+        unsent = self._not_in_log(writes)
+        self.send(CallKind.CREATE, unsent)
+        name_only: Sequence[Write] = [write for write in unsent if write.is_name_only]
         for write in name_only:
             write.leave_out([key for key, column in write.columns.items() if column != board_items.NAME_COLUMN])
-            write.is_name_only = True
             write.refused_at = self.read_at
         if name_only and not self.stop_reason:
             name_only = self._not_in_log(self._not_on_board(name_only))
@@ -391,7 +391,8 @@ class Executor:
             is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
             is_forbidden = error.kind is errors.BOARD_FORBIDDEN
             if is_forbidden and kind is CallKind.CREATE and not is_name_only:
-                write.fail(of_error(error), WriteVerdict.NAME_ONLY)
+                write.fail(of_error(error))
+                write.is_name_only = True
             elif is_forbidden and kind is not CallKind.CREATE:
                 write.fail(of_error(error))
             else:
@@ -402,9 +403,8 @@ class Executor:
             self._stop_writing(error)
             write.stop(of_error(error), is_open=error.outcome_unknown)
         else:
-            is_gone = error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE)
-            verdict = WriteVerdict.GONE if is_gone else None
-            write.fail(of_error(error), verdict, is_open=error.outcome_unknown)
+            write.fail(of_error(error), is_open=error.outcome_unknown)
+            write.is_gone = error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE)
 
     def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
@@ -418,8 +418,8 @@ class Executor:
         is_name_rejected = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
         write.refuse(rejected)
         if kind is CallKind.CREATE:
-            is_last = is_name_rejected or write.is_name_only
-            write.fail(of_error(error), None if is_last else WriteVerdict.NAME_ONLY)
+            write.fail(of_error(error))
+            write.is_name_only |= not is_name_rejected
         elif not (write.entries or rejected):
             write.fail(of_error(error))
         else:
@@ -573,7 +573,8 @@ def commit_intents(
         pause = locked_pause(board.link.entity_type)
         withdrawn = dict.fromkeys(writes, pause) if pause else outdated_writes(board, writes)
         for write, reason in withdrawn.items():
-            write.end(Ending(Outcome.RELEASED, reason), WriteVerdict.WITHDRAWN)
+            write.end(Ending(Outcome.RELEASED, reason))
+            write.is_withdrawn = True
         allowed = [write for write in writes if write not in withdrawn]
         if not allowed:
             return [], None

@@ -12,7 +12,7 @@ from pathlib import Path
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 from graphql.execution.values import get_variable_values
 
-from sandbox import graph
+from sandbox.graph.documents import SCHEMA_FILE
 from sandbox.graph.resolvers import CURRENT, MAINTENANCE
 from sync.monday import account, account_probe, board_events, board_items, item_documents
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
@@ -96,7 +96,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 def our_schema(version: str) -> GraphQLSchema:
     """The sandbox's schema with this version's own log."""
-    text = graph.SCHEMA_FILE.read_text(encoding="utf-8")
+    text = SCHEMA_FILE.read_text(encoding="utf-8")
     if version >= board_events.CURSOR_PAGES_SINCE:
         text = re.sub(r"(?m)^  activity_logs\(.*$", LOG_IN_PAGES, text) + LOG_PAGE
     return build_schema(text)

@@ -34,17 +34,8 @@ from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
 from sync.reconcile.missing.removed_items import removed_state
-from sync.reconcile.pass_plan import (
-    DeletedPlan,
-    Ending,
-    EntityPlan,
-    FieldPlan,
-    Outcome,
-    Plan,
-    RecordPlan,
-    Write,
-    WriteVerdict,
-)
+from sync.reconcile.outcomes import Ending, Outcome, Write
+from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -380,7 +371,7 @@ def answered_as(outcome: Outcome, detail: str = "", **more: Any) -> Write:
 
 def gone(detail: str) -> Write:
     """A write whose item left the board before it was sent."""
-    return answered_as(Outcome.FAILED, detail, verdict=WriteVerdict.GONE)
+    return answered_as(Outcome.FAILED, detail, is_gone=True)
 
 
 def history(**differs: Any) -> RecordHistory:

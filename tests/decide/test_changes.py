@@ -8,25 +8,15 @@ import pytest
 
 from conflicts.reports import REMOVED_ITEM, Option
 from sync.choices import Cause, RemovedItemPolicy
-from sync.models import BoardLink, FieldMapping, Intent
+from sync.models import BoardLink, FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import SETTLED, Outcome, RecordPlan, Removal, Write
-from sync.reconcile.settle.record import answered_values, settle_record
-from tests.decide.builders import (
-    ITEM,
-    after,
-    answered_as,
-    board,
-    changed,
-    contact,
-    item,
-    record_draft,
-    record_facts,
-    taken,
-)
+from sync.reconcile.outcomes import SETTLED, Outcome, Write
+from sync.reconcile.pass_plan import RecordPlan, Removal
+from sync.reconcile.settle.record import SettledRecord, answered_values
+from tests.decide.builders import ITEM, answered_as, board, changed, contact, item, record_draft, record_facts, taken
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
@@ -50,12 +40,17 @@ def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     return changed(plan, ending=SETTLED)
 
 
-def written(plan: RecordPlan, answer: Write | None = None, paused: str = "", **now: Any) -> RecordPlan:
+def settled(plan: RecordPlan, locked: SyncedModel, *args: Any) -> SettledRecord:
+    record = SettledRecord(plan.copied(), locked)
+    record.settle(FACTS, *args)
+    return record
+
+
+def written(plan: RecordPlan, answer: Write | None = None, paused: str = "", **now: Any) -> SettledRecord:
     """What is written if the record has the values `now` by then."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
-    plan = changed(plan, write=answer or plan.write)
-    return after(settle_record, FACTS, plan, contact(id=plan.id, **values, **own), paused)
+    return settled(changed(plan, write=answer or plan.write), contact(id=plan.id, **values, **own), paused)
 
 
 def pull() -> RecordPlan:
@@ -65,8 +60,8 @@ def pull() -> RecordPlan:
 def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
     changes = written(pull())
     assert (changes.values, changes.is_overtaken) == ({ROLE: "Chair"}, False)
-    assert getattr(changes.record, ROLE) == "Chair"
-    assert [line.kind for line in changes.log] == ["pull"]
+    assert getattr(changes.plan.record, ROLE) == "Chair"
+    assert [line.kind for line in changes.plan.log] == ["pull"]
 
 
 @pytest.mark.parametrize(
@@ -79,30 +74,31 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
     answer = answered_as(Outcome.OPEN, item=item(), open_intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
-    assert (changes.values, changes.outcome, changes.fields) == ({}, outcome, {}), row
-    assert changes.write.open_intent is None, "what was sent is found out by the next pass"
+    assert (changes.values, changes.plan.outcome, changes.plan.fields) == ({}, outcome, {}), row
+    assert changes.plan.write.open_intent is None, "what was sent is found out by the next pass"
 
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
     answer = answered_as(Outcome.OPEN, item=item(unknown=[ROLE]), open_intent=OPEN_INTENT)
     changes = written(plan, answer)
-    assert (changes.keeps_intent, changes.outcome) == (True, Outcome.DEFERRED)
+    assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item(role_title="Chair")))
-    assert (answered.keeps_intent, answered.outcome) == (False, Outcome.SETTLED)
-    assert answered_values(answered) == {ROLE: "Chair"}
+    assert (answered.keeps_intent, answered.plan.outcome) == (False, Outcome.SETTLED)
+    assert answered_values(answered.plan) == {ROLE: "Chair"}
 
 
 def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     unlinked = written(removed(RemovedItemPolicy.UNLINK))
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
-    assert (unlinked.unlinked_item_id, [line.kind for line in unlinked.log]) == (ITEM, ["unlinked"])
+    assert (unlinked.plan.unlinked_item_id, [line.kind for line in unlinked.plan.log]) == (ITEM, ["unlinked"])
     remade = written(removed(RemovedItemPolicy.CREATE, is_chosen=True))
-    assert remade.removal is not None
-    assert (remade.values, bool(remade.removal.result)) == ({"monday_id": None}, True)
-    assert creating_job(remade, remade.removal)["cause"] is Cause.PERSON
-    deletes = written(removed(RemovedItemPolicy.DELETE))
-    assert (deletes.deletes, deletes.values) == (True, {})
+    assert remade.plan.removal is not None
+    assert (remade.values, bool(remade.plan.removal.result)) == ({"monday_id": None}, True)
+    assert creating_job(remade.plan, remade.plan.removal)["cause"] is Cause.PERSON
+    written_before_deletion = written(removed(RemovedItemPolicy.DELETE))
+    deletes = written_before_deletion.plan
+    assert (deletes.deletes, written_before_deletion.values) == (True, {})
     assert taken(take_deletion_result, deletes, "").is_deleted
     remaining = taken(take_deletion_result, deletes, "Something needs it.")
     assert remaining.question is not None
@@ -116,7 +112,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, waits: bool) -> None:
-    changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen))
+    changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen)).plan
     assert changes.removal is not None
     assert (changes.deletes, deletion_must_wait(changes.removal, loss)) == (True, waits)
 
@@ -131,8 +127,9 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, w
 )
 def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RemovedItemPolicy, now: dict[str, Any]) -> None:
     changes = written(removed(act), **now)
-    assert (changes.values, changes.deletes, changes.unlinked_item_id, changes.act) == ({}, False, "", "")
-    assert (changes.outcome, changes.log) == (Outcome.RELEASED, [])
+    plan = changes.plan
+    assert (changes.values, plan.deletes, plan.unlinked_item_id, plan.act) == ({}, False, "", "")
+    assert (plan.outcome, plan.log) == (Outcome.RELEASED, [])
 
 
 @pytest.mark.parametrize(
@@ -151,5 +148,6 @@ def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dic
     then = {"version": 1, "direction": "bidirectional", "policy": "delete_record"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
-    changes = after(settle_record, FACTS, plan, plan.record, board_now=settings)
-    assert (bool(changes.values or changes.deletes), changes.outcome is Outcome.SETTLED) == (stands, stands)
+    changes = settled(plan, plan.record, "", settings)
+    is_settled = changes.plan.outcome is Outcome.SETTLED
+    assert (bool(changes.values or changes.plan.deletes), is_settled) == (stands, stands)

@@ -33,7 +33,8 @@ from sync.reconcile.missing.deleted_records import (
     take_locked,
     take_removal_answer,
 )
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, Write, WriteVerdict
+from sync.reconcile.outcomes import Outcome, Write
+from sync.reconcile.pass_plan import DeletedPlan
 from sync.records.approvals import ApprovalFacts
 from tests.decide import builders
 from tests.decide.builders import (
@@ -398,10 +399,11 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
-@pytest.mark.parametrize("verdict", [None, WriteVerdict.WITHDRAWN])
-def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict | None) -> None:
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(withdrawn: bool) -> None:
     facts = deletion()
-    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(Outcome.RELEASED, "Why.", verdict=verdict))
+    answer = answered_as(Outcome.RELEASED, "Why.", is_withdrawn=withdrawn)
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answer)
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
 

@@ -9,7 +9,8 @@ from sync.models import Intent
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts
 from sync.reconcile.missing.duplicates import take_answer
-from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, Write, WriteVerdict
+from sync.reconcile.outcomes import OPEN, Outcome, Write
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, ItemPlan
 from tests.decide.builders import answered_as, board, contact, gone, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -48,7 +49,7 @@ def test_what_is_said_of_it(row: str) -> None:
     "failed",
     [
         answered_as(Outcome.RELEASED, "Why."),
-        answered_as(Outcome.RELEASED, "Why.", verdict=WriteVerdict.WITHDRAWN),
+        answered_as(Outcome.RELEASED, "Why.", is_withdrawn=True),
         answered_as(Outcome.DEFERRED, "Why."),
         answered_as(Outcome.FAILED, "Why."),
     ],

@@ -13,7 +13,8 @@ from sync.reconcile.board_filter import filter_item, leave_out_after_write
 from sync.reconcile.emptied_cells import hold_emptied_cells
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.pass_plan import SETTLED, Plan, RecordPlan
+from sync.reconcile.outcomes import SETTLED
+from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import (

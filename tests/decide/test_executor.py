@@ -30,7 +30,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import send as sending
 from sync.reconcile.created_items import CreatedItems
-from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
+from sync.reconcile.outcomes import Outcome, Write
 from sync.reconcile.run import ending_of_failed_read
 from sync.reconcile.send import Executor, request_of
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
@@ -318,7 +318,7 @@ def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday)
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     answer = monday.send(change("a"))["a"]
-    assert (answer.verdict, answer.item, answer.unsent) == (WriteVerdict.GONE, OK, {"notes"})
+    assert (answer.is_gone, answer.item, answer.unsent) == (True, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
@@ -372,7 +372,7 @@ def test_values_that_were_tried_without_an_outcome_close_nothing(monday: Monday)
     monday.last_refused = "z"
     answers: dict[str, Said] = {"v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, MondayError(BOARD_FORBIDDEN, "no"))
-    assert monday.send(change("a"))["a"].verdict is WriteVerdict.GONE
+    assert monday.send(change("a"))["a"].is_gone
     monday.of_document = lambda units: (
         MondayError(TIMED_OUT, "no answer") if monday.sent[-1].startswith("b: v") else None
     )

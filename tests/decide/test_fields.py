@@ -13,6 +13,7 @@ from sync.fields.field_bases import new_base
 from sync.fields.field_values import Reference, RelatedRecords, reference_to
 from sync.merge import Action
 from sync.monday.board_items import Reading
+from sync.reconcile.changes import write_of
 from sync.reconcile.field_plan import decide_fields, fill_in_fields
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -234,15 +235,18 @@ def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
 
 
 def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
-    assert not record_plan(field_facts()).sends_npd_id
-    assert record_plan(field_facts(record={"id": UUID(int=2)})).sends_npd_id
+    def gets_it(fields: FieldFacts) -> bool:
+        return write_of(fields.of_pass.board, record_plan(fields)).values.get("npd_id") == str(fields.plan.id)
+
+    assert not gets_it(field_facts())
+    assert gets_it(field_facts(record={"id": UUID(int=2)}))
     one_way = board(*(mapping(key, direction=SyncDirection.MONDAY_TO_NPD) for key in ("email", "phone", "role_title")))
-    assert record_plan(field_facts(on=one_way, record={"id": UUID(int=2)})).sends_npd_id
+    assert gets_it(field_facts(on=one_way, record={"id": UUID(int=2)}))
     emptied = field_facts()
     assert emptied.plan.item is not None
     cells = {**emptied.plan.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
     emptied.plan.item = replace(emptied.plan.item, values=cells)
-    assert record_plan(emptied).sends_npd_id
+    assert gets_it(emptied)
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from sync.reconcile.board_filter import (
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.missing.deleted_records import decide_deleted
-from sync.reconcile.pass_plan import SETTLED, DeletedPlan, RecordPlan
+from sync.reconcile.outcomes import SETTLED
+from sync.reconcile.pass_plan import DeletedPlan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
     IN_SYNC,

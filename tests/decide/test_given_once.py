@@ -12,7 +12,7 @@ from sync.fields.field_values import item_values
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.outcomes import Outcome
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide import builders
 from tests.decide.builders import an_item, plain, record_facts

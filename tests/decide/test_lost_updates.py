@@ -19,7 +19,8 @@ from sync.reconcile.conflict_reports import report_of_overwritten
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.lost_updates import confirm_lost_updates, find_lost_updates, keep_lost_updates, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
-from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal
+from sync.reconcile.outcomes import Ending, Outcome
+from sync.reconcile.pass_plan import FieldPlan, LostUpdate, Plan, RecordPlan, Removal
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.words.message import Message
 from tests.decide import builders

@@ -22,8 +22,10 @@ from sync.models.records_and_items import REPORTED_STATES
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.operations.planned_changes import changed_records
+from sync.reconcile.changes import lacks_npd_id
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
-from sync.reconcile.pass_plan import FieldPlan, Outcome, Plan, RecordPlan
+from sync.reconcile.outcomes import Outcome
+from sync.reconcile.pass_plan import FieldPlan, Plan, RecordPlan
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
@@ -36,7 +38,7 @@ REMOVALS = (ARCHIVE_ITEM, DELETE_ITEM)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.sends_npd_id or any(field.send_raw is not None for field in plan.fields.values())
+    return any(field.send_raw is not None for field in plan.fields.values())
 
 
 def writes(plan: RecordPlan) -> bool:
@@ -122,7 +124,8 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.question or entry.removal or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
-        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink_reason:
+        writes_on_item = sends(entry) or (entry.is_open and lacks_npd_id(facts.board, entry))
+        if any([writes_on_item, writes(entry), blocks, asks, entry.creates, entry.link_to, entry.unlink_reason]):
             assert key in changed
     assert not [deleted for deleted in plan.deleted.values() if deleted.act and not deleted.is_open]
 

@@ -14,7 +14,7 @@ from sync.monday.board_items import BatchItems, Reading
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
-from sync.reconcile.pass_plan import SETTLED
+from sync.reconcile.outcomes import SETTLED
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from sync.reconcile.run import RULES, decide, new_plan
 from sync.reconcile.settle.record import complete_sync_state, sync_status

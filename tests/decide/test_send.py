@@ -10,7 +10,8 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.changes import take_answer, write_of
-from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteVerdict
+from sync.reconcile.outcomes import Outcome, Write
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.send import rejected_fields
 from tests.decide.builders import answered_as, board, changed, contact, draft, item, mapping, taken
 
@@ -58,21 +59,21 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "verdict"),
+    ("outcome", "more"),
     [
-        (Outcome.OPEN, None),
-        (Outcome.FAILED, WriteVerdict.GONE),
-        (Outcome.FAILED, None),
-        (Outcome.RELEASED, None),
-        (Outcome.DEFERRED, None),
-        (Outcome.RELEASED, WriteVerdict.WITHDRAWN),
+        (Outcome.OPEN, {}),
+        (Outcome.FAILED, {"is_gone": True}),
+        (Outcome.FAILED, {}),
+        (Outcome.RELEASED, {}),
+        (Outcome.DEFERRED, {}),
+        (Outcome.RELEASED, {"is_withdrawn": True}),
     ],
 )
-def test_what_is_not_the_records_fault_costs_no_attempt(outcome: Outcome, verdict: WriteVerdict | None) -> None:
-    plan = taken(take_answer, plan_of_ann(), answered_as(outcome, "Why.", verdict=verdict))
+def test_what_is_not_the_records_fault_costs_no_attempt(outcome: Outcome, more: dict[str, bool]) -> None:
+    plan = taken(take_answer, plan_of_ann(), answered_as(outcome, "Why.", **more))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if outcome is Outcome.OPEN else "Why.")
-    assert (plan.sync_state.remote_state == "inactive") is (verdict is WriteVerdict.GONE)
+    assert (plan.sync_state.remote_state == "inactive") is ("is_gone" in more)
 
 
 ROWS: dict[str, tuple[Write, dict[str, Any]]] = {

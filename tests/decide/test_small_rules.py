@@ -14,7 +14,8 @@ from sync.reconcile.gather.gatherer import column_findings
 from sync.reconcile.missing.identity import end_unmatchable
 from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
 from sync.reconcile.no_call_needed import end_without_call
-from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, Removal
+from sync.reconcile.outcomes import Ending, Outcome
+from sync.reconcile.pass_plan import Plan, RecordPlan, Removal
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, history, item, mapping, plain
 from tests.support.words import said

@@ -18,7 +18,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.missing import unmatched_items
 from sync.reconcile.missing.unmatched_items import after_rejection, decide_unmatched, decided_again
-from sync.reconcile.pass_plan import CLEAR_NPD_ID, ItemPlan, Outcome, Plan
+from sync.reconcile.outcomes import Outcome
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, ItemPlan, Plan
 from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
 from tests.decide.builders import NOW, after, an_item, arrival, deletion, edit, filtered, mapping, plain

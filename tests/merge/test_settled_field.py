@@ -10,8 +10,9 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan
-from sync.reconcile.settle.record import settle_fields
+from sync.reconcile.outcomes import SETTLED, Outcome
+from sync.reconcile.pass_plan import FieldPlan
+from sync.reconcile.settle.record import SettledRecord
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
@@ -23,34 +24,39 @@ def item(value: str | None, *, known: bool = True) -> Item:
     return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, is_known=known)})
 
 
-def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **values: Any) -> RecordPlan:
+def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **values: Any) -> SettledRecord:
     remote = TEXT.cell_value(item("Chair").reading("role"))
     values = {"remote_raw": remote} | values
     field = FieldPlan(MAPPING, TEXT, SyncDirection.BIDIRECTIONAL, FieldDecision(action), {KEY: "Boss"}, **values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
     plan.ending = SETTLED
     plan.write = answered_as(Outcome.OPEN, item=answer)
-    settle_fields(plan, plan.record, NOW)
-    return plan
+    record = SettledRecord(plan, plan.record)
+    record.settle_fields(NOW)
+    return record
 
 
-def base_of(plan: RecordPlan) -> Any:
+def base_of(record: SettledRecord) -> Any:
     """The base without its time."""
-    entry = plan.sync_state.base.get(KEY)
+    entry = record.plan.sync_state.base.get(KEY)
     return entry and {name: value for name, value in entry.items() if name != "at"}
 
 
-def pair(plan: RecordPlan) -> tuple[Any, Any]:
-    return TEXT.canonical_local(base_of(plan)["local"]), TEXT.canonical_remote(base_of(plan)["remote"])
+def pair(record: SettledRecord) -> tuple[Any, Any]:
+    return TEXT.canonical_local(base_of(record)["local"]), TEXT.canonical_remote(base_of(record)["remote"])
 
 
-def remark(plan: RecordPlan) -> Any:
-    return plan.sync_state.altered.get(KEY)
+def remark(record: SettledRecord) -> Any:
+    return record.plan.sync_state.altered.get(KEY)
 
 
-def found(plan: RecordPlan) -> tuple[Any, ...]:
+def outcome(record: SettledRecord) -> Outcome:
+    return record.plan.outcome
+
+
+def found(record: SettledRecord) -> tuple[Any, ...]:
     """All that settling found out about a field."""
-    return plan.values, base_of(plan), remark(plan), plan.log, plan.outcome, plan.is_overtaken
+    return record.values, base_of(record), remark(record), record.plan.log, outcome(record), record.is_overtaken
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}
@@ -74,14 +80,14 @@ OLD = {"local": {"role_title": "Chair"}, "remote": "Chair", "item": "7", "column
 def test_a_write_whose_answer_shows_what_was_read_keeps_its_base() -> None:
     first = settled(Action.PUSH, item("Chair"), base=OLD, **SENT)
     again = settled(Action.PUSH, item("Chair"), base=OLD, sends_in_vain=1, **SENT)
-    assert (base_of(first), first.outcome) == (OLD, Outcome.DEFERRED)
-    assert (base_of(again), again.outcome) == (OLD, Outcome.SETTLED)
+    assert (base_of(first), outcome(first)) == (OLD, Outcome.DEFERRED)
+    assert (base_of(again), outcome(again)) == (OLD, Outcome.SETTLED)
     assert "sent once more" in remark(first)["reason"]
     assert "sent twice" in remark(again)["reason"]
     waits = settled(Action.NOTHING, base=OLD, sends_in_vain=2)
     assert (base_of(waits), remark(waits)) == (OLD, remark(again))
     united = settled(Action.BOTH, item("Chair"), base=OLD, pull_raw={"role_title": "Boss"}, **SENT)
-    assert (base_of(united), united.values, united.outcome) == (OLD, {"role_title": "Boss"}, Outcome.DEFERRED)
+    assert (base_of(united), united.values, outcome(united)) == (OLD, {"role_title": "Boss"}, Outcome.DEFERRED)
 
 
 @pytest.mark.parametrize(("read", "sent"), [("Boss", "BOSS"), ("Head - x...", "Head — x…"), ("Boss", "Boss\u200b")])
@@ -89,18 +95,18 @@ def test_what_monday_normalises_is_no_write_without_effect(read: str, sent: str)
     differs = {"remote_raw": read, "send_raw": {"role_title": sent}}
     result = settled(Action.PUSH, item(read), base=OLD, **differs)
     lossless = remark(result) and remark(result)["lossless"]
-    assert (pair(result), result.outcome, lossless) == ((sent, read), Outcome.SETTLED, True)
+    assert (pair(result), outcome(result), lossless) == ((sent, read), Outcome.SETTLED, True)
 
 
 @pytest.mark.parametrize(("action", "sent"), [(Action.PUSH, {"role_title": "Boss"}), (Action.AGREED, None)])
 def test_only_what_a_create_lost_gets_no_base(action: Action, sent: dict[str, Any] | None) -> None:
     result = settled(action, item(None), creates=True, remote_raw=None, send_raw=sent)
-    assert (base_of(result), result.outcome) == (None, Outcome.DEFERRED)
+    assert (base_of(result), outcome(result)) == (None, Outcome.DEFERRED)
 
 
 def test_what_monday_fills_into_a_new_item_is_read_again() -> None:
     result = settled(Action.AGREED, item("Default"), creates=True)
-    assert (base_of(result), result.outcome) == (None, Outcome.DEFERRED)
+    assert (base_of(result), outcome(result)) == (None, Outcome.DEFERRED)
     assert pair(settled(Action.AGREED, item("Boss"), creates=True)) == ("Boss", "Boss")
 
 

@@ -7,12 +7,11 @@ their number of queries grows with the number of records only where one may be d
 each time.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
 from uuid import UUID
 
 from sync import choices
@@ -42,14 +41,6 @@ MAX_PAGES = 20
 
 # An id that no item has.
 NO_ITEM = "1"
-
-
-class EmptiedRelation(NamedTuple):
-    """An empty cell of connected boards, while the base names an item: that may have been removed."""
-
-    model: type[SyncedModel]  # of the record that had the expected item
-    expected_item_id: str
-    item_id: str  # of the item with the empty cell
 
 
 class Gatherer:
@@ -161,8 +152,8 @@ class Gatherer:
             # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
             # record's item may have to pass, ignores it.
             filtered = [*changed, *(deleted if board.sync_filter.items else ())]
-            cells = [cell for entity_plan in filtered for cell in _emptied_relations(board, entity_plan)]
-            facts.removed_related_items = self.items_off_board(board, cells)
+            expected = [named for entity_plan in filtered for named in _items_of_emptied(board, entity_plan)]
+            facts.removed_related_items = self.items_off_board(board, dict(expected))
             add_related(facts, plan, compared)
 
     def add_hidden_items(self, facts: PassFacts) -> None:
@@ -195,9 +186,8 @@ class Gatherer:
         if hidden:
             facts.board = replace(board, hidden_items=hidden)
 
-    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
-        """Return the expected items that left their boards: a removed item empties the cells that name it."""
-        expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
+    def items_off_board(self, board: BoardContext, expected: Mapping[str, str]) -> set[str]:
+        """Return those of the `expected` items, each with its type, that left their boards."""
         # An item that a pass has found removed isn't read again in each pass of a record that names it.
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
@@ -371,13 +361,12 @@ def _plans_with_removed_items(
     return {plan: state for plan in compared if (state := removed_items.removed_state(facts.board, plan))}
 
 
-def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[EmptiedRelation]:
-    """Return the emptied relations of an item; their related items are read."""
-    item = plan.item
-    emptied = set[EmptiedRelation]()
-    if item is None:
-        return emptied
-    for mapping, relation in board.relations:
+def _items_of_emptied(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[tuple[str, str]]:
+    """Yield the items, each with its type, that emptied cells of connected boards should name.
+
+    An item that was removed empties the cells that name it.
+    """
+    for mapping, relation in board.relations if plan.item is not None else ():
         field = plan.compared(board, mapping)
         convert = field.converter.canonical_local
         if not field.converter.names_items or field.remote is not None:
@@ -391,8 +380,7 @@ def _emptied_relations(board: BoardContext, plan: pass_plan.EntityPlan) -> set[E
             ]
             expected = [field_bases.side_of(convert, entry["local"]) for entry in creates if entry]
         # An empty base names no item.
-        emptied |= {EmptiedRelation(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
-    return emptied
+        yield from ((side, target_of(relation).entity_type()) for side in expected if isinstance(side, str))
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -24,7 +24,7 @@ from sync.kernel import acts
 from sync.merge import Unknown
 from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -101,7 +101,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         deleted.doubts.dropped_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
         # A restored record's own next pass does.
-        if deleted.outcome is not pass_plan.Outcome.DEFERRED and not deleted.restores:
+        if deleted.outcome is not outcomes.Outcome.DEFERRED and not deleted.restores:
             keep_dropped_edits(facts.board, deleted)
     approve_item_removals(planned, facts.approvals)
 
@@ -331,9 +331,9 @@ def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: A
             _end_deletion(plan, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
 
 
-def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
+def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> outcomes.Write:
     """Return the write of a planned removal."""
-    return pass_plan.Write(
+    return outcomes.Write(
         plan.id,
         plan.item_id,
         {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
@@ -342,14 +342,14 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
     )
 
 
-def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: pass_plan.Write) -> None:
+def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: outcomes.Write) -> None:
     """Take Monday's answer to the item's removal; its request is stored by now."""
     plan.approval = None
     plan.write = write
-    if write.verdict is pass_plan.WriteVerdict.GONE:
+    if write.is_gone:
         _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.ending.detail)
     elif write.item is None:
-        if write.ending.outcome is pass_plan.Outcome.FAILED:
+        if write.ending.outcome is outcomes.Outcome.FAILED:
             plan.reason = Message("item_not_removed", why=write.ending.detail)
         plan.ending = write.ending
     elif plan.act in _REMOVED_BY:
@@ -369,7 +369,7 @@ def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> N
         plan.approval = None
         plan.lost_updates = []
     elif plan.restores and pause:
-        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
+        plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, pause))
 
 
 def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:

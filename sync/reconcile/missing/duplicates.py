@@ -18,10 +18,10 @@ from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import acts
 from sync.models import SyncedModel
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing import questions
-from sync.reconcile.pass_plan import Write, WriteVerdict
+from sync.reconcile.outcomes import Write
 from sync.words.message import Message
 
 
@@ -78,7 +78,7 @@ def take_answer(board: BoardContext, duplicate: pass_plan.ItemPlan, write: Write
 
     If it was removed meanwhile, nothing is left to do. A question shows the item as the answer has it.
     """
-    is_gone = write.verdict is WriteVerdict.GONE
+    is_gone = write.is_gone
     duplicate.answered_item = write.item
     if not (write.is_done or is_gone):
         duplicate.ending = write.ending
@@ -95,11 +95,11 @@ def take_answer(board: BoardContext, duplicate: pass_plan.ItemPlan, write: Write
     else:
         duplicate.question = whether_copy(board, duplicate)
         asked = Message("who_is_this", question=_copy_sentence(duplicate))
-        duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, asked)
+        duplicate.ending = outcomes.Ending(outcomes.Outcome.SETTLED, asked)
         return
     duplicate.finding = None
     duplicate.closing_reason = duplicate.sentence
-    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, duplicate.sentence)
+    duplicate.ending = outcomes.Ending(outcomes.Outcome.SETTLED, duplicate.sentence)
 
 
 def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> ConflictReport:

@@ -25,7 +25,7 @@ from sync.models import SyncedModel
 from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.text_forms import match_key
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.missing import questions
@@ -53,7 +53,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):
-            record_plan.start_anew(pass_plan.ANSWERED)
+            record_plan.start_anew(outcomes.ANSWERED)
 
 
 def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
@@ -176,7 +176,7 @@ def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
     plan.link_to = item.id
     plan.item = item
     plan.add_line(ActivityKind.LINK, Message("item_linked", item=item.name))
-    plan.ending = pass_plan.LINKED
+    plan.ending = outcomes.LINKED
 
 
 def _possible_items(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping[str, UUID]) -> list[Item]:

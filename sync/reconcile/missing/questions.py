@@ -33,7 +33,7 @@ from sync.fields.field_values import BoardContext
 from sync.kernel import acts, as_uuid
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import Item
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.words.message import Message, sentences
 
@@ -242,11 +242,11 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
         if answer.result and answer.act == acts.TWO_RECORDS:
             plan.records[answer.asked_id].sync_state.made_from_item = False
         for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
-            plan.records[key].ending = pass_plan.ANSWERED
+            plan.records[key].ending = outcomes.ANSWERED
     items = {answer.item_id for answer in plan.applied_answers}
     for deleted in plan.deleted.values():
         if deleted.facts.tombstone.monday_id in items:
-            deleted.ending = pass_plan.ANSWERED
+            deleted.ending = outcomes.ANSWERED
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:

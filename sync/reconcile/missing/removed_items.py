@@ -399,20 +399,20 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     plan.add_line(ActivityKind.DELETE, removal.result, actor=by, values=values)
 
 
-def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
-    """Fill in what is written for a record whose item was removed, or that is unlinked."""
-    if not plan.is_settled:
-        return
-    if plan.removal and plan.act == acts.CREATE_ITEM:
-        plan.values["monday_id"] = None
+def values_without_item(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
+    """Return what is written for a record whose item was removed, or that is unlinked; add the lines about that."""
+    values: dict[str, Any] = {}
+    if plan.is_settled and plan.removal and plan.act == acts.CREATE_ITEM:
+        values = {"monday_id": None}
         unlink_for_new_item(board, plan, plan.removal)
     if plan.unlinked_item_id:
+        values = {"monday_id": None, "sync_enabled": False}
         sentence = Message("unlinked", why="" if plan.facts.unlink_requested_by else plan.unlink_reason)
-        plan.values |= {"monday_id": None, "sync_enabled": False}
         plan.add_line(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by)
         plan.forget_removed_state()
         if plan.removal:
             plan.removal.result = Message("unlinked_by_answer")
+    return values
 
 
 def creating_job(plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> dict[str, Any]:

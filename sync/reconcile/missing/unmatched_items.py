@@ -34,7 +34,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
 from sync.monday.text_forms import match_key
-from sync.reconcile import pass_plan, read_lag
+from sync.reconcile import outcomes, pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
@@ -61,11 +61,11 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
-            plan.items.append(released(item_facts, pass_plan.ANSWERED.detail))
+            plan.items.append(released(item_facts, outcomes.ANSWERED.detail))
             continue
         decided = decide_item(facts, item_facts, plan)
         if decided.assigns and decided.record and decided.record.pk in answered_records:
-            decided = released(item_facts, pass_plan.ANSWERED.detail)
+            decided = released(item_facts, outcomes.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
 
@@ -83,14 +83,14 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            record_plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("has_another_item_now")))
+            record_plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, Message("has_another_item_now")))
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     item = item_facts.item
     if wait := read_lag.wait_for_unmatched_item(facts, item, item_facts.events):
-        ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, read_lag.UNSHOWN_ITEM, wait)
+        ending = outcomes.Ending(outcomes.Outcome.DEFERRED, read_lag.UNSHOWN_ITEM, wait)
         return pass_plan.ItemPlan(item_facts, ending, keeps_finding=True)
     if field_values.is_active_on(facts.board, item):
         return _ItemRule(facts, item_facts, plan).decide()
@@ -113,7 +113,7 @@ def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -
 
 
 def _settled_item(item_facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
-    return pass_plan.ItemPlan(item_facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
+    return pass_plan.ItemPlan(item_facts, outcomes.Ending(outcomes.Outcome.SETTLED, detail))
 
 
 class _ItemRule:
@@ -204,7 +204,7 @@ class _ItemRule:
             item_plan.question = asked if question.shown != shown else None
             return item_plan
         if is_as_shown and field_values.is_active_on(self.board, self.item_facts.original_item):
-            return pass_plan.ItemPlan(self.item_facts, pass_plan.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
+            return pass_plan.ItemPlan(self.item_facts, outcomes.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
         problem = Message("copy_is_the_last", record=str(record))
         if not is_as_shown:
             problem = Message("copy_edited", item=self.item.name)
@@ -227,7 +227,7 @@ class _ItemRule:
         question = self.item_facts.question
         if question is None or self.item_facts.asked_record is None:
             return
-        if item_plan.ending == pass_plan.OPEN or item_plan.candidates:
+        if item_plan.ending == outcomes.OPEN or item_plan.candidates:
             return
         if self.item_facts.is_answered_as_new and item_plan.act != CREATE_RECORD:
             problem = sentences(Message("no_record_created", item=self.item.name), item_plan.ending.detail)
@@ -296,9 +296,9 @@ class _ItemRule:
     def _end(
         self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None
     ) -> pass_plan.ItemPlan:
-        ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail)
+        ending = outcomes.Ending(outcomes.Outcome.SETTLED, detail)
         if until is not None:
-            ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
+            ending = outcomes.Ending(outcomes.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
         return pass_plan.ItemPlan(self.item_facts, ending, finding=finding)
 
     def _wait(self) -> pass_plan.ItemPlan | None:
@@ -446,9 +446,9 @@ class _ItemRule:
         item_plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         if self.item_facts.npd_id_record is None or self.item_facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
-            item_plan.ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, item_plan.ending.detail)
+            item_plan.ending = outcomes.Ending(outcomes.Outcome.RELEASED, item_plan.ending.detail)
             return item_plan
-        item_plan.ending = pass_plan.OPEN
+        item_plan.ending = outcomes.OPEN
         item_plan.act = pass_plan.CLEAR_NPD_ID
         item_plan.record = record
         return item_plan
@@ -659,4 +659,4 @@ def after_rejection(
 
 def released(item_facts: ItemFacts, detail: str = CHANGED) -> pass_plan.ItemPlan:
     """Return a plan that does nothing with the item and is repeated by the next pass, or later after some rounds."""
-    return pass_plan.ItemPlan(item_facts, pass_plan.repeat_ending(item_facts.claim, detail), keeps_finding=True)
+    return pass_plan.ItemPlan(item_facts, outcomes.repeat_ending(item_facts.claim, detail), keeps_finding=True)

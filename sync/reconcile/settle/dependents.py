@@ -26,12 +26,9 @@ from sync.words.message import Message
 AWAIT_RETRY_SECONDS = 60
 
 
-def enqueue_next_passes(run: PassRun, plans: Sequence[RecordPlan]) -> None:
-    """Queue the next pass of records that need one, and ignore the items that records are unlinked from."""
+def follow_removals(run: PassRun, plans: Sequence[RecordPlan]) -> None:
+    """Queue the creation of new items, and ignore the items that records are unlinked from."""
     for record_plan in plans:
-        if record_plan.is_overtaken:
-            # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
-            run.enqueue([record_plan.id], direction=QueueDirection.TO_NPD)
         removal = record_plan.removal
         if removal is not None and removal.act == CREATE_ITEM and removal.result:
             run.enqueue([record_plan.id], **creating_job(record_plan, removal))

@@ -33,7 +33,7 @@ from sync.models import (
 )
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile import conflict_reports, outcomes, pass_plan
 from sync.reconcile.change_events import creator_of
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
@@ -140,7 +140,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         item_plan = decided
         # The calls about duplicates are made, so their results are stored.
         if pause and not decided.is_duplicate:
-            ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
+            ending = outcomes.Ending(outcomes.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(decided.facts, ending, keeps_finding=True)
         elif decided.assigns or decided.candidates or decided.tombstone:
             # One by one, because a record with the item's key may come while others become records.
@@ -155,14 +155,14 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
-        is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
+        is_checked = item_plan.outcome is outcomes.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
             last = max(item_facts.new_events, default=0)
             pass_run.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
-    ended = [entry.facts.item_id for entry in plan.items if entry.outcome is pass_plan.Outcome.SETTLED]
+    ended = [entry.facts.item_id for entry in plan.items if entry.outcome is outcomes.Outcome.SETTLED]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
     run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
 

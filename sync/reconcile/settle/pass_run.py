@@ -1,7 +1,7 @@
 """What settling records, items and deletions shares: the pass, locks, and the end of jobs, with records' statuses."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from sync.models.activity_lines import fold_alike
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue, enqueue_unmatched, finish, mark_pending_with_jobs, wakeups
 from sync.outbox.claim import Lease
-from sync.reconcile import pass_plan
+from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.settle.activity import PassHistory
 from sync.reconcile.settle.record import SYNC_STATE_STATUS, answered_values, sync_status
 from sync.records.approvals import release_obsolete
@@ -110,9 +110,9 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
     """Complete or fail the claimed jobs, or make them pending again, in the caller's transaction under the lease."""
     token = run.lease.token
     decided = []
-    rows_by_ending: dict[pass_plan.Ending, list[SyncQueue]] = {}
+    rows_by_ending: dict[outcomes.Ending, list[SyncQueue]] = {}
     for claim, ending in jobs:
-        if ending.outcome is pass_plan.Outcome.FAILED:
+        if ending.outcome is outcomes.Outcome.FAILED:
             is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most)
             if is_final:
                 reason = Message("resolution_not_saved", why=ending.detail)
@@ -123,9 +123,9 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ending, rows in rows_by_ending.items():
-        if ending.outcome is pass_plan.Outcome.SETTLED:
+        if ending.outcome is outcomes.Outcome.SETTLED:
             finish.complete(rows, token, ending.detail)
-        elif ending.outcome is pass_plan.Outcome.DEFERRED:
+        elif ending.outcome is outcomes.Outcome.DEFERRED:
             for_writes = ending.waits_for_writes
             wait = ending.wait_seconds
             finish.defer(rows, token, wait, ending.detail, waits_for_writes=for_writes, rounds=ending.rounds)
@@ -176,16 +176,19 @@ def end_events(outcome: str, **events: Any) -> None:
     WebhookEvent.objects.filter(processed_at=None, **events).update(processed_at=SyncNow(), outcome=outcome[:200])
 
 
-def finish_record_jobs(run: PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the records' jobs by their outcomes, and their intents and events."""
+def finish_record_jobs(run: PassRun, plans: Collection[pass_plan.RecordPlan], unshown: Collection[UUID]) -> None:
+    """End the records' jobs by their outcomes, and their intents and events.
+
+    The intents of `unshown` records, whose answer didn't show what was written, stay open.
+    """
     settled = [plan for plan in plans if plan.is_settled]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
-    endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
+    endings = [(plan.facts.claim, outcomes.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     end_jobs(run, endings)
     for plan in plans:
-        if plan.keeps_intent and (intent := plan.write.open_intent):
+        if plan.id in unshown and (intent := plan.write.open_intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
-    end_intents([plan for plan in plans if not plan.keeps_intent], [plan for plan in settled if plan.fields])
+    end_intents([plan for plan in plans if plan.id not in unshown], [plan for plan in settled if plan.fields])
     checked = [plan for plan in plans if plan.has_checked_events]
     events = {event.pk for plan in checked for event in plan.history.unchecked_events}
     kept = {key for plan in checked for key in plan.doubts.kept_events}

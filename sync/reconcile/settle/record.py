@@ -29,7 +29,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import our_writes, pass_plan
+from sync.reconcile import our_writes, outcomes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import is_kept_different, swallowed_reason
@@ -57,38 +57,224 @@ SYNC_STATE_STATUS = {
 }
 
 
-def settle_record(
-    facts: PassFacts,
-    plan: pass_plan.RecordPlan,
-    locked: SyncedModel,
-    pause: str = "",
-    board_now: BoardContext | None = None,
-) -> None:
-    """Fill in what is written for a record, whose locked row this is.
+class SettledRecord:
+    """What is written into a record's row, by its plan, Monday's answer and what the row has now.
 
-    `pause` is why nothing may be written any more; `board_now` has the board's current settings.
+    The plan, of which settling has its own copy, gets the ending, the sync state and the lines that follow from that.
     """
-    if pause and plan.changes_npd:
-        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
-    if reason := _why_outdated(plan, locked, board_now):
-        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
-        return
-    settle_fields(plan, locked, facts.now)
-    made = plan.write.item if plan.creates and plan.is_settled else None
-    if made is not None and npd_id_of(facts.board, made) == "":
-        # The next pass sends the NPD ID once more.
-        detail = Message("made_without_npd_id")
-        plan.defer(detail, RECHECK_SECONDS)
-    removed_items.settle_removed_item(facts.board, plan)
-    if plan.link_to not in (None, locked.monday_id):
-        plan.values["monday_id"] = plan.link_to
-    plan.record = locked
-    if plan.values:
-        plan.record = copy(locked)
-        for name, value in plan.values.items():
+
+    def __init__(self, plan: pass_plan.RecordPlan, locked: SyncedModel) -> None:
+        self.plan = plan
+        self.locked = locked  # its row, with NPD's current values
+        self.values: dict[str, Any] = {}  # to write in it
+        self.is_overtaken = False  # a field that Monday's value was to replace was edited in NPD meanwhile
+        self.keeps_intent = False  # the intent stays open, because the answer didn't show what was written
+
+    def settle(self, facts: PassFacts, pause: str = "", board_now: BoardContext | None = None) -> None:
+        """Fill in all of this, unless the plan doesn't hold any more.
+
+        `pause` is why nothing may be written any more; `board_now` has the board's current settings.
+        """
+        plan = self.plan
+        if pause and plan.changes_npd:
+            plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, pause))
+        if reason := _why_outdated(plan, self.locked, board_now):
+            plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, reason))
+            return
+        self.settle_fields(facts.now)
+        made = plan.write.item if plan.creates and plan.is_settled else None
+        if made is not None and npd_id_of(facts.board, made) == "":
+            # The next pass sends the NPD ID once more.
+            plan.defer(Message("made_without_npd_id"), RECHECK_SECONDS)
+        self.values |= removed_items.values_without_item(facts.board, plan)
+        if plan.link_to not in (None, self.locked.monday_id):
+            self.values["monday_id"] = plan.link_to
+        plan.record = copy(self.locked) if self.values else self.locked
+        for name, value in self.values.items():
             setattr(plan.record, name, value)
-    if not plan.is_overtaken:
-        leave_out_after_write(facts, plan, plan.write.item)
+        if not self.is_overtaken:
+            leave_out_after_write(facts, plan, plan.write.item)
+
+    # --- its fields: each line in the history comes before the new base, because it tells of the former one -----------
+
+    def settle_fields(self, read_at: datetime) -> None:
+        """Fill in the values, bases, remarks and lines about its fields."""
+        plan = self.plan
+        sync_state = plan.sync_state
+        stored = sync_state.base
+        stored_remarks = sync_state.altered
+        sync_state.base = dict(stored)
+        # Without the remarks on values that NPD has no more.
+        sync_state.altered = {
+            key: entry
+            for key, entry in stored_remarks.items()
+            if key not in plan.fields or entry.get(SWALLOWED, plan.fields[key].local_raw) == plan.fields[key].local_raw
+        }
+        for key, field_plan in plan.fields.items():
+            has_news = bool(field_plan.choice) or field_plan.confirmed_entry is not None
+            has_news = has_news or field_plan.sends_in_vain > 0
+            has_same_base = field_plan.base is stored.get(key)
+            if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
+                self._settle_field(field_plan)
+        # Pages compare this time with that of a read, which may be older.
+        changed = {key for key, base in sync_state.base.items() if base != stored.get(key)}
+        # Where both sides agree again, what was sent in vain before that doesn't count any more.
+        agreed = {key for key, field_plan in plan.fields.items() if field_plan.decision.action is Action.NOTHING}
+        changed |= (stored_remarks.keys() - sync_state.altered.keys()) & sync_state.base.keys() & agreed
+        for key in changed:
+            sync_state.base[key] = {**sync_state.base[key], "at": read_at.isoformat()}
+
+    def _settle_field(self, field_plan: pass_plan.FieldPlan) -> None:
+        plan = self.plan
+        answered_item = plan.write.item_of(field_plan.key)
+        item = answered_item or plan.item
+        if item is None or field_plan.blocked_code or field_plan.conflict or not field_plan.mapping.column_id:
+            if plan.item is not None:
+                self._keep_base(field_plan)
+            return
+        action = field_plan.decision.action
+        is_sent = field_plan.send_raw is not None and answered_item is not None
+        if is_sent and _is_swallowed(field_plan, item):
+            self._settle_swallowed(field_plan)
+        elif field_plan.undo is not None:
+            self._settle_undo(field_plan, item, is_sent=is_sent)
+        elif action is Action.PULL or (action is Action.BOTH and is_sent):
+            self._settle_pull(field_plan, item, is_sent=is_sent)
+        elif action is Action.PUSH and is_sent:
+            self._settle_push(field_plan, item)
+        elif action is Action.AGREED:
+            self._settle_agreed(field_plan, item)
+        elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
+            self._keep_base(field_plan)
+            if field_plan.sends_in_vain:
+                plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.local_raw)
+            if field_plan.confirmed_entry is not None:
+                _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
+
+    def _settle_undo(self, field_plan: pass_plan.FieldPlan, item: Item, *, is_sent: bool) -> None:
+        """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
+        if field_plan.send_raw is not None and not is_sent:
+            return
+        if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
+            self._leave_to_next_pass()
+        elif field_plan.pull_raw is None or self._pull(field_plan):
+            assert field_plan.undo is not None
+            sync_state = self.plan.sync_state
+            base = field_plan.undo.before["base"]
+            sync_state.base.pop(field_plan.key, None)
+            sync_state.base |= {field_plan.key: base} if base else {}
+            sync_state.altered.pop(field_plan.key, None)
+            field_plan.is_undone = True
+
+    def _settle_swallowed(self, field_plan: pass_plan.FieldPlan) -> None:
+        """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
+
+        A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
+        """
+        if not field_plan.choice:
+            if field_plan.pull_raw is not None:
+                if not self._pull(field_plan):
+                    return
+                log_pull(self.plan, field_plan, Message("way_pulled"))
+            field_plan.sends_in_vain += 1
+            remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
+            self.plan.sync_state.altered[field_plan.key] = remark
+        self._keep_base(field_plan)
+        if field_plan.sends_in_vain < MAX_SENDS:
+            self._read_again(Message("answer_not_stored"))
+
+    def _settle_push(self, field_plan: pass_plan.FieldPlan, item: Item) -> None:
+        """Make what was sent and what Monday answered the base, and note if Monday altered it."""
+        converter = field_plan.converter
+        answered_raw = _answered_value(field_plan, item)
+        if answered_raw is _NOT_SHOWN:
+            self._leave_to_next_pass()
+            return
+        send_raw = field_plan.send_raw or {}
+        sent_value = converter.canonical_local(send_raw)
+        stored_value = converter.canonical_remote(answered_raw)
+        before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
+        after = converter.display(sent_value)
+        log_push(self.plan, field_plan, before, after)
+        self._agree(field_plan, item, self._completed(field_plan, send_raw), answered_raw)
+        if sent_value != stored_value:
+            is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
+            code = "stored_lossless" if is_lossless else "stored_differently"
+            stored_text = name_invisible(converter.display(stored_value))
+            reason = Message(code, sent=name_invisible(after), stored=stored_text)
+            self.plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
+        _note_applied(field_plan, after)
+
+    def _settle_pull(self, field_plan: pass_plan.FieldPlan, item: Item, *, is_sent: bool) -> None:
+        """Write the value, and make it and what was read, or answered, the base."""
+        if field_plan.pull_raw is None:
+            return
+        answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
+        if answered_raw is _NOT_SHOWN and still_holds(self.locked, field_plan.local_raw):
+            self._leave_to_next_pass()
+        elif self._pull(field_plan):
+            log_pull(self.plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
+            self._agree(field_plan, item, field_plan.pull_raw, answered_raw)
+            _note_applied(field_plan, field_plan.display_local(field_plan.pull_raw))
+
+    def _settle_agreed(self, field_plan: pass_plan.FieldPlan, item: Item) -> None:
+        """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
+        remote_raw = field_plan.remote_raw
+        local_raw = field_plan.local_raw
+        if self.plan.creates:
+            remote_raw = _answered_value(field_plan, item)
+            if remote_raw is _NOT_SHOWN:
+                self._leave_to_next_pass()
+                return
+            converter = field_plan.converter
+            if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
+                self._read_again(Message("monday_filled_in"))
+                return
+        self._agree(field_plan, item, self._completed(field_plan, local_raw), remote_raw)
+        # A person may have chosen an empty value while the other side's column was replaced.
+        _note_applied(field_plan, field_plan.display_local(local_raw))
+
+    # --- what becomes of a value --------------------------------------------------------------------------------------
+
+    def _pull(self, field_plan: pass_plan.FieldPlan) -> bool:
+        """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
+        assert field_plan.pull_raw is not None
+        if still_holds(self.locked, field_plan.local_raw):
+            self.values |= update_values(type(self.locked), field_plan.pull_raw)
+            return True
+        self.is_overtaken = True
+        return False
+
+    def _completed(self, field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the value in a form that keeps its meaning, such as a phone number with its country code.
+
+        NPD gets it, too.
+        """
+        complete = field_plan.converter.completed(raw)
+        if complete == raw or not still_holds(self.locked, raw):
+            return raw
+        self.values |= update_values(type(self.locked), complete)
+        return dict(complete)
+
+    def _agree(self, field_plan: pass_plan.FieldPlan, item: Item, local: Any, remote: Any) -> None:
+        """Make these raw values the base, about which nothing needs a remark."""
+        sync_state = self.plan.sync_state
+        sync_state.base[field_plan.key] = field_bases.new_base(field_plan.mapping, item.id, local, remote)
+        sync_state.altered.pop(field_plan.key, None)
+
+    def _keep_base(self, field_plan: pass_plan.FieldPlan) -> None:
+        """Leave the field with the base that it had, or that our unanswered writes left."""
+        if field_plan.base is not None:
+            self.plan.sync_state.base[field_plan.key] = field_plan.base
+
+    def _read_again(self, why: Message) -> None:
+        if self.plan.is_settled:
+            self.plan.defer(why, RECHECK_SECONDS)
+
+    def _leave_to_next_pass(self) -> None:
+        """Keep base and intent, because the answer doesn't show the value."""
+        self._read_again(Message("answer_without_value"))
+        self.keeps_intent = True
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, locked: SyncedModel, board_now: BoardContext | None) -> str:
@@ -113,129 +299,10 @@ def _why_outdated(plan: pass_plan.RecordPlan, locked: SyncedModel, board_now: Bo
     return CHANGED if is_overtaken else ""
 
 
-def settle_fields(plan: pass_plan.RecordPlan, locked: SyncedModel, read_at: datetime) -> None:
-    """Fill in the values, bases, remarks and lines about its fields; `locked` has NPD's current values."""
-    sync_state = plan.sync_state
-    stored = sync_state.base
-    stored_remarks = sync_state.altered
-    sync_state.base = dict(stored)
-    # Without the remarks on values that NPD has no more.
-    sync_state.altered = {
-        key: entry
-        for key, entry in stored_remarks.items()
-        if key not in plan.fields or entry.get(SWALLOWED, plan.fields[key].local_raw) == plan.fields[key].local_raw
-    }
-    for key, field_plan in plan.fields.items():
-        has_news = bool(field_plan.choice) or field_plan.confirmed_entry is not None
-        has_news = has_news or field_plan.sends_in_vain > 0
-        has_same_base = field_plan.base is stored.get(key)
-        if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
-            settle_field(plan, field_plan, locked)
-    # Pages compare this time with that of a read, which may be older.
-    changed = {key for key, base in sync_state.base.items() if base != stored.get(key)}
-    # Where both sides agree again, what was sent in vain before that doesn't count any more.
-    agreed = {key for key, field_plan in plan.fields.items() if field_plan.decision.action is Action.NOTHING}
-    changed |= (stored_remarks.keys() - sync_state.altered.keys()) & sync_state.base.keys() & agreed
-    for key in changed:
-        sync_state.base[key] = {**sync_state.base[key], "at": read_at.isoformat()}
-
-
-def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> None:
-    """Fill in what becomes of a field; `locked` has NPD's current values.
-
-    Its line in the history comes before its base, because it tells of the former one.
-    """
-    answered_item = plan.write.item_of(field_plan.key)
-    item = answered_item or plan.item
-    if item is None or field_plan.blocked_code or field_plan.conflict or not field_plan.mapping.column_id:
-        if plan.item is not None:
-            _keep_base(plan, field_plan)
-        return
-    action = field_plan.decision.action
-    is_sent = field_plan.send_raw is not None and answered_item is not None
-    if is_sent and _is_swallowed(field_plan, item):
-        _settle_swallowed(plan, field_plan, locked)
-    elif field_plan.undo is not None:
-        _settle_undo(plan, field_plan, locked, item, is_sent=is_sent)
-    elif action is Action.PULL or (action is Action.BOTH and is_sent):
-        _settle_pull(plan, field_plan, locked, item, is_sent=is_sent)
-    elif action is Action.PUSH and is_sent:
-        _settle_push(plan, field_plan, locked, item)
-    elif action is Action.AGREED:
-        _settle_agreed(plan, field_plan, locked, item)
-    elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
-        _keep_base(plan, field_plan)
-        if field_plan.sends_in_vain:
-            plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.local_raw)
-        if field_plan.confirmed_entry is not None:
-            _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
-
-
-def _keep_base(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> None:
-    """Leave the field with the base that it had, or that our unanswered writes left."""
-    if field_plan.base is not None:
-        plan.sync_state.base[field_plan.key] = field_plan.base
-
-
-def _agree(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, item: Item, local: Any, remote: Any) -> None:
-    """Make these raw values the base, about which nothing needs a remark."""
-    plan.sync_state.base[field_plan.key] = field_bases.new_base(field_plan.mapping, item.id, local, remote)
-    plan.sync_state.altered.pop(field_plan.key, None)
-
-
 def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
     """Note the value after a person's choice, if this pass applied one."""
     if field_plan.resolved_conflict:
         field_plan.applied[field_plan.resolved_kind] = value or None
-
-
-def _read_again(plan: pass_plan.RecordPlan, why: str) -> None:
-    if plan.is_settled:
-        plan.defer(why, RECHECK_SECONDS)
-
-
-def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
-    """Keep base and intent, because the answer doesn't show the value."""
-    _read_again(plan, Message("answer_without_value"))
-    plan.keeps_intent = True
-
-
-def _pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> bool:
-    """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
-    assert field_plan.pull_raw is not None
-    if still_holds(locked, field_plan.local_raw):
-        plan.values |= update_values(type(locked), field_plan.pull_raw)
-        return True
-    plan.is_overtaken = True
-    return False
-
-
-def _completed(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, raw: dict[str, Any]
-) -> Mapping[str, Any]:
-    """Return the value in a form that keeps its meaning, such as a phone number with its country code; NPD gets it."""
-    complete = field_plan.converter.completed(raw)
-    if complete == raw or not still_holds(locked, raw):
-        return raw
-    plan.values |= update_values(type(locked), complete)
-    return dict(complete)
-
-
-def _settle_undo(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item, *, is_sent: bool
-) -> None:
-    """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
-    if field_plan.send_raw is not None and not is_sent:
-        return
-    if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-        _leave_to_next_pass(plan)
-    elif field_plan.pull_raw is None or _pull(plan, field_plan, locked):
-        assert field_plan.undo is not None
-        base = field_plan.undo.before["base"]
-        plan.sync_state.base.pop(field_plan.key, None)
-        plan.sync_state.base |= {field_plan.key: base} if base else {}
-        plan.sync_state.altered.pop(field_plan.key, None)
-        field_plan.is_undone = True
 
 
 def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
@@ -246,83 +313,8 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
-def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel) -> None:
-    """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
-
-    A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
-    """
-    if not field_plan.choice:
-        if field_plan.pull_raw is not None:
-            if not _pull(plan, field_plan, locked):
-                return
-            log_pull(plan, field_plan, Message("way_pulled"))
-        field_plan.sends_in_vain += 1
-        plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.send_raw or {})
-    _keep_base(plan, field_plan)
-    if field_plan.sends_in_vain < MAX_SENDS:
-        _read_again(plan, Message("answer_not_stored"))
-
-
 def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
     return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
-
-
-def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item) -> None:
-    """Make what was sent and what Monday answered the base, and note if Monday altered it."""
-    converter = field_plan.converter
-    answered_raw = _answered_value(field_plan, item)
-    if answered_raw is _NOT_SHOWN:
-        _leave_to_next_pass(plan)
-        return
-    send_raw = field_plan.send_raw or {}
-    sent_value = converter.canonical_local(send_raw)
-    stored_value = converter.canonical_remote(answered_raw)
-    before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
-    after = converter.display(sent_value)
-    log_push(plan, field_plan, before, after)
-    _agree(plan, field_plan, item, _completed(plan, field_plan, locked, send_raw), answered_raw)
-    if sent_value != stored_value:
-        is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
-        code = "stored_lossless" if is_lossless else "stored_differently"
-        stored_text = name_invisible(converter.display(stored_value))
-        reason = Message(code, sent=name_invisible(after), stored=stored_text)
-        plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
-    _note_applied(field_plan, after)
-
-
-def _settle_pull(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item, *, is_sent: bool
-) -> None:
-    """Write the value, and make it and what was read, or answered, the base."""
-    if field_plan.pull_raw is None:
-        return
-    answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
-    if answered_raw is _NOT_SHOWN and still_holds(locked, field_plan.local_raw):
-        _leave_to_next_pass(plan)
-    elif _pull(plan, field_plan, locked):
-        log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
-        _agree(plan, field_plan, item, field_plan.pull_raw, answered_raw)
-        _note_applied(field_plan, field_plan.display_local(field_plan.pull_raw))
-
-
-def _settle_agreed(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, locked: SyncedModel, item: Item
-) -> None:
-    """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
-    remote_raw = field_plan.remote_raw
-    local_raw = field_plan.local_raw
-    if plan.creates:
-        remote_raw = _answered_value(field_plan, item)
-        if remote_raw is _NOT_SHOWN:
-            _leave_to_next_pass(plan)
-            return
-        converter = field_plan.converter
-        if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
-            _read_again(plan, Message("monday_filled_in"))
-            return
-    _agree(plan, field_plan, item, _completed(plan, field_plan, locked, local_raw), remote_raw)
-    # A person may have chosen an empty value while the other side's column was replaced.
-    _note_applied(field_plan, field_plan.display_local(local_raw))
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
@@ -370,10 +362,10 @@ def complete_sync_state(
     sync_state.remote_id = plan.record.monday_id
     sync_state.error_count = before.error_count
     sync_state.last_error = before.last_error
-    if plan.outcome is pass_plan.Outcome.FAILED:
+    if plan.outcome is outcomes.Outcome.FAILED:
         sync_state.error_count += 1
         sync_state.last_error = plan.ending.detail
-    elif plan.outcome is pass_plan.Outcome.SETTLED:
+    elif plan.outcome is outcomes.Outcome.SETTLED:
         sync_state.error_count = 0
         sync_state.last_error = ""
     # In which this pass transferred values.

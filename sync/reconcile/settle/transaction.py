@@ -12,7 +12,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import save_reports
 from sync.boards.board_columns import recheck_hold
-from sync.choices import ActivityKind, ApprovalKind, ApprovalState
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState, QueueDirection
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
@@ -25,11 +25,12 @@ from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates, removed_items
-from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan
+from sync.reconcile.outcomes import Ending, Outcome
+from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, pass_run
-from sync.reconcile.settle.record import STORED, complete_sync_state, settle_record
+from sync.reconcile.settle.record import STORED, SettledRecord, complete_sync_state
 from sync.records import authors, item_links, tombstones
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.words.message import Message
@@ -107,7 +108,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
             record_plan.ending = Ending(Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
             record_plan.settle()
-    _write_records(run, facts, plan, locked)
+    written = _write_records(run, facts, plan, locked)
     # Which requests for approval end, and which lost values are logged, depends on the plans that still apply.
     states_after = dict(ended_requests(plan.open_requests, record_plans))
     for request, state in states_after.items():
@@ -119,42 +120,57 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
         record_plan.add_lines(*record_plan.lost_update_lines)
     # By what was decided: also a record that was started anew keeps its requests.
     _store_approvals(run, decided, states_after)
+    # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
+    overtaken = [settled.plan.id for settled in written if settled.is_overtaken]
+    run.enqueue(overtaken, direction=QueueDirection.TO_NPD)
+    unshown = {settled.plan.id for settled in written if settled.keeps_intent}
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
-    pass_run.finish_record_jobs(run, list(plan.records.values()))
+    pass_run.finish_record_jobs(run, plan.records.values(), unshown)
     run.store_history(list(record_plans.values()))
     pass_run.write_statuses(run, [record_plan for record_plan in record_plans.values() if not record_plan.is_deleted])
 
 
-def _write_records(run: pass_run.PassRun, facts: PassFacts, plan: Plan, locked: Mapping[UUID, SyncedModel]) -> None:
-    """Compare each record with its locked row, and write it; the database may still reject it."""
+def _write_records(
+    run: pass_run.PassRun, facts: PassFacts, plan: Plan, locked: Mapping[UUID, SyncedModel]
+) -> list[SettledRecord]:
+    """Compare each record with its locked row, and write it; the database may still reject it.
+
+    Return what was written.
+    """
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     changes_npd = any(record_plan.changes_npd for record_plan in plan.records.values())
     pause = locked_pause(run.entity_type) if changes_npd else ""
     rests_on_settings = changes_npd or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
+    written = []
     for record_id, record_plan in plan.records.items():
         if record_id in locked:
-            settle_record(facts, record_plan, locked[record_id], pause, board_now)
-            if failure := _write_record(record_plan):
+            settled = SettledRecord(record_plan, locked[record_id])
+            settled.settle(facts, pause, board_now)
+            if failure := _write_record(settled):
                 record_plan.start_anew(failure)
+            else:
+                written.append(settled)
         elif (item := record_plan.write.item) is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             tombstones.set_late_item(run.entity_type, record_id, item.id)
+    return written
 
 
-def _write_record(plan: RecordPlan) -> Ending | None:
+def _write_record(settled: SettledRecord) -> Ending | None:
     """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it.
 
     Return how it ends instead if nothing of its plan applies.
     """
+    plan = settled.plan
     if plan.deletes:
         return _delete_record(plan)
-    if not plan.values:
+    if not settled.values:
         return None
     try:
         with transaction.atomic():
-            type(plan.record).objects.filter(pk=plan.id).update(**plan.values)
+            type(plan.record).objects.filter(pk=plan.id).update(**settled.values)
     except OperationalError:  # a lock or the connection, so the record isn't at fault
         raise
     except DatabaseError as error:
@@ -221,7 +237,7 @@ def _write_dependent_rows(
     This comes before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are
     still stored if a record has failed for the last time.
     """
-    dependents.enqueue_next_passes(run, record_plans)
+    dependents.follow_removals(run, record_plans)
     dependents.store_write_loops(run, facts.now, record_plans)
     for record_plan in record_plans:
         duplicates.add_shown_values(run.board, record_plan)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.merge import Action, Field, FieldDecision
 from sync.monday.board_items import Reading
-from sync.reconcile.pass_plan import RecordPlan
+from sync.reconcile.settle.record import SettledRecord
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, also_at, answer, plant
 
@@ -40,12 +40,12 @@ def _sends_no_empty_value(right: Wrong, field: Field) -> FieldDecision:
     "base_not_updated",
     "what both sides agreed on is not stored after a write",
     acts.edit_in_npd,
-    "sync.reconcile.settle.record:settle_fields",
+    "sync.reconcile.settle.record:SettledRecord.settle_fields",
 )
-def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> None:
-    base = plan.sync_state.base
-    right(plan, *args)
-    plan.sync_state.base = base
+def _keeps_the_old_base(right: Wrong, settled: SettledRecord, *args: Any) -> None:
+    base = settled.plan.sync_state.base
+    right(settled, *args)
+    settled.plan.sync_state.base = base
 
 
 @plant(
