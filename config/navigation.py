@@ -106,7 +106,7 @@ class Section:
 JOB_PERMISSIONS = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SETUP_PERMISSIONS = ("sync.change_boardlink", "sync.change_mondayaccount")
 HOME_SECTION = Section("", HOME, "home", url="admin:index",
-                       words="health status overview dashboard errors problems outage down duplicates approve not synced "
+                       words="health status overview dashboard errors problems outage duplicates approve not synced "
                        "keyboard shortcuts",
                        about="What needs attention, and the state of each board.")  # fmt: skip
 # All sections except Home and the lists of records.
