@@ -46,7 +46,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
         return
     plan.fields = decide_fields(facts, plan)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.settle(reason=Message("no_item_and_only_to_npd"))
+        plan.settle(Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -175,7 +175,9 @@ class FieldRule:
         try:
             is_emptied = values.local is not None and field_plan.direction is not SyncDirection.NONE
             is_emptied = is_emptied and is_emptied_by_removal(self.facts, self.field)
-            field_plan.confirmed = tuple(our_writes.take_confirmed(self.plan, self.field))
+            if confirmed := our_writes.take_confirmed(self.plan, self.field):
+                field_plan.confirmed_entry = confirmed[-1].values[field_plan.key]
+                self.plan.landed = self.plan.landed.union(intent.pk for intent in confirmed)
             field_plan.base = base = self.field.base
             field = self._field_to_merge(values, emptied_by_removal=is_emptied)
             is_overwritten = field_plan.direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed

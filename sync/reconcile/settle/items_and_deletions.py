@@ -149,8 +149,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         # The time matters, because reads in the next minutes are compared with recent writes.
-        if item_plan.intent is not None:
-            applied = Intent.objects.filter(pk=item_plan.intent.pk)
+        if item_plan.write.is_done and (intent := item_plan.write.open_intent):
+            applied = Intent.objects.filter(pk=intent.pk)
             applied.update(state=IntentState.APPLIED, settled_at=SyncNow())
         _write_item(run, item_plan)
         item_facts = item_plan.facts
