@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +40,7 @@ from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
 from sync.reconcile.settle import pass_run
-from sync.reconcile.settle.activity import cause_of_claim
+from sync.reconcile.settle.activity import cause_of_claim, who_ends_conflicts
 from sync.records import authors, item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
@@ -318,7 +319,9 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     settled = [deleted for deleted in deleted_plans if deleted.is_settled]
     ApprovalRequest.objects.bulk_create([deleted.approval for deleted in settled if deleted.approval])
-    save_reports([report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)])
+    by = who_ends_conflicts(deleted_plans)
+    reports = [report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)]
+    save_reports([replace(report, by=by.get(report.entity_id, "")) for report in reports])
     for deleted in deleted_plans:
         deleted_records.take_lines_and_landed_intents(deleted)
     run.store_history(deleted_plans)

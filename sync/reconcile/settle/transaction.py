@@ -30,6 +30,7 @@ from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, pass_run
+from sync.reconcile.settle.activity import who_ends_conflicts
 from sync.reconcile.settle.record import STORED, SettledRecord, complete_sync_state
 from sync.records import authors, item_links, tombstones
 from sync.records.approvals import OPEN_REQUEST_STATES
@@ -242,8 +243,10 @@ def _write_dependent_rows(
     for record_plan in record_plans:
         duplicates.add_shown_values(run.board, record_plan)
     reports = []
+    by = who_ends_conflicts(record_plans)
     for record_plan in record_plans:
         for report in conflict_reports.conflict_reports(record_plan):
+            report.by = by.get(record_plan.id, "")
             _add_editors(run, record_plan, report)
             reports.append(report)
     kept = [record_plan for record_plan in record_plans if not record_plan.is_deleted]
