@@ -274,9 +274,7 @@ home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     empty_title = "No item is ignored"
-    empty_words = (
-        "“Ignore” on Home and “Unlink from Monday” put items here. “Consider again” brings one back."
-    )
+    empty_words = "“Ignore” on Home and “Unlink from Monday” put items here. “Consider again” brings one back."
     list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason__says", "entity_id")
