@@ -356,7 +356,25 @@ def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[lis
         cursor = log.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(LOG_SHAPE_CHANGED, "Monday's activity log has an unknown shape", request_id=answer.request_id)
-    return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
+    parsed = [_entry_or_problem(row, answer.request_id) for row in rows]
+    readable = [entry for entry in parsed if isinstance(entry, ActivityEntry)]
+    entries: list[ActivityEntry] = []
+    for entry in parsed:
+        if isinstance(entry, ActivityEntry):
+            entries.append(entry)
+        elif not readable:
+            raise entry
+        else:
+            # It hides no other row. Its neighbour stands for it, because a page's length says whether more follow.
+            entries.append(entries[-1] if entries else readable[0])
+    return entries, str(cursor) if cursor else None
+
+
+def _entry_or_problem(row: Any, request_id: str | None) -> ActivityEntry | MondayError:
+    try:
+        return parse_entry(row, request_id)
+    except MondayError as problem:
+        return problem
 
 
 def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:

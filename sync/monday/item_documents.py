@@ -213,7 +213,9 @@ def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> board_
 
 def _reason_of(error: MondayError) -> board_items.Reason:
     advice = board_items.Reason(f"advice_{error.kind}")
-    return board_items.Reason("monday_error", quote=error.message.rstrip(" ."), advice=advice, request=error.request_id)
+    return board_items.Reason(
+        board_items.FAILED, quote=error.message.rstrip(" ."), advice=advice, request=error.request_id
+    )
 
 
 def is_storable(value: Any) -> bool:

@@ -25,7 +25,7 @@ from sync.fields import field_bases, field_values
 from sync.merge import Action
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
-from sync.monday.board_items import CELL_LEFT_OUT, NAME_COLUMN, Item
+from sync.monday.board_items import MAY_BE_READABLE_SOON, NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, ListConverter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
@@ -131,7 +131,7 @@ class FieldRule:
             detail = self.mapping.problem or Message("value_unknown_fix", quote=remote.reason)
             self._leave_unknown(code, detail)
             is_column_there = self.mapping.problem_code in ("", ColumnProblem.HIDDEN)
-            if code_of(remote.reason) == CELL_LEFT_OUT and is_column_there and field_plan.blocked_code:
+            if code_of(remote.reason) in MAY_BE_READABLE_SOON and is_column_there and field_plan.blocked_code:
                 self._look_again(detail)
             return
         if isinstance(local, merge.Unknown):

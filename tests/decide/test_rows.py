@@ -98,6 +98,8 @@ TESTS = {
     "sweeps/missed_webhooks.an_edit_left_to_its_webhook_is_found_by_the_next_sweep_while_mondays_clock_is_ahead": "L16",
     "sweeps/gaps.once_an_hour_the_log_is_read_an_hour_back": "L16",
     "reports/odd_answers.a_cell_that_an_answer_lacks_is_read_again": "L17",
+    "reports/odd_answers.a_cell_for_which_an_answer_has_an_error_is_read_again": "L17",
+    "connector/activity.a_row_in_another_form_hides_no_other_row_nor_that_the_page_is_full": "L16",
     "reports/odd_answers.a_column_that_stays_hidden_is_read_again_for_ten_minutes": "L17",
     "read_lag.every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row": "S1 S2 S3 S4 S5 S6 S7 S8 S9",
     # a record and its item

@@ -199,6 +199,17 @@ def test_a_cell_that_an_answer_lacks_is_read_again(
     assert (getattr(ann, key), world.values(ann)[key], world.status(ann)) == ("New", "New", "synced")
 
 
+@pytest.mark.parametrize("failing", ["text", "value"])
+def test_a_cell_for_which_an_answer_has_an_error_is_read_again(world: World, failing: str) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+    world.sandbox.faults({"limit": "field", "on": failing})
+    world.save(ann, role_title="New")
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Old", "pending")
+    world.hear(ann, seconds=2.6)
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
+
+
 def test_a_column_that_stays_hidden_is_read_again_for_ten_minutes(world: World) -> None:
     ann = world.linked("Ann", role_title="Old")
     world.sandbox.control("columns", board_id=int(world.board_id()), column_id="role_title", action="hide")
