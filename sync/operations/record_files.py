@@ -65,6 +65,8 @@ from sync.words.message import Message, sentences
 # An address on the web as people and CRMs write it.
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 
+_LINE_BREAKS = re.compile(r"\s*\n\s*")
+
 # So many made records are named in a sentence.
 NAMED = 5
 
@@ -91,6 +93,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return None if self.field.null else ""
         if isinstance(self.field, models.URLField) and _BARE_ADDRESS.fullmatch(value):
             value = f"https://{value}"
+        if isinstance(self.field, models.CharField):
+            value = _LINE_BREAKS.sub(" ", value)
         try:
             return self.field.to_python(self.values.get(value.casefold(), value))
         except ValidationError:
