@@ -92,7 +92,6 @@ class SetupBoardPlan(BoardPlan):
     """What a set-up does with a board's records and items."""
 
     chosen: selection.ChosenBoard = field(kw_only=True)
-    stored: selection.Choices | None = None  # the board's settings when the plan was made
     namesakes: list[Namesake] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
     creates_held: str = ""  # why no items are created on the board
@@ -144,11 +143,9 @@ def plan_board(
     listing = future_board.SetupListing(chosen, earlier)
     board = listing.board
     spec = chosen.spec
-    plan = SetupBoardPlan(
-        spec.entity_type, spec.board_title, chosen=chosen, stored=selection.stored_choices(chosen.choices.link)
-    )
+    plan = SetupBoardPlan(spec.entity_type, spec.board_title, chosen=chosen)
     if listing.left_board:
-        name = listing.left_name
+        name = chosen.stored_link.shape.get("name") if chosen.stored_link else ""
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = lookups.linked_records(spec.entity_type).count()
         plan.cut_relations = _cut_relations(chosen)
@@ -212,9 +209,9 @@ def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupListing, item
     if match is not None and not chosen.choices.creates_anyway:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         npd_id_column = listing.board.link.npd_id_column
-        reason = board_setup.reason_to_hold(plan.entity_type, chosen.choices.link, column, npd_id_column, items)
+        reason = board_setup.reason_to_hold(plan.entity_type, chosen.link, column, npd_id_column, items)
         plan.creates_held = Message("creates_held_by_plan", **reason.params) if reason else ""
-        if board_setup.lists_items(chosen.choices.link, column):
+        if board_setup.lists_items(chosen.link, column):
             plan.creates_held = listing.problem or plan.creates_held
     listing.board.link.creates_held = plan.creates_held
 
