@@ -178,6 +178,7 @@ def plan_board(
         _note_left_questions(plan)
     else:
         _note_closed_conflicts(plan, record_plans, board_setup.remapped_keys(board.link, board.mappings))
+        _note_closed_questions(plan, planned_passes[-1].plan.items)
     records = _note_outcome(plan, listing, planned_passes)
     _note_missing(plan, listing, record_plans)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
@@ -424,6 +425,14 @@ def _note_closed_conflicts(
             if is_ended:
                 reason = report.closing_reason or next(iter(report.ended.values()))
                 plan.add(_ended(plan, str(record_plan.record), record_plan.id, reason=reason))
+
+
+def _note_closed_questions(plan: SetupBoardPlan, item_plans: Iterable[pass_plan.ItemPlan]) -> None:
+    """Note the questions about items whose causes end, such as that items become records."""
+    for item_plan in item_plans:
+        asked = item_plan.facts.asked_record if item_plan.facts.question else None
+        if asked is not None and item_plan.closing_reason and not item_plan.facts.is_creation_requested:
+            plan.add(_ended(plan, str(asked), asked.pk, item_plan.facts.item_id, reason=item_plan.closing_reason))
 
 
 def _tried_again(entity_type: str, record_plans: Iterable[pass_plan.RecordPlan]) -> Iterator[PlannedChange]:
