@@ -47,9 +47,8 @@ ACTS_WITH_OWN_LINES = (acts.CREATE_ITEM, acts.DELETE_RECORD, acts.RESTORE_RECORD
 class ConflictHistory:
     """Collects lines of the activity about conflicts, and saves them with one statement."""
 
-    def __init__(self, by: str = "") -> None:
+    def __init__(self) -> None:
         self.lines: list[ActivityLine] = []
-        self.by = by  # whose act ends conflicts, such as another board; empty for the sync
 
     @property
     def text(self) -> str:
@@ -232,7 +231,7 @@ def _end_fields(
             entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
             conflict.merge_selections = {**conflict.merge_selections, key: entry}
             conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
-            history.log("ended", conflict, key, entry, actor=history.by, why=why)
+            history.log("ended", conflict, key, entry, actor=report.by, why=why)
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
@@ -240,7 +239,7 @@ def _end_fields(
         # A line of its own tells of a person's act that answered it without a choice here.
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
         values = {**sides, "what": conflict.question}
-        history.log("record_ended", conflict, "", values, actor=history.by, why=report.closing_reason)
+        history.log("record_ended", conflict, "", values, actor=report.by, why=report.closing_reason)
 
 
 def _remaining_fields(

@@ -209,6 +209,7 @@ class ConflictReport:
     applied: Mapping[str, str | None] = field(default_factory=dict)  # results of resolutions, by field or RECORD_KEY
     rejected: Mapping[str, str] = field(default_factory=dict)  # reasons of rejected resolutions, by field or RECORD_KEY
     closing_reason: str = ""
+    by: str = ""  # whose act ends it, such as unlinking the record; empty for the sync
     # For a delete and an identity: {asks: WHICH_ITEM or another of these, what: a sentence, options:
     # [Option.to_json()]}. An identity also has `candidates`, [{id, label, linked_to, values by field}], if it is
     # ABOUT_ITEM the `item`, in the same form, and `shown`: by id the values, by field, of what an answer may archive or

@@ -56,12 +56,12 @@ def conflicts_and_undo_requests(
     return conflicts, undo_requests
 
 
-def save_reports(reports: Sequence[ConflictReport], *, by: str = "") -> dict[UUID, list[OpenConflict]]:
+def save_reports(reports: Sequence[ConflictReport]) -> dict[UUID, list[OpenConflict]]:
     """Store a pass's reports inside the settle transaction, idempotently and with a constant number of queries.
 
-    Return the conflicts that their records have open after that, by record. `by` is the person whose act ends some.
+    Return the conflicts that their records have open after that, by record.
     """
-    batch = _ReportBatch(reports, by)
+    batch = _ReportBatch(reports)
     for report in reports:
         batch.apply(report)
     batch.save()
@@ -168,16 +168,16 @@ def end_fields(entity_type: str, keys: Collection[str], reason: str, *, by: str 
     for row in rows.order_by("id"):
         staying = [key for key in row.conflict_fields if key not in keys]
         report = ConflictReport(
-            entity_type, row.entity_id, row.monday_item_id, row.kind, undecided=staying, closing_reason=reason
+            entity_type, row.entity_id, row.monday_item_id, row.kind, undecided=staying, closing_reason=reason, by=by
         )
         reports.append(report)
-    save_reports(reports, by=by)
+    save_reports(reports)
 
 
 class _ReportBatch:
     """Locks the conflicts of the reports' records, applies the reports, and saves what they changed."""
 
-    def __init__(self, reports: Sequence[ConflictReport], by: str) -> None:
+    def __init__(self, reports: Sequence[ConflictReport]) -> None:
         # Locked in the order of their ids.
         rows = SyncConflict.objects.select_for_update().filter(
             OPEN_OR_UNDOING, entity_id__any_of=list({report.entity_id for report in reports})
@@ -189,7 +189,7 @@ class _ReportBatch:
         self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
         self.conflicts = conflicts
         self.new: list[SyncConflict] = []
-        self.history = lifecycle.ConflictHistory(by)
+        self.history = lifecycle.ConflictHistory()
 
     @cached_property
     def now(self) -> datetime:

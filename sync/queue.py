@@ -49,7 +49,7 @@ class SyncQueueService:
     def manual_retry(self, job_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, ahead of others, with all attempts; raises NotPossible."""
         job = operate.operate_one(job_id, by, "retry")
-        probes.try_again_after_commit()
+        probes.try_again_after_commit(by)
         return job
 
     def get_queue_stats(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     pause.
     """
     # A stop that may be over is probed at once.
-    probes.try_again_after_commit()
+    probes.try_again_after_commit(by)
     board = availability.displayed(record.entity_type())
     if board.link is None or not board.is_set_up:
         raise ActionError(board.detail, code="not_configured")
@@ -96,12 +96,12 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
 def retry_all(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Make failed or pending jobs due now, behind others; raises NotPossible if saves keep them locked."""
     result = operate.retry(jobs, by)
-    probes.try_again_after_commit()
+    probes.try_again_after_commit(by)
     return result
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
     """End a pause and wake its boards; return whether there was one. Raises NotPossible like `pauses.pause`."""
     is_ended = pauses.resume(by, entity_type=entity_type)
-    probes.try_again_after_commit()
+    probes.try_again_after_commit(by)
     return is_ended

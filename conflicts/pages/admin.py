@@ -125,7 +125,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         return [
             path("<uuid:pk>/screen/", view(case_screen.CaseView.as_view(model_admin=self)), name=f"{name}_screen"),
-            path(field, view(case_screen.CaseView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
+            path(field, view(case_screen.RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
             path("chosen/<str:key>/", view(self.choice_status), name=f"{name}_status"),
             path("chosen/<str:key>/undo/", view(require_POST(self.choice_undo)), name=f"{name}_undo"),
             *super().get_urls(),
@@ -137,7 +137,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         strip = _strip_or_404(key)
         reloads = "reload" in request.GET
-        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
+        context = {"strip": strip, "reloads": reloads, "case": {"may_change": self.has_change_permission(request)}}
         answer = render(request, "conflicts/strip.html", context)
         answer.headers["Cache-Control"] = "no-store"
         if reloads and strip["progress"].is_final:

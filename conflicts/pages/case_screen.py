@@ -189,39 +189,41 @@ def _with_filters(url: str, filters: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
-    """The page of a conflict, or of a rejected value: shows both sides, and on POST stores the choices."""
+    """The page of a conflict: shows both sides, and on POST stores the choices."""
 
     template_name = "conflicts/screen.html"
     # Set by `load`.
     title: str = "Conflict"
     conflict: SyncConflict
-    rejection: rejections.Rejection | None = None  # of which the conflict is made
     context: case.RecordContext
+    progress: case.Progress
+    key = ""  # of `strip_of`
     url = ""
+    list_url = ""
     attention_key = ""  # of its entry
+    resolved_by = ""
+    tag = ""  # what is in conflict
     # Set by a POST.
     chosen: Mapping[str, FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
     problems: Mapping[str, str] = {}  # why the choices can't be stored, by field
 
     def load(self, **kwargs: Any) -> None:
-        """Read the conflict or the rejected value that the address names."""
-        if "pk" in kwargs:
-            self.conflict = get_object_or_404(SyncConflict.objects.select_related("resolved_by"), pk=kwargs["pk"])
-            self.context = case.RecordContext.of(self.conflict)
-            self.url = screen_url(self.conflict.pk)
-            self.title = f"Conflict of {self.context.name}"
-            self.attention_key = attention_key(self.conflict)
-            return
-        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
-        self.rejection = rejections.Rejection.of(field_ref)
-        if self.rejection is None:
-            raise Http404("Nothing is rejected there any more.")
-        self.conflict = self.rejection.conflict
-        self.context = self.rejection.context
-        self.url = rejection_url(field_ref)
-        self.title = f"{self.rejection.mapping.label} of {self.context.name}, rejected by Monday"
-        self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
+        """Read the case that the address names."""
+        conflict = get_object_or_404(SyncConflict.objects.select_related("resolved_by"), pk=kwargs["pk"])
+        self.conflict = conflict
+        self.context = case.RecordContext.of(conflict)
+        self.progress = case.conflict_progress(conflict)
+        self.key = f"conflict:{conflict.pk}"
+        self.url = screen_url(conflict.pk)
+        self.list_url = f"{reverse(f'{URL_NAME}_changelist')}?{self.filters}".rstrip("?")
+        self.title = f"Conflict of {self.context.name}"
+        self.attention_key = attention_key(conflict)
+        self.resolved_by = authors.full_name(conflict.resolved_by) if conflict.resolved_by else ""
+        self.tag = conflict.get_kind_display()
+        if conflict.kind == ConflictKind.FIELDS:
+            number = len(conflict.conflict_fields)
+            self.tag = humanize.count_with_noun(number, "field differs", "fields differ") if conflict.is_open else ""
 
     @property
     def is_waiting(self) -> bool:
@@ -300,6 +302,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Render the page, with the problem why nothing was stored."""
+        if problem and not problem.startswith("Nothing was stored"):
+            problem = f"Nothing was stored. {problem}"
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         page = self.get_context_data(
             page_name=self.context.name,
@@ -312,61 +316,46 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def case_context(self, problem: str) -> dict[str, Any]:
         """Return the part of the template's context that is about the case."""
-        user = self.request.user
         conflict = self.conflict
         context = self.context
-        kind = conflict.kind
-        answer = self.rejection.answer if self.rejection else None
-        progress = rejections.answer_progress(answer) if answer else case.conflict_progress(conflict)
-        fields = self.fields()
         by_field = conflict.is_open and not conflict.is_about_record
-        tag = Kind.REJECTED.label if self.rejection else conflict.get_kind_display()
-        if kind == ConflictKind.FIELDS:
-            tag = humanize.count_with_noun(len(fields), "field differs", "fields differ") if conflict.is_open else ""
-        tags = [(tag, "cfl-warn")] if tag else []
         still_asked = (*conflict.conflict_fields, reports.RECORD_KEY)
-        heading = "Who is this?" if kind == ConflictKind.IDENTITY else "What happened"
-        resolved_by = authors.full_name(conflict.resolved_by) if conflict.resolved_by else ""
         before = strip_of(self.request.GET.get(AFTER_CHOICE, ""))
         may_change = self.model_admin.has_change_permission(self.request)
-        may_open = context.record is not None and permissions.may_act(user, "view", context.entity_type)
-        list_url = f"{reverse(f'{URL_NAME}_changelist')}?{self.filters}".rstrip("?")
-        is_undoable = progress.is_undoable and not answer
+        may_open = context.record is not None and permissions.may_act(self.request.user, "view", context.entity_type)
         return {
-            "key": f"answer:{answer.pk}" if answer else f"conflict:{conflict.pk}",
+            "key": self.key,
             "name": context.name,
             "url": self.url,
-            "progress": progress,
-            "kind": kind,
-            "conflict": conflict,
-            "now": sync_now(),
-            "fields": fields,
-            "rows": fields if by_field else [],  # of the grid
-            "resolved": case.resolved_fields(conflict, context),
-            "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
-            "late": self.late_choices(),
-            "equal": case.equal_fields(conflict, context) if by_field else [],
-            "blocked": case.problem_sentences(conflict, context) if by_field or self.rejection else [],
-            "about": self.about_record() if conflict.is_about_record else None,
-            "heading": heading if conflict.is_about_record else "",
-            "question": conflict.question or "More than one record or item could be the same.",
-            "resolved_by": answer.actor if answer else resolved_by,
-            "resolved_at": conflict.resolved_at,
-            "is_waiting": self.is_waiting,
-            "item_url": context.item_url(conflict.monday_item_id),
-            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "list_url": reverse("admin:index") if self.rejection else list_url,
-            "undo_problem": resolution.undo_problem(conflict, context) if is_undoable else "",
-            "before": before if before and before["url"] != self.url else None,
+            "list_url": self.list_url,
             "record_url": addresses.record_url(context.entity_type, context.entity_id) if may_open else "",
+            "item_url": context.item_url(conflict.monday_item_id),
+            "now": sync_now(),
+            "conflict": conflict,
+            "progress": self.progress,
+            "is_waiting": self.is_waiting,
+            "tag": self.tag,
+            "fields": self.fields(),
+            "hides_base": conflict.kind in (ConflictKind.OVERWRITTEN, REJECTED),
+            "about": self.about_record() if conflict.is_about_record else None,
+            "equal": case.equal_fields(conflict, context) if by_field else [],
+            "blocked": case.problem_sentences(conflict, context) if by_field or conflict.kind == REJECTED else [],
+            "resolved": case.resolved_fields(conflict, context),
+            "resolved_by": self.resolved_by,
+            "late": self.late_choices(),
+            "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
+            "before": before if before and before["url"] != self.url else None,
+            "may_change": may_change,
             "may_choose": self.is_waiting and may_change,
-            "typing_problem": resolution.typing_problem(user, context.entity_type),
-            "may_undo": may_change,
-            "hides_base": kind in (ConflictKind.OVERWRITTEN, REJECTED),
+            "typing_problem": resolution.typing_problem(self.request.user, context.entity_type),
+            "undo_problem": self.undo_problem() if self.progress.is_undoable else "",
             "problem": problem,
-            "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and self.is_waiting),
         }
+
+    def undo_problem(self) -> str:
+        """Return why what was chosen can't be undone; empty if it can."""
+        return resolution.undo_problem(self.conflict, self.context)
 
     def fields(self) -> list[case.CaseField]:
         """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
@@ -387,13 +376,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
                 row.is_new = row.seen_values is None
             elif selection := stored.handed_back.get(row.key):
                 row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
-            if self.rejection and row.effect_of(MONDAY).emptied_side:
-                row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
-            if self.rejection and not row.monday_problem:
-                try:
-                    self.rejection.raw_from_monday()  # only to learn whether it can be used
-                except ActionError as error:
-                    row.monday_problem = str(error)
         return fields
 
     def late_choices(self) -> list[tuple[str, str | None]]:
@@ -417,6 +399,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         values = resolution.current_values(conflict).items()
         columns = case.candidate_columns(conflict, self.context)
         return {
+            "heading": "Who is this?" if conflict.kind == ConflictKind.IDENTITY else "What happened",
+            "question": conflict.question or "More than one record or item could be the same.",
             "options": conflict.options,
             "chosen": conflict.chosen_option(selection) if selection else None,
             "columns": columns,
@@ -437,11 +421,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def apply(self, by: User) -> tuple[str, str]:
         """Store the choices; return the key of `strip_of`, and a sentence."""
-        if self.rejection:
-            answer = rejections.answer_rejection(
-                self.rejection.field_ref, by=by, selections=self.chosen, seen=self.seen_values
-            )
-            return f"answer:{answer.pk}", answer.sentence
         kind = self.resolution_type()
         resolved = resolution.resolve(
             self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
@@ -456,3 +435,47 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             if set(self.chosen) == set(self.seen_values) and choices == {side}:
                 return kind
         return ResolutionType.MERGE
+
+
+class RejectionView(CaseView):
+    """The page of a rejected value, which it shows as a conflict."""
+
+    rejection: rejections.Rejection
+
+    def load(self, **kwargs: Any) -> None:
+        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
+        rejection = rejections.Rejection.of(field_ref)
+        if rejection is None:
+            raise Http404("Nothing is rejected there any more.")
+        self.rejection = rejection
+        self.conflict = rejection.conflict
+        self.context = rejection.context
+        self.progress = case.conflict_progress(self.conflict)
+        self.url = rejection_url(field_ref)
+        self.list_url = reverse("admin:index")
+        self.title = f"{rejection.mapping.label} of {self.context.name}, rejected by Monday"
+        self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
+        self.tag = Kind.REJECTED.label
+        if answer := rejection.answer:
+            self.progress = rejections.answer_progress(answer)
+            self.key = f"answer:{answer.pk}"
+            self.resolved_by = answer.actor
+
+    def undo_problem(self) -> str:
+        return ""  # an undo says it
+
+    def fields(self) -> list[case.CaseField]:
+        fields = super().fields()
+        for row in fields:
+            if row.effect_of(MONDAY).emptied_side:
+                row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
+            try:
+                self.rejection.raw_from_monday()  # only to learn whether it can be used
+            except ActionError as error:
+                row.monday_problem = row.monday_problem or str(error)
+        return fields
+
+    def apply(self, by: User) -> tuple[str, str]:
+        field_ref = self.rejection.field_ref
+        answer = rejections.answer_rejection(field_ref, by=by, selections=self.chosen, seen=self.seen_values)
+        return f"answer:{answer.pk}", answer.sentence

@@ -30,9 +30,10 @@ from sync.fields.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relati
 from sync.kernel import grouped
 from sync.kernel.acts import ActionError
 from sync.models import ActivityLine, FieldMapping, SyncMetadata
+from sync.models.activity_lines import BLOCKED
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.operations.activity_undo import undo_lines
+from sync.operations.activity_undo import undo_lines, undone_lines
 from sync.records import authors
 from sync.words.message import Message, reason_of
 
@@ -182,14 +183,13 @@ def last_answer(field_ref: FieldRef) -> ActivityLine | None:
         kind=ActivityKind.REJECTED, entity_type=entity_type, entity_id=entity_id, key=key
     )
     answer = answers.order_by("-pk").first()
-    if answer is None or answer.undoes or ActivityLine.objects.filter(undoes=answer.pk).exists():
-        return None
-    return answer
+    return None if answer is None or undone_lines().filter(undoes=answer.pk).exists() else answer
 
 
 def answer_progress(answer: ActivityLine) -> Progress:
     """Return what an answer did. One that sends the same value once more has changed nothing that can be undone."""
-    return Progress(SETTLED, answer.sentence, is_undoable="raw_before" in answer.values or KEPT_BY in answer.values)
+    is_undoable = answer.values["choose"] == NPD or "raw_before" in answer.values
+    return Progress(SETTLED, answer.sentence, is_undoable=is_undoable)
 
 
 def answer_rejection(field_ref: FieldRef, *, by: User, selections: Selections, seen: SeenValues) -> ActivityLine:
@@ -225,25 +225,9 @@ def answer_rejection(field_ref: FieldRef, *, by: User, selections: Selections, s
 
 
 def undo_answer(answer: ActivityLine, *, by: User) -> None:
-    """Undo an answer; raises an ActionError with the reason."""
-    if KEPT_BY not in answer.values:
-        if left_alone := undo_lines([answer], by=by).left_alone:
-            raise InvalidResolution(left_alone[0].refusal)
-        return
-    with transaction.atomic():
-        rejection = _lock_rejection(field_ref_of(answer))
-        mark = answer.values[KEPT_BY]
-        is_kept_by_another = any(rejection.kept_by.get(name) != mark[name] for name in ("id", "at"))
-        if is_kept_by_another:
-            raise InvalidResolution(
-                "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
-            )
-        _store_entry(rejection, {name: value for name, value in rejection.entry.items() if name != KEPT_BY})
-        sentence = Message("rejected_reopened", label=rejection.mapping.label, npd=rejection.sides[NPD])
-        _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
-        authors.log_action(by, rejection.record, sentence)
-        # This pass doesn't send the rejected value again; it only updates the record's state.
-        resolution.request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
+    """Undo an answer, and ask again; raises an ActionError with the reason."""
+    if left_alone := undo_lines([answer], by=by).left_alone:
+        raise InvalidResolution(left_alone[0].refusal)
 
 
 def field_ref_of(answer: ActivityLine) -> FieldRef:
@@ -264,23 +248,15 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     return rejection
 
 
-def _store_entry(rejection: Rejection, entry: Mapping[str, Any] | None) -> None:
-    """Store the sync state's entry of the field, or remove it if it is None; the caller has locked the row."""
-    assert rejection.sync_state is not None
-    others = {key: stored for key, stored in rejection.sync_state.blocked_fields.items() if key != rejection.key}
-    rejection.sync_state.blocked_fields = others if entry is None else {**others, rejection.key: entry}
-    rejection.sync_state.save(update_fields=["blocked_fields"])
-
-
 def _leave_both(rejection: Rejection, by: User) -> ActivityLine:
     """Mark the difference as wanted, so that nobody is asked about it any more."""
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     reading = last_seen_value(rejection.sync_state, rejection.key)
     kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
-    _store_entry(rejection, {**rejection.entry, KEPT_BY: mark | kept_remote})
+    entry = {**rejection.entry, KEPT_BY: mark | kept_remote}
     sentence = Message("rejected_kept", label=rejection.mapping.label, **rejection.sides)
-    return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
+    return _save_answer(rejection, by, sentence, {"choose": NPD}, entry)
 
 
 def _write(rejection: Rejection, by: User, chosen: FieldSelection) -> ActivityLine:
@@ -301,7 +277,6 @@ def _write(rejection: Rejection, by: User, chosen: FieldSelection) -> ActivityLi
     except (IntegrityError, DataError) as error:
         problem = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
-    _store_entry(rejection, None)
     record.refresh_from_db(fields=list(raw))
     values_after = field_values.local_field_values(record, values_before)
     text_before = rejection.sides[NPD]
@@ -314,15 +289,16 @@ def _write(rejection: Rejection, by: User, chosen: FieldSelection) -> ActivityLi
     values: dict[str, Any] = {"choose": chosen.choose, "before": text_before, "after": text_after}
     if values_after != values_before:
         values |= {"raw_before": values_before, "raw_after": values_after}  # by which it can be undone
-    return _save_answer(rejection, by, sentence, values)
+    return _save_answer(rejection, by, sentence, values, None)
 
 
 def _save_answer(
-    rejection: Rejection, by: User, sentence: Message, values: Mapping[str, Any], undoes: int | None = None
+    rejection: Rejection, by: User, sentence: Message, values: Mapping[str, Any], entry: Mapping[str, Any] | None
 ) -> ActivityLine:
+    """Store the field's entry after an answer, and the answer with what undoes it."""
+    assert rejection.sync_state is not None
     answer = authors.person_line(rejection.record, ActivityKind.REJECTED, sentence, authors.actor_label(by))
     answer.key = rejection.key
-    answer.values = dict(values)
-    answer.undoes = undoes
+    answer.values = {**values, BLOCKED: rejection.sync_state.set_blocked(rejection.key, entry)}
     answer.save()
     return answer

@@ -202,6 +202,12 @@
       pick(event.target.closest("[data-row]"), "custom");
       showEnter();
     });
+    // How a typed value will be written may be known only after another one was typed, or a side was chosen.
+    form.addEventListener("htmx:beforeSwap", (event) => {
+      const row = event.target.closest("[data-row]");
+      const asked = event.detail.requestConfig.parameters[field(row).name];
+      if (picked(row) !== "custom" || asked !== field(row).value) event.detail.shouldSwap = false;
+    });
     form.addEventListener("focusin", (event) => {
       const row = event.target.closest("[data-row]");
       if (row) mark(rows.indexOf(row));

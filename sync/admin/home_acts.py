@@ -174,7 +174,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.view_of(record)
     if not record.sync_enabled:
-        by = authors.who_turned_sync_off(record)
+        by = authors.who_turned_sync_off([record]).get(record.pk, "")
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",

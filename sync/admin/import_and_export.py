@@ -6,6 +6,7 @@ and so do the choices of each step, under the step's token.
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -257,10 +258,10 @@ class RecordFilesMixin(ImportExportMixin):
                 if not cache.add(f"imported-{choices['upload']}", True, Uploads.CACHE_LIFETIME):
                     messages.warning(request, IMPORTED_ALREADY)
                     return redirect(self._import_url())
-                result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
-                if result.refused_file:
+                resource, result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
+                if result.has_refused:
                     key = upload_key(self.model, "refused", str(result.batch_id))
-                    cache.set(key, result.refused_file, REFUSED_SECONDS)
+                    cache.set(key, resource.refused_file(), REFUSED_SECONDS)
                 Uploads(name=choices["upload"]).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
@@ -271,15 +272,14 @@ class RecordFilesMixin(ImportExportMixin):
         return reverse("admin:{}_{}_import".format(*self.get_model_info()) + page, args=args)
 
     def _run(self, request: HttpRequest, choices: dict[str, Any], reading: Any, *, dry_run: bool) -> Any:
-        """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
+        """Preview or import the stored file, and return its resource and result; raises FileError."""
         rows, notes, _ = reading
         # The kinds of records that this person may create.
         options = choices | {"create_missing": choices.get("create_missing") and self._creatable(request)}
         resource = resource_of(self.model)(options=options)
         result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=choices["file_name"])
         result.notes[:0] = notes
-        result.refused_file = resource.refused_file(result)
-        return result
+        return resource, result
 
     def _read(self, choices: dict[str, Any]) -> Any:
         content = Uploads(name=choices["upload"]).read()
@@ -327,11 +327,9 @@ class RecordFilesMixin(ImportExportMixin):
 
     def _preview_page(self, request: HttpRequest, step: str, choices: dict[str, Any], reading: Any) -> HttpResponse:
         """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
-        result = self._run(request, choices, reading, dry_run=True)
+        _, result = self._run(request, choices, reading, dry_run=True)
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
         cache.set(upload_key(self.model, "rows", step), lists, Uploads.CACHE_LIFETIME)
-        if result.refused_file:
-            cache.set(upload_key(self.model, "refused", step), result.refused_file, Uploads.CACHE_LIFETIME)
         if result.ignored:
             result.notes.insert(0, f"Columns that are not imported: {humanize.listed(result.ignored)}.")
         shown_lists = []
@@ -367,7 +365,7 @@ class RecordFilesMixin(ImportExportMixin):
             "to_write": len(result.written),
             "without_warned": len(result.written) - warned,
             "step": step,
-            "refused_url": self._import_url("_refused", step) if result.refused_file else "",
+            "refused_url": self._import_url("_refused", step) if result.has_refused else "",
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -388,6 +386,10 @@ class RecordFilesMixin(ImportExportMixin):
         if not self.has_import_permission(request):
             raise PermissionDenied
         content = cache.get(upload_key(self.model, "refused", name))
+        if choices := self._choices(name):
+            with suppress(FileError):  # the file is gone
+                resource, _ = self._run(request, choices, self._read(choices), dry_run=True)
+                content = resource.refused_file()
         if content is None:
             raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}

@@ -264,7 +264,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            result = probes.try_again(is_slowed=was_slowed)
+            result = probes.try_again(by=request.user.get_username(), is_slowed=was_slowed)
             sentence = probes.still_stopped_sentence() if result == probes.STOPPED else result
             if was_slowed and result == probes.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."

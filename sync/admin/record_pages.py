@@ -281,7 +281,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.record_removal_sentence(record, view),
-            "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
+            "turned_off_by": authors.who_turned_sync_off([] if record.sync_enabled else [record]).get(record.pk, ""),
             "sync_unlinked_item": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_buttons(record) if may_change else [],

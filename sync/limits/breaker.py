@@ -208,12 +208,12 @@ def _stop_code(error: MondayError) -> StopCode:
     return StopCode.LIMIT if error.scope is errors.Scope.LIMIT else StopCode.OUTAGE
 
 
-def end_stop_after_answer(*, is_read_next: bool) -> None:
+def end_stop_after_answer(*, is_read_next: bool, by: str = "") -> None:
     """End the stop of all calls after Monday has answered who we are, as far as that proves anything.
 
     Its failures stay counted until a read succeeds (`forget_failures`), because another read may be what fails. If
     `is_read_next`, a board's read comes at once, and pages show the stop until then. Writes that had failed stay
-    stopped until one succeeds.
+    stopped until one succeeds. `by` is the person who had Monday asked.
     """
     with transaction.atomic():
         account = locked_account()
@@ -221,12 +221,12 @@ def end_stop_after_answer(*, is_read_next: bool) -> None:
         stop = account.stop_of()
         writes = account.stop_of(ALL_WRITES)
         if writes is not None:
-            store_stop(account, ALL_WRITES, replace(writes, until=now))
+            store_stop(account, ALL_WRITES, replace(writes, until=now, tried_by=by))
         if stop is None:
             return
-        answered = replace(stop, until=now, needs_probe=False)
+        answered = replace(stop, until=now, needs_probe=False, tried_by=by)
         if writes is not None or not is_read_next or stop.code in LIMITS:
-            end_stop(account)
+            end_stop(account, by=by)
             answered = replace(answered, reason="", code="", is_logged=False)
         store_stop(account, ALL_CALLS, answered)
 
@@ -313,6 +313,7 @@ def end_stop(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS, *, by: st
         if kind != ALL_CALLS:
             make_waiting_writes_due()
         if entry.is_logged:
+            by = by or entry.tried_by
             values = {"board": registry.board_title(holder.entity_type)} if holder.entity_type else {}
             log_event(ActivityKind.STOP_END, Message("runs_again", **values), entity_type=holder.entity_type, by=by)
         if entry.reason and isinstance(holder, MondayAccount):
@@ -320,22 +321,22 @@ def end_stop(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS, *, by: st
         store_stop(holder, kind, None)
 
 
-def try_stopped_kinds() -> bool:
+def try_stopped_kinds(by: str) -> bool:
     """Have the stopped kinds of calls tried now, until one succeeds; return whether there are any."""
     stopped = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
     for link, kind in stopped:
-        try_now(link, kind)
+        try_now(link, kind, by=by)
     if stopped:
         make_waiting_writes_due()
     return bool(stopped)
 
 
-def try_now(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS) -> None:
+def try_now(holder: BoardLink | MondayAccount, kind: str = ALL_CALLS, *, by: str) -> None:
     """Have what is stopped tried now, and what failed before forgotten; of stopped writes the first is tried."""
     with transaction.atomic():
         holder.lock_stops()
         if (stop := holder.stop_of(kind)) is not None:
-            store_stop(holder, kind, replace(stop, until=sync_now(), failures=0))
+            store_stop(holder, kind, replace(stop, until=sync_now(), failures=0, tried_by=by))
 
 
 def drop_forgotten_stops() -> None:

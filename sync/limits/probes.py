@@ -7,6 +7,7 @@ writes work, so while only these are stopped, the probe is a waiting write.
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from django.conf import settings
@@ -176,15 +177,16 @@ JUST_ASKED = Message("tried_just_before")
 PAUSED = Message("tried_paused")
 
 
-def try_again(*, is_slowed: bool = False) -> Message:
+def try_again(*, by: str = "", is_slowed: bool = False) -> Message:
     """Ask Monday whether the stops of the account and of boards are over, because a person tries again.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
     or Monday asked to wait for its minute. Writes and kinds of calls that Monday refused, and records that failed, are
-    tried again without asking; what is stopped stays so until one succeeds. Pass `is_slowed` if boards wait for the
-    quota, which may have been raised. Return the result; STOPPED can be told in more words by `still_stopped_sentence`.
+    tried again without asking; what is stopped stays so until one succeeds, and that end is an act of `by`. Pass
+    `is_slowed` if boards wait for the quota, which may have been raised. Return the result; STOPPED can be told in more
+    words by `still_stopped_sentence`.
     """
-    has_stopped_kinds = breaker.try_stopped_kinds()
+    has_stopped_kinds = breaker.try_stopped_kinds(by)
     account = breaker.monday_account()
     now = sync_now()
     stop = account.stop_of()
@@ -210,12 +212,12 @@ def try_again(*, is_slowed: bool = False) -> Message:
         return JUST_ASKED
     try:
         if asks_for_account:
-            refresh_account_info(timeout=TRY_AGAIN_SECONDS)
-        is_over = _try_active_boards()
+            refresh_account_info(timeout=TRY_AGAIN_SECONDS, by=by)
+        is_over = _try_active_boards(by)
     except errors.MondayError as error:
         breaker.stop_if_shared(error)
         return STOPPED
-    breaker.try_now(breaker.monday_account(), ALL_WRITES)
+    breaker.try_now(breaker.monday_account(), ALL_WRITES, by=by)
     _make_repeats_due()
     account = breaker.monday_account()
     if not is_over or breaker.stop_of_call(None, account=account):
@@ -249,12 +251,12 @@ def still_stopped_sentence() -> str:
     return sentences(sentence, Message("next_attempt_at", at=humanize.due_time(next_try, now)) if next_try else "")
 
 
-def try_again_after_commit() -> None:
+def try_again_after_commit(by: str) -> None:
     """Try again once the transaction is committed, because a person doesn't want to wait for the next probe."""
-    transaction.on_commit(try_again, robust=True)
+    transaction.on_commit(partial(try_again, by=by), robust=True)
 
 
-def _try_active_boards() -> bool:
+def _try_active_boards(by: str) -> bool:
     """Have the stopped boards that Monday shows as active tried now; return whether all are. Raises MondayError.
 
     Their items may still be refused: only a pass ends the stop, or if none is due, that Monday shows the board.
@@ -266,7 +268,7 @@ def _try_active_boards() -> bool:
     boards = connector.read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
-        breaker.try_now(link)
+        breaker.try_now(link, by=by)
         MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     for link in active:
         if not _is_read_next([link]):
@@ -289,10 +291,10 @@ def _resume(links: list[BoardLink]) -> None:
     wakeups.sweep_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
-def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
+def refresh_account_info(*, timeout: float | None = None, by: str = "") -> AccountInfo:
     """Read the token's user, plan, version, limits and today's usage, and store them; raises MondayError."""
     info = read_account_info(timeout=timeout)
-    store_account_info(info)
+    store_account_info(info, by=by)
     return info
 
 
@@ -305,7 +307,7 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
         return metered_client.connector(urgent=True, timeout=timeout).read_account_info()
 
 
-def store_account_info(info: AccountInfo) -> None:
+def store_account_info(info: AccountInfo, *, by: str = "") -> None:
     """Store Monday's information about the token, correct the quota by it, and end a stop, because Monday answers.
 
     The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
@@ -329,7 +331,7 @@ def store_account_info(info: AccountInfo) -> None:
         if _waits_for_minute(stop, now):
             breaker.store_stop(account, ALL_CALLS, replace(stop, needs_probe=False, failures=0))
             return
-        breaker.end_stop_after_answer(is_read_next=_is_read_next())
+        breaker.end_stop_after_answer(is_read_next=_is_read_next(), by=by)
     log.info("account answers again")
     _resume(list(BoardLink.objects.all()))
 

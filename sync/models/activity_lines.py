@@ -61,6 +61,9 @@ UNREPORTED = "unreported"
 # The key in a line's values which marks a refill (see `is_refill`).
 REFILLS = "refills"
 
+# The key in a line's values with what an answer about a rejected value did to its question.
+BLOCKED = "blocked"
+
 # The key in a line's cause if it belongs to the creation of an item.
 MADE = "made"
 
@@ -83,8 +86,9 @@ class ActivityLine(models.Model):
     key = models.CharField("field", max_length=100, blank=True, default="", db_default="")
     kind = models.CharField(max_length=30, choices=ActivityKind.choices)
     sentence = MessageField()
-    # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
-    # item: its `reason`, and `at`, the time of the removal.
+    # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo; of an answer
+    # about a rejected one also `blocked`, its entry in the sync state's `blocked_fields` before and after, None for
+    # none. Of a removed item: its `reason`, and `at`, the time of the removal.
     values: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, default="", db_default="")
     batch_id = models.UUIDField(null=True, blank=True)

@@ -39,6 +39,7 @@ class Stop:
     is_logged: bool = True  # Activity shows it, so it shows the end too
     tried_at: datetime | None = None  # of writes: when the last one failed, or was sent as a probe
     record: str = ""  # the only one whose writes failed so far: it may be the cause, so only it waits
+    tried_by: str = ""  # the person who had it tried again since the last failure, whose act its end is
 
     def lasts_at(self, now: datetime) -> bool:
         """Whether calls wait, for its end or for a probe."""

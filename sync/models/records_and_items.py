@@ -201,6 +201,17 @@ class SyncMetadata(models.Model):
     def __str__(self) -> str:
         return f"Sync state {self.pk}"
 
+    def set_blocked(self, key: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Store a field's entry in `blocked_fields`, or None for none; return it and the former one.
+
+        The caller has locked the row.
+        """
+        changed = {"before": self.blocked_fields.get(key), "after": entry}
+        others = {other: stored for other, stored in self.blocked_fields.items() if other != key}
+        self.blocked_fields = others if entry is None else {**others, key: entry}
+        self.save(update_fields=["blocked_fields"])
+        return changed
+
     @property
     def jira_id(self) -> str | None:
         """The remote id if the system is Jira; setting it, also in the constructor, makes the system Jira."""

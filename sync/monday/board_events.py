@@ -356,15 +356,36 @@ def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[lis
         cursor = log.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(LOG_SHAPE_CHANGED, "Monday's activity log has an unknown shape", request_id=answer.request_id)
-    return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
+    parsed = [_entry_or_problem(row, answer.request_id) for row in rows]
+    readable = [entry for entry in parsed if isinstance(entry, ActivityEntry)]
+    entries: list[ActivityEntry] = []
+    for entry in parsed:
+        if isinstance(entry, ActivityEntry):
+            entries.append(entry)
+        elif not readable:
+            raise entry
+        else:
+            # It hides no other row. Its neighbour stands for it, because a page's length says whether more follow.
+            entries.append(entries[-1] if entries else readable[0])
+    return entries, str(cursor) if cursor else None
+
+
+def _entry_or_problem(row: Any, request_id: str | None) -> ActivityEntry | MondayError:
+    try:
+        return parse_entry(row, request_id)
+    except MondayError as problem:
+        return problem
 
 
 def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
     nodes = answer.data.get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
-    for error in answer.errors_of("boards"):
-        raise error
+    for error in answer.errors:
+        if error.path_alias in (None, "boards"):
+            raise error
+    if not isinstance(nodes, list):
+        raise answer.failure("boards", "Monday answered no board")
     raise MondayError(
         BOARD_NOT_FOUND, "The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id
     )

@@ -36,6 +36,9 @@ class Reason(str):
 
 
 UNSTORABLE = Reason("unstorable")
+LEFT_OUT = "column_not_shown"  # the code of a cell that the answer lacks
+FAILED = "monday_error"  # the code of a cell that the answer has an error for
+MAY_BE_READABLE_SOON = (LEFT_OUT, FAILED)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Item:
             return reading
         if column_id == NAME_COLUMN and self.is_name_known:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
-        return Reading.unknown(column_id, "", UNSTORABLE if column_id == NAME_COLUMN else Reason("column_not_shown"))
+        is_unstorable = column_id == NAME_COLUMN and self.name
+        return Reading.unknown(column_id, "", UNSTORABLE if is_unstorable else Reason(LEFT_OUT))
 
     def without(self, columns: Mapping[str, str]) -> Item:
         """Return the item with these columns unknown, each with its reason."""

@@ -70,14 +70,16 @@ class MondayConnector:
         Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask for.
         """
         document = item_documents.batch_query(board_id, item_ids, searches, column_ids, types)
-        return item_documents.parse_batch(graphql.send_query(self.api, document), column_ids)
+        aliases = [alias for alias, search in searches.items() if search.values]
+        aliases += ["board", "linked"] if item_ids else ["board"]
+        return item_documents.parse_batch(graphql.send_query(self.api, document, *aliases), column_ids)
 
     def read_items(
         self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> list[board_items.Item]:
         """Return up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
         document = item_documents.items_query(item_ids, column_ids, types)
-        return item_documents.parse_items(graphql.send_query(self.api, document), column_ids)
+        return item_documents.parse_items(graphql.send_query(self.api, document, "linked"), column_ids)
 
     def list_items(
         self,
@@ -131,12 +133,13 @@ class MondayConnector:
                 page, following = self.read_page(cursor, column_ids, types)
             else:
                 first = item_documents.first_page_query(board_id, column_ids, types)
-                page, following = item_documents.parse_page(graphql.send_query(self.api, first), column_ids)
+                page, following = item_documents.parse_page(graphql.send_query(self.api, first, "first"), column_ids)
         except MondayError as error:
             if error.scope not in ITEM_FAULT_SCOPES or error.kind is errors.CURSOR_EXPIRED:
                 raise
             document = item_documents.item_ids_query(board_id, cursor)
-            ids, following = item_documents.parse_item_ids(graphql.send_query(self.api, document))
+            alias = "first" if cursor is None else "page"
+            ids, following = item_documents.parse_item_ids(graphql.send_query(self.api, document, alias))
             page = []
             for start in range(0, len(ids), item_documents.ITEMS_PER_READ):
                 batch = ids[start : start + item_documents.ITEMS_PER_READ]
@@ -171,7 +174,7 @@ class MondayConnector:
     def read_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""
         document = item_documents.next_page_query(cursor, column_ids, types)
-        return item_documents.parse_page(graphql.send_query(self.api, document), column_ids)
+        return item_documents.parse_page(graphql.send_query(self.api, document, "page"), column_ids)
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a prepared write; under the same key it takes effect only once."""

@@ -311,7 +311,7 @@ def known_value(reading: Reading, *types: str) -> Any:
         raise UnknownValue(reading.reason)
     if reading.type not in types:
         raise UnknownValue(Reason("other_type", type=reading.type, types=types))
-    return None if _is_only_bookkeeping(reading.value) else reading.value
+    return None if _is_empty(reading.value) else reading.value
 
 
 def complete_value(reading: Reading, *types: str) -> Any:
@@ -330,8 +330,7 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
     api_type = api_column_type(column_type)
     if api_type not in types:
         raise UnknownValue(EVENT_UNREADABLE)
-    # Webhooks report a cleared column in several forms.
-    return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
+    return None if _is_empty(value) else value
 
 
 # What Monday stores beside a value. An object with nothing else is an empty cell: one that was emptied may still have
@@ -339,8 +338,9 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
 _BOOKKEEPING = frozenset({"column_settings", "changed_at"})
 
 
-def _is_only_bookkeeping(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and _BOOKKEEPING.issuperset(value)
+def _is_empty(value: Any) -> bool:
+    """Whether the value is one of the several forms in which Monday reports a cleared column."""
+    return value in (None, "", [], {}) or (isinstance(value, Mapping) and _BOOKKEEPING.issuperset(value))
 
 
 def api_column_type(column_type: str) -> str:

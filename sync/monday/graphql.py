@@ -78,15 +78,23 @@ _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name"})
 _BOARD_LISTS = ("board", "boards", "first", "by_match")
 
 
-def send_query(api: Api, document: Document) -> Answer:
+def send_query(api: Api, document: Document, *aliases: str) -> Answer:
     """Send a query, and again if Monday answers null for a board without an error; the second answer has the board.
 
     Reported in github.com/airbytehq/airbyte/issues/29429. A board that doesn't exist is left out of the list.
+
+    Raises MondayError where the answer lacks one of these aliases, or has an error that names no part of it: what was
+    not answered must not look as if there were nothing.
     """
     answer = api.execute(*document)
     boards = [answer.data.get(name) for name in _BOARD_LISTS]
     has_null = any(isinstance(nodes, list) and None in nodes for nodes in boards)
-    return api.execute(*document) if has_null and not answer.errors else answer
+    if has_null and not answer.errors:
+        answer = api.execute(*document)
+    for alias in aliases:
+        if alias not in answer.data or any(not error.path for error in answer.errors):
+            raise answer.failure(alias, f"Monday answered nothing for {alias}")
+    return answer
 
 
 def query_root(api: Api, document: Document, alias: str) -> Any:
@@ -94,7 +102,7 @@ def query_root(api: Api, document: Document, alias: str) -> Any:
 
     Raises its error or one below it, except for optional fields; UNREADABLE_ANSWER where it is null without an error.
     """
-    answer = send_query(api, document)
+    answer = send_query(api, document, alias)
     for error in answer.errors_of(alias):
         if error.path[-1] not in _OPTIONAL_FIELDS:
             raise error

@@ -163,7 +163,7 @@ def _parse_item(
     return board_items.Item(
         id=str(node["id"]),
         name=to_storable(name),
-        is_name_known=to_storable(name) == name,
+        is_name_known=to_storable(name) == node.get("name"),
         state=str(node.get("state") or ""),
         board_id=str(board["id"]) if isinstance(board, Mapping) and board.get("id") else None,
         updated_at=node.get("updated_at"),
@@ -213,7 +213,9 @@ def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> board_
 
 def _reason_of(error: MondayError) -> board_items.Reason:
     advice = board_items.Reason(f"advice_{error.kind}")
-    return board_items.Reason("monday_error", quote=error.message.rstrip(" ."), advice=advice, request=error.request_id)
+    return board_items.Reason(
+        board_items.FAILED, quote=error.message.rstrip(" ."), advice=advice, request=error.request_id
+    )
 
 
 def is_storable(value: Any) -> bool:

@@ -14,13 +14,15 @@ from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
 from sync import permissions, registry
-from sync.choices import ActivityKind, SyncDirection, common_direction
+from sync.choices import ActivityKind, Cause, Priority, SyncDirection, common_direction
 from sync.fields import field_values, lookups
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
-from sync.models import ActivityLine, FieldMapping, SyncedModel, history_of
-from sync.outbox import wakeups
+from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, history_of
+from sync.models.activity_lines import BLOCKED
+from sync.models.records_and_items import KEPT_BY
+from sync.outbox import enqueue, wakeups
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.words.message import Message
@@ -48,6 +50,7 @@ class UndoStep:
     note: str = ""  # a warning for the page
     current_values: Mapping[str, Any] = field(default_factory=dict)  # the raw values of the current text
     restored_values: Mapping[str, Any] = field(default_factory=dict)  # the raw values of the restored text
+    sync_state: SyncMetadata | None = None  # of an answer about a rejected value, about which people are asked again
 
     @property
     def deletes(self) -> bool:
@@ -151,7 +154,7 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
     by_type = grouped(rows, lambda row: row.entity_type)
     for entity_type in undo_order(by_type):
         type_rows = by_type[entity_type]
-        plan = _UndoPlan(entity_type, type_rows, _records_of(type_rows), released)
+        plan = _UndoPlan(entity_type, type_rows, released)
         for row in type_rows:
             step = plan.step(row)
             steps[row.pk] = step
@@ -207,13 +210,14 @@ class _UndoPlan:
     """Plans the undo of lines about records of one type; loads what their values point at."""
 
     def __init__(
-        self,
-        entity_type: str,
-        rows: Sequence[ActivityLine],
-        records: Mapping[UUID, SyncedModel],
-        released: Collection[Any] = (),
+        self, entity_type: str, rows: Sequence[ActivityLine], released: Collection[Any] = (), *, lock: bool = False
     ) -> None:
-        self.records = records
+        self.records = records = _records_of(rows, lock=lock)
+        answered = [row.entity_id for row in rows if BLOCKED in row.values and row.entity_id]
+        # Locked after the records, as in settling.
+        states = SyncMetadata.objects.of(entity_type, answered)
+        states = states.select_for_update() if lock else states
+        self.sync_states = {state.entity_id: state for state in states} if answered else {}
         link = lookups.link_of(entity_type)
         mappings = list(link.mappings.all()) if link else []
         self.mappings = {mapping.key: mapping for mapping in mappings}
@@ -239,7 +243,8 @@ class _UndoPlan:
         name = self.last_names.get(row.entity_id) if row.entity_id else None
         name = str(record or name or f"{registry.type_label(row.entity_type)} (deleted)")
         step = UndoStep(row, record, name, mapping.label if mapping else row.key)
-        if not is_undoable(row):
+        answered = row.values.get(BLOCKED)
+        if not (is_undoable(row) or answered):
             step.refusal = NO_EARLIER_VALUE
         elif record is None:
             step.refusal = Message("was_deleted" if step.deletes else "restore_it_first")
@@ -247,7 +252,7 @@ class _UndoPlan:
             step.refusal = CHANGED_SINCE_IMPORT
         if step.refusal or step.deletes or record is None:
             return step
-        before = dict(row.values["raw_before"])
+        before = dict(row.values["raw_before"] if is_undoable(row) else answered["before"]["local"])
         if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
             step.refusal = Message("no_such_field", field=min(unknown))
             return step
@@ -259,6 +264,8 @@ class _UndoPlan:
         except field_values.RelatedNotFound as gone:
             step.refusal = str(gone)
         step.restored_text = self._display(record, mapping, before)
+        if answered:
+            step.sync_state = self.sync_states.get(str(record.pk))
         step.refusal = step.refusal or self._stale_reason(step, record, mapping, before)
         if step.refusal:
             return step
@@ -274,9 +281,13 @@ class _UndoPlan:
     def _stale_reason(
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
     ) -> str:
-        if field_values.still_holds(record, before):
+        if BLOCKED in step.line.values:
+            entry = step.sync_state.blocked_fields.get(step.line.key) if step.sync_state else None
+            if step.sync_state is None or _kept_mark(entry) != _kept_mark(step.line.values[BLOCKED]["after"]):
+                return Message("answered_since")
+        if is_undoable(step.line) and field_values.still_holds(record, before):
             return Message("says_it_already" if step.current_text else "is_empty_already", value=step.current_text)
-        after = step.line.values["raw_after"]
+        after = step.line.values.get("raw_after", before)
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return Message("changed_since_line", value=step.current_text, expected=expected)
@@ -290,6 +301,12 @@ class _UndoPlan:
             return self.display.display_local(record, mapping, raw)
         names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
         return ", ".join(str(name) for name in names)
+
+
+def _kept_mark(entry: Mapping[str, Any] | None) -> Sequence[Any]:
+    """Return who left a rejected value, and when; a pass may have added what it read since."""
+    kept = (entry or {}).get(KEPT_BY, {})
+    return [kept.get("id"), kept.get("at")]
 
 
 @dataclass(frozen=True)
@@ -312,7 +329,7 @@ def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
     with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
         for entity_type in undo_order(by_type):
             rows = [rows[0] for rows in grouped(by_type[entity_type], lambda row: (row.entity_id, row.key)).values()]
-            plan = _UndoPlan(entity_type, rows, _records_of(rows, lock=True))
+            plan = _UndoPlan(entity_type, rows, lock=True)
             _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:
                 wakeups.wake_on_commit(entity_type)
@@ -327,7 +344,7 @@ def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
 
 def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None:
     """Write the steps without a refusal, and their own entries and log entries, and add them to the result."""
-    writing = [step for step in steps if not step.refusal and not step.deletes]
+    writing = [step for step in steps if not step.refusal and not step.deletes and is_undoable(step.line)]
     # An import may have thousands of steps, so steps of the same columns are written at once.
     for group in grouped(writing, lambda step: tuple(sorted(step.restored_values))).values():
         records = [step.record for step in group if step.record is not None]
@@ -342,11 +359,17 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
     for step in undone:
+        assert step.record is not None
         values: dict[str, Any] = {}
         sentence = Message("undone_import", by=actor, name=step.name)
-        if not step.deletes:
+        if step.sync_state is not None:
+            sentence = Message("rejected_reopened", label=step.label, npd=step.current_text)
+            values[BLOCKED] = step.sync_state.set_blocked(step.line.key, step.line.values[BLOCKED]["before"])
+            # Not as a person's request, by which the pass would send rejected values again.
+            enqueue(step.line.entity_type, [step.record.pk], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+        if not step.deletes and is_undoable(step.line):
             raws = {"raw_before": step.current_values, "raw_after": dict(step.restored_values)}
-            values = {"before": step.current_text, "after": step.restored_text, **raws}
+            values |= {"before": step.current_text, "after": step.restored_text, **raws}
             # The sentence names no time, because people read it in several time zones.
             sentence = Message(
                 "undone_value",
@@ -356,7 +379,6 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
                 before=step.current_text,
                 note=step.note,
             )
-        assert step.record is not None
         line = authors.person_line(step.record, ActivityKind.UNDO, sentence, actor)
         line.key = step.line.key
         line.values = values

@@ -52,7 +52,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 PAGE = 500
 
 
-class PagedListing(preview.Listing):
+class PagedListing(preview.ListedItems):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
     Items without a record are stored as unmatched.
@@ -64,6 +64,7 @@ class PagedListing(preview.Listing):
         self.started_at = sync_now()
         self.left_out = set[str]()  # items that the filter leaves out
         self.without_record: list[str] = []
+        self.unread = 0  # passes that could not be read
 
     def passes(self) -> Iterator[preview.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
@@ -81,12 +82,29 @@ class PagedListing(preview.Listing):
             self.listed |= set(self.items)
             if self.board.sync_filter.items:
                 self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
-            planned_pass = preview.decide_pass(self.board, self._claims(page), self)
-            # A column that was found again stays found on later pages. What is known of this page's related items is
-            # dropped, because they are many.
-            self.board = replace(planned_pass.facts.board, item_names=board.item_names, hidden_items=board.hidden_items)
-            yield planned_pass
+            for planned_pass in self._passes_over(self._claims(page)):
+                # A column that was found again stays found on later pages. What is known of this page's related items
+                # is dropped, because they are many.
+                found = planned_pass.facts.board
+                self.board = replace(found, item_names=board.item_names, hidden_items=board.hidden_items)
+                yield planned_pass
         self.listed |= set(self.unreadable)
+
+    def _passes_over(self, claims: Sequence[Claim]) -> Iterator[preview.PlannedPass]:
+        """Yield the plan of a pass over these claims, or of its halves if an item that it asks for can't be read.
+
+        So only the records that name such an item get a pass unread, and not all of their page.
+        """
+        planned_pass = preview.decide_pass(self.board, claims, self)
+        has_failed = self.error is not None and self.error.scope in ITEM_FAULT_SCOPES
+        # So many failures are nobody's fault but Monday's.
+        if has_failed and len(claims) > 1 and self.unread < lag.MAX_UNREADABLE_ITEMS:
+            middle = len(claims) // 2
+            yield from self._passes_over(claims[:middle])
+            yield from self._passes_over(claims[middle:])
+            return
+        self.unread += has_failed
+        yield planned_pass
 
     def _claims(self, page: Sequence[Item]) -> list[Claim]:
         """Return the claims of the page's items that have a record; store the others as unmatched."""

@@ -71,8 +71,10 @@ _WORDS = {
     # A role, but “Dr.” or “Ms” before the first name.
     "salutation": "title titel titre titolo titulo titul",
     # Nothing within a person's name.
-    "name_title": """dr drs prof professor dipl ing mag lic med phil jur rer nat phd msc mba herr herrn hr frau fr mr
-    mrs ms miss mme mlle madame monsieur sra srta señor señora sig dott dottssa mevr dhr pan pani""",
+    "name_title": """dr drs prof professor professorin dipl phd msc herr herrn hr frau mr mrs ms mme mlle madame
+    monsieur sra srta señor señora dott dottssa mevr dhr""",
+    # The same with a full stop or behind another title, else a name: “Dr. phil.”, but “Phil Collins”, “John Mba”.
+    "title_or_name": "fr herr ing jur lic mag mba med miss nat pan pani phil rer sig",
     # Something else beside another column of their field: Outlook's “Account” beside “Company”.
     "weak": "account accounts customer client",
 }

@@ -58,7 +58,7 @@ _NO_VALUE = re.compile(
 )
 # The same as people write it, but before a surname these are initials.
 _NOT_KNOWN = re.compile(r"[nN]\. ?[nNaA]\.?|k\. ?A\.?")
-_NAME_WORD = re.compile(r"[^\s.-]+")
+_NAME_WORD = re.compile(r"([^\s.-]+)(\.?)")
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
 _CODE = re.compile(r"[\d\s()+/-]+\.0")
 WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
@@ -87,6 +87,12 @@ class ImportRow(RowResult):  # type: ignore[misc]  # import_export has no types
         self.unknown_names: set[str] = set()  # of related records that an import could make
         self.national_numbers = 0  # that aren't valid in the country in which they are read
         self.doubt = ""  # why it may be about another record
+
+    def refuse(self, reasons: list[str]) -> None:
+        self.import_type = self.IMPORT_TYPE_INVALID
+        self.reasons = reasons
+        texts = (self.keys[name] for name in reversed(self.keys) if name != "id")
+        self.object_repr = ", ".join(filter(None, texts))
 
 
 class Lookup:
@@ -130,8 +136,6 @@ def import_rows(
     model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str], file_rows: Iterable[Sequence[Any]]
 ) -> list[ImportRow]:
     """Return a file's rows, with the cells that count for each field; raises FileError for too many labels."""
-    spec = registry.entity(model.entity_type())
-    name_field = spec.name_field or ""
     converters = converters_of(model)
     places = places_of_fields(model, titles, columns)
     labels = label_places(titles)
@@ -141,26 +145,15 @@ def import_rows(
     rows = []
     for *cells, number, surplus in file_rows:
         row = ImportRow(number, surplus)
-        for name, own in places.items():
-            if len(own) == 1 and own[0] not in labels:
-                row.cells[name] = cells[own[0]]
-                continue
-            filled = [place for place in own if has_value(cells[place])]
+        for name, field_places in places.items():
             converter = converters.get(name, "")
+            filled = [place for place in field_places if has_value(cells[place])]
             counting = _places_by_label(converter, titles, filled, labels, cells)
-            first = _first_place(converter, counting, cells) if counting else own[0]
+            first = _first_place(converter, counting, cells) if counting else field_places[0]
             row.cells[name] = "" if filled and not counting else cells[first]
             row.other_cells[name] = [cells[place] for place in filled if cells[place] != row.cells[name]]
-        parts = [row.cells.pop(name) for name in NAME_PARTS if name in row.cells]
-        parts = parts or _reversed_name(row.cells.pop(LAST_FIRST, ""))
-        if parts and not has_value(row.cells.setdefault(name_field, "")):
-            parts = [part for part in parts if part and not _NO_VALUE.fullmatch(part)]
-            while parts and not has_value(parts[-1]):
-                parts.pop()
-            row.cells[name_field] = " ".join(parts)
+        _join_name(row, registry.name_field(model) or "")
         row.country = region_code(row.cells.pop(PHONE_COUNTRY, "")) or ""
-        names = (name_field, *NAME_CHOICES)
-        row.other_cells[name_field] = list(chain.from_iterable(row.other_cells.get(name, ()) for name in names))
         for name in ("id", *key_names(model)):
             text = row.cells.get(name, "")
             # Two rows with the same invalid address need not be about the same person.
@@ -191,20 +184,27 @@ def _first_place(converter: str, places: Sequence[int], cells: Sequence[str]) ->
 
     One without an address, or with too few or only equal digits for a number, doesn't count beside one that has it.
     """
-    if len(places) == 1 or converter not in ("phone", "email"):
-        return places[0]
     if converter == "email":
         return next((place for place in places if email_addresses(cells[place])), places[0])
-    best = places[0]
-    most = 0
-    for place in places:
-        digits = [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()]
-        if len(digits) >= WHOLE_DIGITS and len(set(digits)) > 1:
-            return place
-        if most < MIN_DIGITS and len(digits) > most:
-            best = place
-            most = len(digits)
-    return best
+    if converter != "phone" or len(places) == 1:
+        return places[0]
+    digits = {place: [sign for sign in cells[place][:MAX_SEARCHED] if sign.isdecimal()] for place in places}
+    whole = (place for place in places if len(digits[place]) >= WHOLE_DIGITS and len(set(digits[place])) > 1)
+    # Without a whole number the longest counts, of those that may be numbers the first.
+    return next(whole, max(places, key=lambda place: min(len(digits[place]), MIN_DIGITS)))
+
+
+def _join_name(row: ImportRow, name_field: str) -> None:
+    """Set a person's name from the columns of its parts, unless its own column has one."""
+    parts = [row.cells.pop(name) for name in NAME_PARTS if name in row.cells]
+    parts = parts or _reversed_name(row.cells.pop(LAST_FIRST, ""))
+    if parts and not has_value(row.cells.setdefault(name_field, "")):
+        parts = [part for part in parts if part and not _NO_VALUE.fullmatch(part)]
+        while parts and not has_value(parts[-1]):
+            parts.pop()
+        row.cells[name_field] = " ".join(parts)
+    names = (name_field, *NAME_CHOICES)
+    row.other_cells[name_field] = list(chain.from_iterable(row.other_cells.get(name, ()) for name in names))
 
 
 class RowReader:
@@ -491,8 +491,14 @@ def _reversed_name(text: str) -> list[str]:
 
 def namesake_key(name: str) -> str:
     """Return what is equal for a person's name, also with titles or as “Ace, Ann”; only for warnings."""
-    words = [_NAME_WORD.findall(part) for part in reversed(match_key(name).split(","))]
-    return " ".join(word for word in chain.from_iterable(words) if word not in WORDS["name_title"])
+    words = []
+    for part in reversed(match_key(name).split(",")):
+        is_behind_title = False
+        for word, stop in _NAME_WORD.findall(part):
+            may_be_title = word in WORDS["title_or_name"] and (stop or is_behind_title)
+            is_behind_title = may_be_title or word in WORDS["name_title"]
+            words += [] if is_behind_title else [word]
+    return " ".join(words) or match_key(name)
 
 
 def several_names(text: str) -> list[str]:

@@ -211,19 +211,40 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 # The dry run of whole boards.
 
 
-class Listing(Gatherer):
-    """Finds a board's items in its listing; what isn't listed is read by its id."""
+class ListedItems(Gatherer):
+    """Takes the items of records from a listing of their board; what isn't listed is read by its id."""
 
-    def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
+    def __init__(self, board: BoardContext) -> None:
         super().__init__()
         self.board = board
+        self.items = dict[str, Item]()  # listed ones, by id
+        self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
+
+    def find_items(
+        self,
+        board: BoardContext,
+        item_ids: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        names: Collection[str] = (),
+    ) -> BatchItems:
+        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
+        return BatchItems(self.items_by_id(board, item_ids))
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+
+
+class Listing(ListedItems):
+    """Finds all items of a board in its listing, also by NPD ID, by match key and by name."""
+
+    def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
+        super().__init__(board)
         self.new_cells = new_cells  # the empty cells of columns that a set-up will create
-        # The listed items: by item id, by NPD ID, by match key and by name.
-        self.items = dict[str, Item]()
         self.by_name = defaultdict[str, list[Item]](list)
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
-        self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
         self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or updates, as they will be
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
@@ -255,13 +276,11 @@ class Listing(Gatherer):
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         namesakes = [item for name in names for item in self.by_name.get(name, ())]
-        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
         return BatchItems(self.items_by_id(board, item_ids), named, matched, namesakes)
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str], *_: Any) -> dict[str, Item]:
-        listed = {key: self.items[key] for key in ids if key in self.items}
-        unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
-        return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        items = super().items_by_id(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
+        return {key: self.complete_item(item) for key, item in items.items()}
 
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Gather, and put the records into the facts as the plan links them."""

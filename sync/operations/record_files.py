@@ -18,9 +18,10 @@ import pghistory
 import tablib
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import DatabaseError, models, transaction
 from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
+from import_export.results import Result
 from import_export.widgets import Widget
 
 from sync import registry
@@ -49,7 +50,6 @@ from sync.operations.import_columns import (
 )
 from sync.operations.import_rows import (
     REFUSE,
-    ImportRow,
     Lookup,
     RowReader,
     import_rows,
@@ -113,9 +113,6 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
 class RecordResource(ModelResource):  # type: ignore[misc]
     """The base of each registered model's resource (`resource_of`); an instance serves one file."""
 
-    class Meta:
-        use_bulk = True  # without a savepoint for each row
-
     def __init__(self, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Read the form's `options`; without them, the resource only exports."""
         super().__init__()
@@ -135,26 +132,35 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def filter_export(self, queryset: Any, **kwargs: Any) -> Any:
         return queryset.select_related(*self.relations)
 
-    # --- the library's hooks, in the order of its calls ---
-
     def import_data(self, dataset: Any, dry_run: bool = False, **kwargs: Any) -> Any:
-        """Return the library's result, with what a preview shows; raises FileError, after which nothing is written."""
+        """Return the library's result, with what a preview shows; raises FileError, after which nothing is written.
+
+        The library would write row by row, and for a preview roll that back, holding the records' locks meanwhile.
+        """
         self.is_preview = dry_run
         self.user = kwargs["user"]
         self.file_name = str(kwargs.get("file_name") or "a file")[:200]
         context = pghistory.context(user=self.user.pk, cause=IMPORT_CAUSE, batch=str(self.batch_id))
-        with transaction.atomic(), context:
-            if self.is_preview:
-                # The library would write everything and roll it back, holding the records' locks meanwhile.
-                run_sql("SET TRANSACTION READ ONLY")
-            else:
-                creatable = filter(is_creatable, self.relations.values()) if self.options.get("create_missing") else ()
-                lock_imports([self.spec.entity_type, *(model.entity_type() for model in creatable)])
-                limit_lock_waits()
-            return super().import_data(dataset, dry_run=dry_run, **kwargs)
+        try:
+            with transaction.atomic(), context:
+                if self.is_preview:
+                    run_sql("SET TRANSACTION READ ONLY")
+                else:
+                    types = [self.spec.entity_type]
+                    if self.options.get("create_missing"):
+                        types += [model.entity_type() for model in self.relations.values() if is_creatable(model)]
+                    lock_imports(types)
+                    limit_lock_waits()
+                result = self._read_rows(dataset)
+                if not self.is_preview:
+                    self._import(result)
+                return result
+        except DatabaseError as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise FileError(f"{first_line.rstrip('.')}.") from error
 
-    def before_import(self, dataset: Any, **kwargs: Any) -> None:
-        """Recognize the columns, then read all records of the rows and their relations in few queries."""
+    def _read_rows(self, dataset: Any) -> Any:
+        """Return what becomes of each row, after reading all records of the rows and their relations in few queries."""
         *self.titles, _, _ = dataset.headers
         self.separator = getattr(dataset, "separator", ",")
         self.file_rows = list(dataset)
@@ -170,10 +176,19 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         blank = self.model()
         blank.installation_region = phone_region()
         fields = list(self.own_fields.values())
-        self.reader = RowReader(blank, fields, self.options, self._records(), self._related_records())
+        reader = RowReader(blank, fields, self.options, self._records(), self._related_records())
         if has_name_parts(self.model):
             names = self.model.objects.values_list(str(self.spec.name_field), flat=True)
-            self.reader.names_in_npd = set(map(namesake_key, names))
+            reader.names_in_npd = set(map(namesake_key, names))
+        result = Result()
+        for row in self.rows:
+            try:
+                reader.read(row)
+            except ValidationError as refused:
+                row.refuse(refused.messages)
+            result.append_row_result(row)
+            result.increment_row_result_total(row)
+        return self._summed_up(result)
 
     def _records(self) -> Lookup:
         """Read the records that the rows may be about."""
@@ -196,25 +211,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             related[name] = read_lookup(model.objects.all(), dict.fromkeys(key_names(model), texts), models.Q())
         return related
 
-    def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> ImportRow:
-        """Return what becomes of a row, without the library's hooks for each step of one."""
-        result: ImportRow = self.rows[kwargs["row_number"] - 1]
-        try:
-            self.reader.read(result)
-        except ValidationError as refused:
-            result.import_type = result.IMPORT_TYPE_INVALID
-            result.validation_error = refused
-            result.reasons = refused.messages
-            result.object_repr = ", ".join(
-                filter(None, (result.keys[name] for name in reversed(key_names(self.model))))
-            )
-        return result
-
-    def handle_import_error(self, result: Any, error: Exception, raise_errors: bool = False) -> None:
-        first_line = str(error).strip().partition("\n")[0]
-        raise FileError(f"{first_line.rstrip('.')}.") from error
-
-    def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
+    def _summed_up(self, result: Any) -> Any:
+        """Return the result with what the pages say of all rows together."""
         result.invalid_rows = [row for row in result.rows if row.is_invalid()]
         result.written = [row for row in result.rows if row.is_new() or row.is_update()]
         result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
@@ -231,19 +229,20 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         listed = [row for row in result.rows if row.is_invalid() == is_listed]
         result.unknown_names = len({name for row in listed for name in row.unknown_names})
         result.national_numbers = sum(row.national_numbers for row in listed)
+        result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
+        result.has_refused = any(map(self._reasons, result.rows))
         shown = [
             (row.number, row.import_type, row.diff, row.left_out, row.reasons, row.doubt, self._ids_in_npd(row))
             for row in result.rows
         ]
-        result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
         # Two runs that find the same in NPD have the same digests. A new record's id is no part of it, because each run
         # makes another one.
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (shown, *result.made_names)
         )
-        self.has_refused = any(map(self._reasons, result.rows))
-        if self.is_preview:
-            return
+        return result
+
+    def _import(self, result: Any) -> None:
         # Another import may have made some of the related records meanwhile.
         if not set(result.digest.split()) <= set(self.options["shown_digest"].split()):
             raise FileError("Records were changed since the preview. This is what the file would do now.")
@@ -252,6 +251,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.changed = len(kept) - result.new
         result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
+        self.has_refused = result.has_refused
         self._write(kept)
 
     def _ids_in_npd(self, row: Any) -> list[str]:
@@ -274,17 +274,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return [*row.left_out, row.doubt]
         return row.reasons or [*(f"Left out: {text}" for text in row.left_out), *row.further_values]
 
-    def refused_file(self, result: Any) -> bytes:
-        """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons, if any."""
+    def refused_file(self) -> bytes:
+        """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
         # It may be imported again as it is.
         width = len(self.titles) - (has_our_reasons(self.titles) and not self.columns[-1])
         rows = [
             [*cells[:width], " ".join(reasons), *cells[-1]]
-            for row, cells in zip(result.rows, self.file_rows, strict=True)
+            for row, cells in zip(self.rows, self.file_rows, strict=True)
             if (reasons := self._reasons(row))
         ]
-        if not rows:
-            return b""
         remember_reasons(self.titles[:width])
         # Cells without a title stay beyond the reason, so that such a row is refused again until it is mended.
         most_cells = max(map(len, rows))

@@ -24,21 +24,16 @@ SAMPLE_ROWS = 20
 # Bytes of a workbook's parts once unpacked, and signs that begin its tags and attributes.
 MAX_UNPACKED = 50_000_000
 MAX_MARKS = 2_000_000
-MAX_ROW_TAGS = 200_000  # empty rows are rows, too
 MAX_DEPTH = 100
 MAX_TEXT = 10_000_000
 MAX_CELLS = 400_000
-MAX_MERGED = 10_000
-MAX_SHEETS = 1_000
 MAX_PARTS = 5_000
 # Excel's own limits; a larger number of a row is made up, and the rows before it would be filled in.
 MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
-MAX_FORMATS = 1_000
 # Characters of the formats by which all cells are shown, and so many for each of these cells.
 MAX_FORMATTING = 2_000_000
 FORMATTED_CELL = 10
-MAX_STYLES = 64_000
 MAX_CELL = 32_767
 
 _CHUNK = 65_536
@@ -49,8 +44,11 @@ _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 _NO_XML = "\0-\x08\x0b-\x1f\ufffe\uffff"
 _ESCAPED = re.compile(f"[{_NO_XML}]|_(?=x[0-9A-Fa-f]{{4}}[_{_NO_XML}])|^<(?=r>)")
 
-# The elements that are looked at; texts stand in cells (c), and in texts that cells share (si).
-TAGS = {"workbookPr", "sheet", "Relationship", "numFmt", "xf", "cellXfs", "cellStyleXfs", "si", "f", "c", "mergeCell"}
+# The elements that are looked at, and how many of each a workbook may have. Texts stand in cells (c), and in texts that
+# cells share (si); an empty row is a row, too.
+MAX_ELEMENTS = dict.fromkeys(("workbookPr", "Relationship", "cellXfs", "cellStyleXfs", "si", "f"), MAX_MARKS) | {
+    "sheet": 1_000, "numFmt": 1_000, "mergeCell": 10_000, "xf": 100_000, "row": 200_000, "c": MAX_CELLS,
+}  # fmt: skip
 
 Row = tuple[int | str, list[str]]  # its number in the sheet, and its cells
 Element = tuple[str, dict[str, str], str]  # its tag, its attributes and its text
@@ -76,7 +74,7 @@ class Workbook:
             self._packed.open(part).close()  # raises for a password, or an unknown compression
         self._unpacked = 0
         self._marks = 0
-        self._row_tags = 0
+        self._elements_left = MAX_ELEMENTS.copy()
         self._length = 0  # of the texts in all cells
         self._formatting = 0
         # Some programs write other cases and separators into names than into references to them.
@@ -93,8 +91,6 @@ class Workbook:
                 kind, target = references[link]
                 if kind == "worksheet":
                     self.sheets[attributes["name"]] = self._parts[_part_key(target)]
-                if len(self.sheets) > MAX_SHEETS:
-                    raise FileError(TOO_LARGE)
         by_kind = dict(references.values())
         self._formats = self._read_formats(by_kind.get("styles", ""))
         texts = self._elements(by_kind.get("sharedStrings", ""))
@@ -119,7 +115,7 @@ class Workbook:
                         rows.formulas += 1
                     has_formula = False
                 elif tag == "mergeCell":
-                    rows.add_merged(attributes.get("ref", ""))
+                    rows.merged.append(attributes.get("ref", ""))
             rows.fill_merged()
         except FileError as error:
             return rows.in_order()[:SAMPLE_ROWS], str(error), []
@@ -167,16 +163,10 @@ class Workbook:
         for tag, attributes, _ in self._elements(part):
             if tag == "numFmt":
                 codes[attributes.get("numFmtId", "")] = code = attributes.get("formatCode", "")
-                if len(code) > MAX_FORMAT or len(codes) > MAX_FORMATS:
-                    raise FileError(
-                        f"The workbook has more than {MAX_FORMATS:,} number formats, or one that is too long."
-                    )
+                if len(code) > MAX_FORMAT:
+                    raise FileError(f"The workbook has a number format of more than {MAX_FORMAT} characters.")
             elif tag == "xf":
                 styles.append(attributes.get("numFmtId", ""))
-                if len(styles) > MAX_STYLES:
-                    raise FileError(
-                        f"The workbook has more than {MAX_STYLES:,} cell styles. Copy the rows into a new file."
-                    )
             elif tag in ("cellXfs", "cellStyleXfs"):
                 formats += styles if tag == "cellXfs" else []
                 styles = []
@@ -192,13 +182,20 @@ class Workbook:
         pieces: list[str] = []
         elements: list[Element] = []
 
+        def add(tag: str, attributes: dict[str, str]) -> None:
+            self._elements_left[tag] -= 1
+            if self._elements_left[tag] < 0:
+                raise FileError(TOO_LARGE)
+            elements.append((tag, attributes, "".join(pieces)))
+            pieces.clear()
+
         def start(tag: str, attributes: dict[str, str]) -> None:
             tag = tag.rpartition(":")[2]
             path.append((tag, attributes))
             if len(path) > MAX_DEPTH:
                 raise FileError("The workbook has tags within tags without end. Copy the rows into a new file.")
             if tag == "row":
-                elements.append((tag, attributes, ""))
+                add(tag, attributes)
 
         def data(text: str) -> None:
             if path[-1][0] in ("v", "t") and path[-2][0] != "rPh":  # how Japanese is pronounced
@@ -206,9 +203,8 @@ class Workbook:
 
         def end(_: str) -> None:
             tag, attributes = path.pop()
-            if tag in TAGS:
-                elements.append((tag, attributes, "".join(pieces)))
-                pieces.clear()
+            if tag in MAX_ELEMENTS and tag != "row":
+                add(tag, attributes)
 
         parser = expat.ParserCreate()
         parser.buffer_text = True
@@ -232,10 +228,8 @@ class Workbook:
                 tags = text.count(b"<")
                 self._unpacked += len(chunk)  # many sheets may be one part
                 self._marks += tags + text.count(b"=")
-                self._row_tags += text.count(b"<row") + text.count(b":row")
                 since_tag = 0 if tags else since_tag + len(text)  # a tag or comment without end is read again and again
-                is_long = self._unpacked > MAX_UNPACKED or since_tag > 8 * MAX_CELL
-                if is_long or self._marks > MAX_MARKS or self._row_tags > MAX_ROW_TAGS:
+                if self._unpacked > MAX_UNPACKED or since_tag > 8 * MAX_CELL or self._marks > MAX_MARKS:
                     raise FileError(TOO_LARGE)
 
 
@@ -245,11 +239,10 @@ class _Rows:
     def __init__(self) -> None:
         self.by_number: dict[int, list[str]] = {}
         self.formulas = 0  # whose value isn't in the file
-        self._merged: list[str] = []  # as “A2:A4”
+        self.merged: list[str] = []  # as “A2:A4”
         self._hidden: set[int] = set()
         self._row = 0
         self._column = 0
-        self._cells = 0
 
     def start(self, row: dict[str, str]) -> None:
         number = row.get("r", "")
@@ -261,9 +254,6 @@ class _Rows:
     def go_to_cell(self, cell: dict[str, str]) -> None:
         match = _PLACE.fullmatch(cell.get("r", "").upper())
         self._column = _column_number(match[1]) if match else self._column + 1
-        self._cells += 1
-        if self._cells > MAX_CELLS:
-            raise FileError(TOO_LARGE)
 
     def add(self, text: str) -> None:
         if not text.strip() or self._column > MAX_COLUMNS + 1 or self._row > MAX_SHEET_ROWS:
@@ -274,11 +264,6 @@ class _Rows:
         cells.extend([""] * (self._column - len(cells)))
         cells[self._column - 1] = text
 
-    def add_merged(self, reference: str) -> None:
-        self._merged.append(reference)
-        if len(self._merged) > MAX_MERGED:
-            raise FileError(TOO_LARGE)
-
     def in_order(self) -> list[Row]:
         return [(number, self.by_number[number]) for number in sorted(self.by_number)]
 
@@ -286,7 +271,7 @@ class _Rows:
         """Let each merged cell count for all that it covers in its first column."""
         filled = 0
         numbers = sorted(self.by_number)
-        for match in filter(None, map(_RANGE.fullmatch, self._merged)):
+        for match in filter(None, map(_RANGE.fullmatch, self.merged)):
             column = _column_number(match[1])
             first = int(match[2])
             last = int(match[3])

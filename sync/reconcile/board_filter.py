@@ -118,7 +118,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     plan.filter_reason = sentence
     plan.creates = False
     plan.question = None
-    plan.settle(detail=sentence, reason=sentence)
+    plan.settle(sentence)
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
@@ -132,7 +132,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
         plan.reason = verdict.sentence
         return
     plan.creates = False
-    plan.settle(reason=sentences(verdict.sentence, no_item))
+    plan.settle(sentences(verdict.sentence, no_item))
 
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:

@@ -20,12 +20,12 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import ConflictKind
 from sync import merge
-from sync.choices import BlockedCode, Cause, Rule, SyncDirection
+from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
 from sync.fields import field_bases, field_values
 from sync.merge import Action
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
-from sync.monday.board_items import NAME_COLUMN, Item
+from sync.monday.board_items import MAY_BE_READABLE_SOON, NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, ListConverter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
@@ -33,8 +33,9 @@ from sync.reconcile.change_events import change_events
 from sync.reconcile.emptied_cells import is_emptied_by_removal
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
+from sync.reconcile.read_lag import seconds_to_look
 from sync.registry import relation_of, target_of
-from sync.words.message import Message, reason_of
+from sync.words.message import Message, code_of, reason_of
 
 _UNDECIDED = merge.FieldDecision(Action.UNDECIDED)
 
@@ -45,7 +46,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
         return
     plan.fields = decide_fields(facts, plan)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.settle(reason=Message("no_item_and_only_to_npd"))
+        plan.settle(Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -127,8 +128,11 @@ class FieldRule:
         remote = self.field.remote
         if isinstance(remote, merge.Unknown):
             code = BlockedCode.COLUMN if self.mapping.problem else BlockedCode.UNKNOWN
-            detail = Message("value_unknown_fix", quote=remote.reason)
-            self._leave_unknown(code, self.mapping.problem or detail)
+            detail = self.mapping.problem or Message("value_unknown_fix", quote=remote.reason)
+            self._leave_unknown(code, detail)
+            is_column_there = self.mapping.problem_code in ("", ColumnProblem.HIDDEN)
+            if code_of(remote.reason) in MAY_BE_READABLE_SOON and is_column_there and field_plan.blocked_code:
+                self._look_again(detail)
             return
         if isinstance(local, merge.Unknown):
             if field_plan.direction is not SyncDirection.MONDAY_TO_NPD:
@@ -138,6 +142,14 @@ class FieldRule:
             self.local_form = _form_by_record
             local = self.local_form(field_plan.local_raw)
         self._merge(merge.Values(local, remote))
+
+    def _look_again(self, reason: str) -> None:
+        """Have the item read again for ten minutes, because Monday's next answer may have the cell."""
+        blocked = self.plan.facts.sync_state.blocked_fields.get(self.mapping.key, {})
+        now = self.facts.now
+        since = datetime.fromisoformat(blocked.get("since") or now.isoformat())
+        if look := seconds_to_look(since, now):
+            self.plan.wait_for_look(look, (), reason)
 
     def _decide_unknown_local(self, problem: str) -> None:
         """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
@@ -163,7 +175,9 @@ class FieldRule:
         try:
             is_emptied = values.local is not None and field_plan.direction is not SyncDirection.NONE
             is_emptied = is_emptied and is_emptied_by_removal(self.facts, self.field)
-            field_plan.confirmed = tuple(our_writes.take_confirmed(self.plan, self.field))
+            if confirmed := our_writes.take_confirmed(self.plan, self.field):
+                field_plan.confirmed_entry = confirmed[-1].values[field_plan.key]
+                self.plan.landed = self.plan.landed.union(intent.pk for intent in confirmed)
             field_plan.base = base = self.field.base
             field = self._field_to_merge(values, emptied_by_removal=is_emptied)
             is_overwritten = field_plan.direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed

@@ -95,7 +95,7 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: date
             faults.append((plan.id, error))
     plan.sync_state.base = base
     plan.sync_state.altered = altered
-    plan.landed_by_event = frozenset(landed_writes)
+    plan.landed = frozenset(landed_writes)
     return faults
 
 

@@ -17,7 +17,6 @@ from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.change_events import EDIT_KINDS, event_value
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.removed_items import requested_unlink
-from sync.words.message import Message
 
 
 def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -28,9 +27,9 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.record.may_sync and not record_facts.is_sync_pressed and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
-        plan.settle(detail=Message("sync_is_off"), reason="")
+        plan.ending = outcomes.SYNC_OFF
     elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
-        plan.settle(detail=Message("nothing_changed"))
+        plan.ending = outcomes.UNCHANGED
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
         plan.ending = outcomes.NOTHING_NEW
 

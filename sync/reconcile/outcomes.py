@@ -44,6 +44,8 @@ class Ending:
 
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
+SYNC_OFF = Ending(Outcome.SETTLED, Message("sync_is_off"))
+UNCHANGED = Ending(Outcome.SETTLED, Message("nothing_changed"))
 NOTHING_NEW = Ending(Outcome.SETTLED, Message("known_already"))  # its events are checked, without a read of its item
 # Only its link was changed, by a person's answer or because its item was found; the next pass compares the two sides.
 ANSWERED = Ending(Outcome.RELEASED, Message("answer_first"))

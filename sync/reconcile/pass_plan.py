@@ -61,7 +61,8 @@ class FieldPlan:
     blocked_reason: str = ""  # the same in words
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
-    confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
+    # What the newest call without an answer sent, if Monday now shows it: the field's entry in its intent.
+    confirmed_entry: dict[str, Any] | None = None
     loop: WriteLoop | None = None  # after the pass, if it was counted or throttles the field; over without `times`
     sends_in_vain: int = 0  # how often Monday answered its value without storing it
     resolved_conflict: reports.OpenConflict | None = None  # with the choice that this pass applies
@@ -106,11 +107,6 @@ class FieldPlan:
     def is_resting(self) -> bool:
         """Whether both sides have the base's raw values, so that there is nothing to decide."""
         return self.decision is NOTHING
-
-    @property
-    def confirmed_entry(self) -> dict[str, Any] | None:
-        """The field's entry in the newest confirmed intent."""
-        return self.confirmed[-1].values[self.key] if self.confirmed else None
 
     @property
     def is_relation_skipped(self) -> bool:
@@ -186,8 +182,8 @@ class EntityPlan:
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
     doubts: Doubts = field(default_factory=Doubts)
     lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
-    # The intents without an answer that took effect, because an event shows that somebody replaced their value.
-    landed_by_event: frozenset[UUID] = frozenset()
+    # The intents without an answer that took effect: Monday shows their value, or an event that somebody replaced it.
+    landed: frozenset[UUID] = frozenset()
     record: SyncedModel = field(init=False)  # as it was read; after settling, as it was written
     sync_state: SyncMetadata = field(init=False)  # after the pass; its own copy, so that a change is seen
 
@@ -298,15 +294,15 @@ class EntityPlan:
         other.item = item
         return other
 
-    def settle(self, *, detail: str = "", reason: str | None = None) -> None:
-        """End it as settled; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(Outcome.SETTLED, detail)
-        self.reason = self.reason if reason is None else reason
+    def settle(self, reason: str) -> None:
+        """End it as settled; `reason` says why it is not in sync, if it isn't."""
+        self.ending = Ending(Outcome.SETTLED, reason)
+        self.reason = reason
 
-    def defer(self, detail: str, wait_seconds: float, *, reason: str | None = None) -> None:
-        """End it until its job is due again after so many seconds; `reason` as in `settle`."""
-        self.ending = Ending(Outcome.DEFERRED, detail, wait_seconds)
-        self.reason = self.reason if reason is None else reason
+    def wait(self, reason: str, seconds: float) -> None:
+        """End it until its job is due again after so many seconds; it is not in sync until then, for this reason."""
+        self.ending = Ending(Outcome.DEFERRED, reason, seconds)
+        self.reason = reason
 
     def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
@@ -317,7 +313,6 @@ class EntityPlan:
         write.open_intent = None
         anew = type(self)(self.facts, self.item, ending, write=write)
         anew.lost_updates = self.lost_updates
-        anew.landed_by_event = self.landed_by_event
         vars(self).update(vars(anew))
 
     def add_line(
@@ -466,7 +461,7 @@ class RecordPlan(EntityPlan):
             self.removal = None
             self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
-            self.settle(reason="")
+            self.settle("")
 
 
 @dataclass(eq=False)
@@ -487,7 +482,7 @@ class DeletedPlan(EntityPlan):
     def restore(self) -> None:
         """Have settling restore the record."""
         self.new_state = choices.TombstoneState.RESTORED
-        self.settle()
+        self.ending = SETTLED
 
     @property
     def item_id(self) -> str:
@@ -546,9 +541,8 @@ class ItemPlan:
     # Likewise, about edits on the removed item whose place it takes, by the field's label.
     lines: Mapping[str, ActivityLine] = field(default_factory=dict)
     # Only for duplicates:
-    answered_item: board_items.Item | None = None  # as the answer to its clearing has it
     kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
-    intent: Intent | None = None  # of the call, if it was carried out
+    write: Write = NOT_SENT  # what was sent about it, and what came of it
 
     @property
     def outcome(self) -> Outcome:
@@ -567,7 +561,7 @@ class ItemPlan:
     @property
     def item(self) -> board_items.Item:
         """The item; only for an item that Monday shows."""
-        item = self.answered_item or self.facts.item
+        item = self.write.item or self.facts.item
         assert item is not None
         return item
 

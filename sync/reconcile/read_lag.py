@@ -179,7 +179,7 @@ def _first_look(
 def _defer(plan: pass_plan.EntityPlan, wait: float | None) -> None:
     if wait:
         plan.doubts.is_item_stale = True
-        plan.defer(UNSHOWN_ITEM, wait, reason=UNSHOWN_ITEM)
+        plan.wait(UNSHOWN_ITEM, wait)
 
 
 def _wait_for_item(facts: PassFacts, history: RecordHistory, item_id: str | None, item: Item | None) -> float | None:

@@ -117,11 +117,17 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
     return None
 
 
-def who_turned_sync_off(record: SyncedModel) -> str:
-    """Return who turned a record's sync off; empty if its newest changes don't tell."""
-    history = latest_events(type(record), [record.pk], limit=MAX_EVENTS_OF_SWITCH).get(record.pk, [])
-    edit = last_edit(history, ["sync_enabled"], users_of(history))
-    return edit.who if edit else ""
+def who_turned_sync_off(records: Sequence[SyncedModel]) -> dict[UUID, str]:
+    """Return by record of one type who turned its sync off, as far as its newest changes tell."""
+    ids = [record.pk for record in records]
+    histories = latest_events(type(records[0]), ids, limit=MAX_EVENTS_OF_SWITCH) if records else {}
+    users = users_of(event for history in histories.values() for event in history)
+    by = {}
+    for record in records:
+        column = "sync_direction" if record.sync_enabled else "sync_enabled"
+        if edit := last_edit(histories.get(record.pk, []), [column], users):
+            by[record.pk] = edit.who[:MAX_ACTOR_LENGTH]
+    return by
 
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:

@@ -266,6 +266,7 @@ TEMPLATES: Mapping[str, str] = {
     "earlier_value_refused": "NPD doesn't take the earlier value any more: {quote}",
     "says_it_already": "It says “{value}” already.",
     "is_empty_already": "It is empty already.",
+    "answered_since": "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo.",
     "changed_since_line": "It was changed since: it says “{value}” now, not “{expected}”, which this line left.",
     "comes_from_monday_only": "It comes from Monday only, so NPD's value would be replaced again at the next sync. "
     "Change it on the board.",

@@ -84,6 +84,23 @@ def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) 
     assert open_look not in picked.evaluate_all(looks), "a choice that is open looks like one that is made"
 
 
+def test_the_form_of_a_typed_value_that_is_known_late_does_not_stand_under_another_choice(page: Any) -> None:
+    page.goto(screen(conflict_of(of_fields("made", PHONE))))
+    held = list[Any]()
+    page.route("**/*preview=phone", held.append)
+    result, written = page.locator("input[name=value-phone]"), page.locator("#written-phone")
+    with page.expect_request("**/*preview=phone"):
+        result.fill("+442079460812")
+    page.locator("input[name=pick-phone][value=npd]").check()
+    with page.expect_response("**/*preview=phone"):
+        held[0].continue_()
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+    expect(written).to_be_empty()
+    page.unroute_all()
+    result.fill("+442079460813")
+    expect(written).to_contain_text("Written as")
+
+
 def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(page: Any) -> None:
     contact = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
     page.goto(screen(conflict_of(contact)))

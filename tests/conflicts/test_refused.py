@@ -87,8 +87,11 @@ def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: Use
         assert (world.status(contact), contact.email, world.values(contact)["email"]) == ("synced", stored, sent)
         assert not waits()
         undo_answer(line, by=ada)
+        contact.refresh_from_db()
+        assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), f"{side}: asked again at once"
+        writes = world.calls("mutation")
         world.work(contact)
-        assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), side
+        assert (contact.email, waits(), world.calls("mutation")) == (REFUSED, [("Ann", "email")], writes), side
     assert LogEntry.objects.filter(object_id=str(contact.pk), change_message__contains="which was typed here").exists()
 
 

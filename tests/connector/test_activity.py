@@ -123,6 +123,14 @@ def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
     assert result.log_problem
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_row_in_another_form_hides_no_other_row_nor_that_the_page_is_full(place: int) -> None:
+    rows = [row(id="r1"), row(id="r2")]
+    rows.insert(place, row(created_at=None))
+    log = parse_board_activity(answer(board(activity_logs=rows))).log or []
+    assert ({entry.id for entry in log}, len(log)) == ({"r1", "r2"}, 3)
+
+
 @pytest.mark.parametrize("part", ["activity_logs", "columns"])
 def test_a_part_that_failed_is_not_one_that_is_empty(part: str) -> None:
     with refusal(UNREADABLE_ANSWER):

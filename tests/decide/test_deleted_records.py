@@ -210,7 +210,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive_item")
     plan = decide(deletion(state="archived", history=builders.history(intents=[call])))
-    assert (plan.new_state, taken(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
+    assert (plan.new_state, taken(take_lines_and_landed_intents, plan).landed) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:

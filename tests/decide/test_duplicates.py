@@ -41,7 +41,7 @@ def test_what_is_said_of_it(row: str) -> None:
     take_answer(board(), result, answer)
     assert (result.outcome, result.kind) == (Outcome.SETTLED, kind)
     assert detail in result.sentence
-    assert (result.intent is not None) is (answer is DONE)
+    assert (result.write.is_done and result.write.open_intent is not None) is (answer is DONE)
     assert bool(result.question) is (row == "cleared: a person is asked")
 
 

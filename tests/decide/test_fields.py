@@ -254,17 +254,17 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    plans = decide_fields(*roles("Later", "Sent", history=builders.history(intents=[ours])))
-    plan = plans["role_title"]
+    fields = roles("Later", "Sent", history=builders.history(intents=[ours]))
+    plan = decide_fields(*fields)["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
-    assert plan.confirmed == (ours,)
+    assert fields.plan.landed == {ours.pk}
 
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     plans = decide_fields(*roles("Sent", "Theirs", history=builders.history(intents=[ours])))
-    assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
+    assert (plans["role_title"].decision.action, plans["role_title"].confirmed_entry) == (Action.CONFLICT, None)
 
 
 @pytest.mark.parametrize("agreed", [["role_title"], []])
@@ -273,7 +273,7 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
     plans = decide_fields(*roles("Mine", "Sent", history=builders.history(intents=[ours]), without_base=agreed))
-    assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
+    assert (plans["role_title"].decision.action, plans["role_title"].confirmed_entry) == (Action.CONFLICT, None)
 
 
 def test_a_field_that_is_left_alone_is_not_blocked_without_a_column() -> None:

@@ -196,6 +196,18 @@ def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(name
     assert contact.organization == firm
 
 
+def test_an_item_that_fails_by_id_leaves_only_its_own_contact_uncompared(connected: World) -> None:
+    acme = organization("Acme")
+    ann = connected.linked(organization=acme)
+    connected.linked_together(5)
+    connected.sandbox.control("webhooks", rule="drop", count=None)
+    choose_on_board(connected, ann)
+    acme.refresh_from_db()
+    connected.sandbox.control("faults", unreadable=[acme.monday_id], by_id=True)
+    result = compare_board(connected.link())
+    assert (result.items, result.need_pass, result.problem) == (6, 1, "")
+
+
 # --- by name ----------------------------------------------------------------------------------------------------
 
 

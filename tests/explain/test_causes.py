@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pghistory
+import pytest
 from django.contrib.auth.models import User
 
 from npd.models import Contact
@@ -24,7 +25,7 @@ from sync.operations.activity_undo import plan_undo
 from sync.queue import push_record, retry_all
 from sync.records.authors import SYNC_ACTOR, last_edits
 from tests.admin.test_records import words_of
-from tests.support.people import api_of, signed_in
+from tests.support.people import api_of, signed_in, unlink
 from tests.support.world import TOM, World
 
 
@@ -118,6 +119,24 @@ def test_an_edit_that_waited_keeps_its_time_beside_the_time_at_which_it_was_sync
     assert line.synced_at == line.at > edited_at + timedelta(minutes=19)
     assert [", synced" in words_of(page.content.decode()) for page in pages] == [False, True]
     assert "20 minutes ago synced" in words_of(pages[0].content.decode())
+
+
+@pytest.mark.parametrize("way", ["unlink", "sync off", "direction none", "delete"])
+def test_a_conflict_that_a_persons_act_ends_names_that_person(world: World, way: str) -> None:
+    pat = User.objects.create_superuser("pat", "pat@example.com", "x")
+    contact = world.linked(role_title="Old")
+    world.edit(contact, "role_title", "Theirs")
+    world.save(contact, role_title="Ours")
+    if way == "unlink":
+        unlink(contact)
+    elif way == "delete":
+        assert signed_in(pat).post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"}).status_code == 302
+    else:
+        values = {"sync_enabled": False} if way == "sync off" else {"sync_direction": "none"}
+        with pghistory.context(user=pat.pk):
+            world.save(contact, **values)
+    world.work()
+    assert last(contact, "conflict_over", key="role_title").actor == "pat"
 
 
 def test_an_edit_of_an_empty_field_can_be_undone(world: World) -> None:

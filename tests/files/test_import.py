@@ -997,6 +997,11 @@ def test_people_of_one_name_in_one_file_are_namesakes(browser: Client) -> None:
         ("Prof. Dr.-Ing. Petra Hofmann", "PETRA HOFMANN", True), ("Hofmann, Petra", "Petra Hofmann, PhD", True),
         ("Petra Hofmann", "Hofmann, Petra, Dr. med.", True), ("Petra Hofmann", "Petra Hofmann-Ace", False),
         ("Petra Hofmann", "Peter Hofmann", False), ("Dr. Oetker", "Frau", False),
+        ("Petra Hofmann", "Hofmann, Dr. rer. nat. Petra", True), ("Petra Hofmann", "Dipl.-Ing. Petra Hofmann", True),
+        ("Petra Hofmann", "Mag. Petra Hofmann", True), ("Petra Hofmann", "Sig. Petra Hofmann", True),
+        ("Petra Hofmann", "Prof Dr med Petra Hofmann", True), ("Petra Hofmann", "Petra Hofmann, Dr. phil.", True),
+        ("Collins", "Phil Collins", False), ("Peter", "Peter Pan", False), ("John", "John Mba", False),
+        ("King Cole", "Nat King Cole", False), ("Dr. Frau", "Prof. Mr", False),
     ],
 )  # fmt: skip
 def test_a_name_with_titles_or_the_last_name_first_is_a_namesake_and_stays_as_it_is(

@@ -1,4 +1,6 @@
-"""A stop ends only when a call of the kind that failed goes through; one outage is one “since”, and one line."""
+"""A stop ends only when a call of the kind that failed goes through; one outage is one “since”, and one line, whose end
+names the person who had it tried again.
+"""
 
 from typing import Any
 
@@ -43,15 +45,15 @@ def stops() -> set[Any]:
     return {entry.since for entry in entries}
 
 
-def lines() -> list[str]:
+def lines() -> list[tuple[str, str]]:
     kinds = (ActivityKind.STOP, ActivityKind.STOP_END)
-    return list(ActivityLine.objects.filter(kind__in=kinds).order_by("id").values_list("kind", flat=True))
+    return list(ActivityLine.objects.filter(kind__in=kinds).order_by("id").values_list("kind", "actor"))
 
 
 def happens(world: World, step: str) -> None:
     if step == "try again":
         MondayAccount.objects.update(asked_at=None)
-        probes.try_again()
+        probes.try_again(by="olga")
     elif step == "sweep":
         BoardLink.objects.update(swept_at=None)
         sweep_due_boards()
@@ -83,11 +85,11 @@ def test_a_stop_is_shown_with_one_beginning_until_a_call_of_its_kind_goes_throug
     for step in steps:
         happens(world, step)
         assert stops() == since, step
-    assert lines() in ([ActivityKind.STOP], [])
+    assert lines() in ([(ActivityKind.STOP, "")], [])
     world.sandbox.control("faults", "DELETE")
     happens(world, "try again")
     world.work(minutes=1)
     world.work(minutes=21)
     assert not stops()
-    assert lines() in ([ActivityKind.STOP, ActivityKind.STOP_END], [])
+    assert lines() in ([(ActivityKind.STOP, ""), (ActivityKind.STOP_END, "olga")], [])
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

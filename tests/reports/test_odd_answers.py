@@ -1,8 +1,8 @@
-"""Odd answers that Monday has given: null for a board or a log, a listing that shifts, an item with other values."""
+"""Odd answers of Monday: parts that are missing, a listing that shifts, an item with other values or without cells."""
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from urllib3 import HTTPResponse
 from npd.models import Contact
 from sync.operations.comparison import compare_board
 from tests.engine.test_relations import choose_on_board, connected, organization
-from tests.support.world import World
+from tests.support.cases import each_once
+from tests.support.world import World, mail
 
 __all__ = ["connected"]
 
@@ -115,3 +116,127 @@ def test_a_connected_column_that_also_names_an_item_that_people_do_not_see(
     assert connected.status(ann) == ("synced" if taken_over else "pending")
     block = connected.block_of(ann, "organization")
     assert ("Gone Ltd" in block and "archived" in block) is (base_names_it and not taken_over)
+
+
+def once(query: str, change: Callable[[dict[str, Any]], None]) -> Change:
+    """Return a change of the first answer to a query with this text."""
+    pending = [change]
+
+    def change_first(document: str, data: dict[str, Any]) -> None:
+        if pending and query in document:
+            pending.pop()(data)
+
+    return change_first
+
+
+@pytest.mark.parametrize("answered", [(), ("board",), ("board", "by_npd_id"), ("by_npd_id", "by_match")])
+def test_an_answer_without_what_was_asked_for_makes_no_second_item(world: World, answered: Sequence[str]) -> None:
+    there = {"name": "Ann", "values": {"email": mail("ann@example.org")}}
+    world.sandbox.control("items", board_id=world.board_id(), items=[there])
+
+    def leave_out(data: dict[str, Any]) -> None:
+        for alias in data.keys() - {"complexity", *answered}:
+            del data[alias]
+
+    changing_answers(world, once("by_match", leave_out))
+    ann = world.contact("Ann", email="ann@example.org")
+    world.hear(ann, rounds=3, minutes=1)
+    assert (len(world.sandbox.items()), world.status(ann)) == (1, "synced")
+
+
+def test_an_error_that_names_no_part_of_the_answer_makes_no_second_item(world: World) -> None:
+    there = {"name": "Ann", "values": {"email": mail("ann@example.org")}}
+    world.sandbox.control("items", board_id=world.board_id(), items=[there])
+    found_nothing = {
+        "data": {
+            "board": [{"id": world.board_id(), "state": "active"}],
+            "by_npd_id": {"cursor": None, "items": []},
+            "by_match": [{"items_page": {"cursor": None, "items": []}}],
+        },
+        "errors": [{"message": "Internal server error", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}],
+    }
+    world.sandbox.faults({"status": 200, "body": found_nothing, "on": "items_page_by_column_values"})
+    ann = world.contact("Ann", email="ann@example.org")
+    world.hear(ann, rounds=3, minutes=1)
+    assert (len(world.sandbox.items()), world.status(ann)) == (1, "synced")
+
+
+def without_cells(data: dict[str, Any]) -> None:
+    for node in objects_in(data):
+        if "column_values" in node:
+            node["column_values"] = []
+
+
+def without_role(data: dict[str, Any]) -> None:
+    for node in objects_in(data):
+        if "column_values" in node:
+            node["column_values"] = [cell for cell in node["column_values"] if cell["id"] != "role_title"]
+
+
+def without_name(data: dict[str, Any]) -> None:
+    for node in objects_in(data):
+        if "column_values" in node:
+            node["name"] = None
+
+
+@pytest.mark.parametrize(
+    ("change", "is_on_board"), each_once([without_cells, without_role, without_name], [False, True])
+)
+def test_a_cell_that_an_answer_lacks_is_read_again(
+    world: World, change: Callable[[dict[str, Any]], None], is_on_board: bool
+) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+    changing_answers(world, once("ReadItems", change))
+    key = "name" if change is without_name else "role_title"
+    if is_on_board:
+        world.edit(ann, key, "New")
+    else:
+        Contact.objects.filter(pk=ann.pk).update(**{key: "New"})
+    world.hear(ann)
+    assert world.status(ann) == "pending"
+    world.hear(ann, seconds=2.6)
+    assert (getattr(ann, key), world.values(ann)[key], world.status(ann)) == ("New", "New", "synced")
+
+
+@pytest.mark.parametrize("failing", ["text", "value"])
+def test_a_cell_for_which_an_answer_has_an_error_is_read_again(world: World, failing: str) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+    world.sandbox.faults({"limit": "field", "on": failing})
+    world.save(ann, role_title="New")
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Old", "pending")
+    world.hear(ann, seconds=2.6)
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
+
+
+def test_a_column_that_stays_hidden_is_read_again_for_ten_minutes(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.sandbox.control("columns", board_id=int(world.board_id()), column_id="role_title", action="hide")
+    world.save(ann, notes="New")
+    calls = world.calls_while(120)
+    assert (calls, world.status(ann)) == (2, "pending")
+
+
+CLEARED = {
+    "phone": ["{}", '{"phone":"","countryShortName":"GB","changed_at":"2026-11-20T08:00:00Z"}', '{"phone":null}'],
+    "email": ["{}", '""', "[]", '{"email":"","text":""}', '{"email":null,"text":null}'],
+    "notes": ["{}", "[]", '{"text":"","changed_at":"2026-11-20T08:00:00Z"}', '{"text":null}'],
+    "role_title": ["{}", "[]", "", '""', '" "', '{"value":""}'],
+}
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column in CLEARED for value in CLEARED[column]])
+def test_a_cell_that_somebody_emptied_is_empty_in_whatever_form(world: World, column: str, value: str) -> None:
+    ann = world.linked("Ann", role_title="Old", phone="+442079460018", email="ann@example.org", notes="n")
+    world.pass_time(minutes=30)
+
+    def empty(query: str, data: dict[str, Any]) -> None:
+        for node in objects_in(data):
+            if node.get("id") == column and "value" in node:
+                node.update(value=value, text="")
+
+    changing_answers(world, empty)
+    world.sandbox.act("edit", item_id=ann.monday_id, column_id=column, text="")
+    world.hear(ann)
+    assert (getattr(ann, column), world.status(ann)) == ("", "synced")

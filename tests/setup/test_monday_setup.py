@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
@@ -31,7 +32,9 @@ from sync.monday.errors import BOARD_FULL, MondayError
 from sync.operations.setup.board_setup import switch_board
 from tests.admin import states
 from tests.support.sandbox import Sandbox
+from tests.support.waiting import at_once
 from tests.support.words import said
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -279,3 +282,20 @@ def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
     assert (BoardLink.objects.get().stops, Attention.objects.count()) == ({}, 0)
     assert ActivityLine.objects.latest("id").sentence == "The sync runs again: Contacts."
     assert SyncQueue.objects.get().next_retry <= sync_now()
+
+
+def test_of_two_first_set_ups_at_once_one_is_done(world: World) -> None:
+    world.sandbox.reset()
+    BoardLink.objects.all().delete()
+
+    def set_up_once() -> str:
+        try:
+            call_command("monday_setup")
+        except CommandError as error:
+            return str(error)
+        return ""
+
+    outcomes = at_once(set_up_once, set_up_once)
+    assert sorted("another set-up is running" in outcome for outcome in outcomes) == [False, True]
+    assert sorted(board["name"] for board in world.sandbox.boards()) == ["Contacts", "Organizations"]
+    assert columns_of(world.sandbox, contacts_link().board_id) == CONTACT_COLUMNS

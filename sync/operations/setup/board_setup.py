@@ -5,7 +5,7 @@ another choice of a person overwrites an administrator's changes.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,12 +33,16 @@ from sync.monday.connector import MondayConnector
 from sync.monday.conversion import Converter, UnknownValue
 from sync.operations.setup import item_links, selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
+from sync.outbox.claim import acquire
 from sync.records import authors
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 from sync.words.message import Message, worded
 
 log = structlog.get_logger(__name__)
+
+# Longer than a set-up takes: it may list a board's items. A killed worker's lease ends at once.
+LEASE_SECONDS = 600
 
 # For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = Message("not_configured")
@@ -89,10 +93,17 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
     """Set up one model as stored, or else as suggested; raises ActionError, MondayError."""
     link, _ = BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
-    board_id = registry.configured_board_id(spec.entity_type) or link.board_id
-    board = ensure_board(connector, spec, board_id, partial(switch_board, link, created=True))
-    chosen = selection.ChosenBoard(selection.suggested_choices(spec, board, requested), board)
-    return set_up_board(chosen, connector, is_new=not board_id)
+    # Two first set-ups at once would make two boards, or each column twice.
+    is_first = not link.mappings.exists()
+    lease = acquire(link, LEASE_SECONDS) if is_first and not link.is_being_set_up else None
+    if is_first and lease is None:
+        raise ActionError(f"{spec.board_title}: another set-up is running. Run this again when it is done.")
+    with lease or nullcontext():
+        link.refresh_from_db()
+        board_id = registry.configured_board_id(spec.entity_type) or link.board_id
+        board = ensure_board(connector, spec, board_id, partial(switch_board, link, created=True))
+        chosen = selection.ChosenBoard(selection.suggested_choices(spec, board, requested), board)
+        return set_up_board(chosen, connector, is_new=not board_id)
 
 
 def ensure_board(connector: MondayConnector, spec: EntitySpec, board_id: str, store: Callable[[str], None]) -> Board:

@@ -6,6 +6,7 @@ No message and no line of a log repeats a token.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -63,22 +64,22 @@ def test_stored_token(user: User) -> ConnectionTest:
         result = ConnectionTest(credentials.no_token_reason())
     else:
         # It stores the limits at once: the next call may need one that was raised.
-        result = run_test(probes.refresh_account_info)
-        apply_test(result)
+        result = run_test(partial(probes.refresh_account_info, by=user.get_username()))
+        apply_test(result, by=user.get_username())
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
 
 
-def apply_test(result: ConnectionTest) -> None:
+def apply_test(result: ConnectionTest, *, by: str) -> None:
     """Begin the stop that the test's error calls for; store the account and its users, and end stops that are over."""
     if result.error is not None:
         breaker.stop_if_shared(result.error)
     if result.account is not None:
-        probes.store_account_info(result.account)
+        probes.store_account_info(result.account, by=by)
         with suppress(MondayError):
             refresh_users(connector(urgent=True))
     if result.is_ok:
-        probes.try_again()  # a former token may not have seen all boards
+        probes.try_again(by=by)  # a former token may not have seen all boards
 
 
 def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
@@ -113,7 +114,7 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
         why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
         raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
     credentials.store_token(token, user)
-    apply_test(result)
+    apply_test(result, by=user.get_username())
     authors.log_settings_changed(user, "Monday connection", Message("setting_new_secret", label="API token"))
     return result
 

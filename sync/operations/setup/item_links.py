@@ -83,10 +83,9 @@ def forget_items(link: BoardLink, by: str) -> None:
     questions = SyncConflict.objects.filter(entity_type=entity_type, resolved_at=None).order_by("id")
     save_reports(
         [
-            ConflictReport(entity_type, row.entity_id, row.monday_item_id, row.kind, closing_reason=BOARD_LEFT)
+            ConflictReport(entity_type, row.entity_id, row.monday_item_id, row.kind, closing_reason=BOARD_LEFT, by=by)
             for row in questions
-        ],
-        by=by,
+        ]
     )
     SyncMetadata.objects.of(entity_type).update(**STATE_WITHOUT_ITEM, sync_status=SyncStatus.PENDING)
     release_obsolete(ids)

@@ -46,9 +46,6 @@ log = structlog.get_logger(__name__)
 # The ids and names that the worker needs of a plan. They are dropped in the end, because an erasure wouldn't find them.
 PLANNED = ("items_to_check", "unplanned_records", "unplanned_items", "links", "new_items", "new_records")
 
-# Longer than a set-up takes: it may list a board's items. A killed worker's lease ends at once.
-LEASE_SECONDS = 600
-
 
 def start(user: User, plan: SetupPlan, creating_related: Collection[str] = ()) -> None:
     """Start the set-up of all boards of the plan, or of none; raises ActionError.
@@ -120,7 +117,7 @@ def advance_setups() -> None:
             continue
         if process.is_shutting_down() or breaker.stop_of_call(None, account=monday_account()):
             return
-        lease = acquire(link, LEASE_SECONDS)
+        lease = acquire(link, board_setup.LEASE_SECONDS)
         if lease is None:
             return
         with suppress(LeaseLost), lease:

@@ -71,7 +71,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        plan.settle(detail=tombstone.note, reason=tombstone.note)
+        plan.settle(tombstone.note)
     elif tombstone.monday_id is None:
         _end_deletion(plan, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
@@ -136,8 +136,7 @@ def _decide_by_present_item(
     if verdict.leaves_out(was_out=plan.sync_state.left_out == FilterSide.ITEM):
         _end_deletion(plan, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif item.id in linked_now:
-        waits = Message("item_being_linked")
-        plan.defer(waits, NEXT_PASS_SECONDS)
+        plan.ending = outcomes.Ending(outcomes.Outcome.DEFERRED, Message("item_being_linked"), NEXT_PASS_SECONDS)
     else:
         _decide_by_policy(facts.board, plan, item)
 
@@ -148,8 +147,7 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
     plan.sync_state.removed_since = since
     seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = Message("deleted_item_not_shown")
-        plan.defer(detail, seconds, reason=detail)
+        plan.wait(Message("deleted_item_not_shown"), seconds)
     else:
         _end_deletion(plan, TombstoneReason.NOT_SHOWN)
 
@@ -256,7 +254,7 @@ def _end_deletion(
     plan.new_state = outcome.state
     plan.reason_code = reason
     plan.act = ""
-    plan.settle(detail=sentence, reason=sentence)
+    plan.settle(sentence)
 
 
 def lost_edits(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
@@ -380,7 +378,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
     plan.add_line(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by)
-    plan.settle(detail=sentence, reason=sentence)
+    plan.settle(sentence)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -419,5 +417,5 @@ def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
-        plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
+        plan.landed = plan.landed.union(_removing_intents(plan.facts))
     plan.add_lines(*plan.lost_update_lines)

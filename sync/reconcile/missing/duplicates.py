@@ -79,11 +79,10 @@ def take_answer(board: BoardContext, duplicate: pass_plan.ItemPlan, write: Write
     If it was removed meanwhile, nothing is left to do. A question shows the item as the answer has it.
     """
     is_gone = write.is_gone
-    duplicate.answered_item = write.item
+    duplicate.write = write
     if not (write.is_done or is_gone):
         duplicate.ending = write.ending
         return
-    duplicate.intent = write.open_intent if write.is_done else None
     duplicate.keeps_finding = False
     name = duplicate.item.name
     # The lines of a question and of its answer say that its NPD ID was removed, and that a copy was archived.

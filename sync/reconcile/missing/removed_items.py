@@ -98,7 +98,7 @@ def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: da
     plan.removal = pass_plan.Removal(sentence)
     is_first_pass = _note_state(plan, state, now)
     if not plan.record.may_sync:
-        plan.settle(reason=sentences(sentence, Message("nothing_sent")))
+        plan.settle(sentences(sentence, Message("nothing_sent")))
         return
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
@@ -106,8 +106,7 @@ def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: da
     wait = _seconds_to_wait(board, plan, now)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
-        detail = sentences(sentence, Message("nothing_changed_or_sent"))
-        plan.defer(detail, wait, reason=detail)
+        plan.wait(sentences(sentence, Message("nothing_changed_or_sent")), wait)
     else:
         _act_or_ask(board, plan, plan.removal, facts)
 
@@ -151,12 +150,12 @@ def _act_or_ask(
     plan.question.fields = removal.edits
     plan.question.reject_answer(problem)
     if not removal.act:
-        plan.settle(reason=sentences(removal.sentence, Message("asked_about_removal")))
+        plan.settle(sentences(removal.sentence, Message("asked_about_removal")))
         return
     if removal.act == acts.UNLINK:
         event = state if state in REPORTED_STATES else "removed"
         plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(removal)))
-    plan.settle(reason="")
+    plan.settle("")
 
 
 def by_whom(removal: pass_plan.Removal) -> Message:
@@ -181,7 +180,7 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
         removal.act = ""
-        plan.settle(reason=sentences(removal.sentence, Message("deletion_needs_approval")))
+        plan.settle(sentences(removal.sentence, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:

@@ -50,6 +50,16 @@ def _is_first_sync(plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan) 
     return field_plan.base is None and choices.Cause.SAVE not in plan.facts.causes
 
 
+def who_ends_conflicts(plans: Sequence[pass_plan.EntityPlan]) -> dict[UUID, str]:
+    """Return by record whose act ends its conflicts: who had it unlinked, deleted it, or turned its sync off."""
+    asked = [plan for plan in plans if plan.facts.conflicts]
+    gone = [(plan.record.entity_type(), plan.id) for plan in asked if isinstance(plan, pass_plan.DeletedPlan)]
+    by = {entity_id: deletion.by for entity_id, deletion in authors.deletion_authors(gone).items()}
+    kept = [plan for plan in asked if isinstance(plan, pass_plan.RecordPlan)]
+    by |= authors.who_turned_sync_off([plan.record for plan in kept if not plan.record.may_sync])
+    return by | {plan.id: plan.facts.claim.requested_by for plan in kept if plan.unlink_reason or plan.is_deleted}
+
+
 class PassHistory:
     """The activity rows of one pass; NPD's history is read only for lines that need it."""
 

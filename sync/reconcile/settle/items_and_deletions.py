@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +40,7 @@ from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
 from sync.reconcile.settle import pass_run
-from sync.reconcile.settle.activity import cause_of_claim
+from sync.reconcile.settle.activity import cause_of_claim, who_ends_conflicts
 from sync.records import authors, item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
@@ -149,8 +150,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         # The time matters, because reads in the next minutes are compared with recent writes.
-        if item_plan.intent is not None:
-            applied = Intent.objects.filter(pk=item_plan.intent.pk)
+        if item_plan.write.is_done and (intent := item_plan.write.open_intent):
+            applied = Intent.objects.filter(pk=intent.pk)
             applied.update(state=IntentState.APPLIED, settled_at=SyncNow())
         _write_item(run, item_plan)
         item_facts = item_plan.facts
@@ -318,7 +319,9 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     settled = [deleted for deleted in deleted_plans if deleted.is_settled]
     ApprovalRequest.objects.bulk_create([deleted.approval for deleted in settled if deleted.approval])
-    save_reports([report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)])
+    by = who_ends_conflicts(deleted_plans)
+    reports = [report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)]
+    save_reports([replace(report, by=by.get(report.entity_id, "")) for report in reports])
     for deleted in deleted_plans:
         deleted_records.take_lines_and_landed_intents(deleted)
     run.store_history(deleted_plans)

@@ -159,13 +159,10 @@ def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
-        # Those that took effect, as Monday's value or an event shows.
-        confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
         for intent in plan.facts.open_intents:
             if not plan.doubts.set_aside.keys().isdisjoint(intent.values):
                 continue  # whether it took effect isn't known yet
-            landed = intent.pk in confirmed or intent.pk in plan.landed_by_event
-            state = IntentState.CONFIRMED if landed else IntentState.VOID
+            state = IntentState.CONFIRMED if intent.pk in plan.landed else IntentState.VOID
             older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())

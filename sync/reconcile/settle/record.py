@@ -85,7 +85,7 @@ class SettledRecord:
         made = plan.write.item if plan.creates and plan.is_settled else None
         if made is not None and npd_id_of(facts.board, made) == "":
             # The next pass sends the NPD ID once more.
-            plan.defer(Message("made_without_npd_id"), RECHECK_SECONDS)
+            self._read_again(Message("made_without_npd_id"))
         self.values |= removed_items.values_without_item(facts.board, plan)
         if plan.link_to not in (None, self.locked.monday_id):
             self.values["monday_id"] = plan.link_to
@@ -269,7 +269,7 @@ class SettledRecord:
 
     def _read_again(self, why: Message) -> None:
         if self.plan.is_settled:
-            self.plan.defer(why, RECHECK_SECONDS)
+            self.plan.ending = outcomes.Ending(outcomes.Outcome.DEFERRED, why, RECHECK_SECONDS)
 
     def _leave_to_next_pass(self) -> None:
         """Keep base and intent, because the answer doesn't show the value."""

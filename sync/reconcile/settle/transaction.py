@@ -25,11 +25,12 @@ from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates, removed_items
-from sync.reconcile.outcomes import Ending, Outcome
+from sync.reconcile.outcomes import SETTLED, Ending, Outcome
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, pass_run
+from sync.reconcile.settle.activity import who_ends_conflicts
 from sync.reconcile.settle.record import STORED, SettledRecord, complete_sync_state
 from sync.records import authors, item_links, tombstones
 from sync.records.approvals import OPEN_REQUEST_STATES
@@ -107,7 +108,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
         if record_plan.write.is_name_only and record_plan.write.item is not None:
             record_plan.ending = Ending(Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
-            record_plan.settle()
+            record_plan.ending = SETTLED
     written = _write_records(run, facts, plan, locked)
     # Which requests for approval end, and which lost values are logged, depends on the plans that still apply.
     states_after = dict(ended_requests(plan.open_requests, record_plans))
@@ -242,8 +243,10 @@ def _write_dependent_rows(
     for record_plan in record_plans:
         duplicates.add_shown_values(run.board, record_plan)
     reports = []
+    by = who_ends_conflicts(record_plans)
     for record_plan in record_plans:
         for report in conflict_reports.conflict_reports(record_plan):
+            report.by = by.get(record_plan.id, "")
             _add_editors(run, record_plan, report)
             reports.append(report)
     kept = [record_plan for record_plan in record_plans if not record_plan.is_deleted]
