@@ -195,7 +195,7 @@ def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
         if call.link_id is None:
             return
         # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of
-        # sizes: what failed comes again in parts (`_after_failed_read` in sync/reconcile/run.py, failed_writes.py).
+        # sizes: what failed comes again in parts (sync/reconcile/failed_reads.py, failed_writes.py).
         if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
             api_quota.shrink_batch_size(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:

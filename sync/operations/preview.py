@@ -29,10 +29,11 @@ from sync.outbox.claim import Claim
 from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.facts import PassFacts
+from sync.reconcile.failed_reads import end_unread
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.run import end_unread, plan_pass
+from sync.reconcile.run import plan_pass
 from sync.words.message import Message, of_error
 
 # With a record's id after it, it stands for the item that will be created for the record.

@@ -17,7 +17,6 @@ The filter decides at the two ends of a pass:
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from sync import merge
 from sync.choices import ActivityKind, BlockedCode, common_direction
@@ -140,26 +139,23 @@ def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
     return (plan.record.may_sync or plan.facts.is_sync_pressed) and not plan.facts.unlink_requested_by
 
 
-class MatchingItems(NamedTuple):
-    """The items that may be a record's, or why none is linked or created."""
+def matching_items(
+    board: BoardContext, record: SyncedModel, hits: Sequence[Item]
+) -> tuple[Sequence[Item], FilterVerdict]:
+    """Return those of the found items that the filter doesn't leave out; without any, the verdict says why.
 
-    items: Sequence[Item]
-    reason: str = ""  # why none is: a new item could duplicate one that the filter leaves out, or may leave out
-    is_left_out: bool = False  # the filter leaves out all of them
-
-
-def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> MatchingItems:
-    """Return those of the found items that the filter doesn't leave out."""
+    Then no item is created: it could duplicate one that the filter leaves out, or may leave out.
+    """
     if not board.sync_filter.items or not hits:
-        return MatchingItems(hits)
+        return hits, sync_filter.HOLDS
     verdicts = [(item, item_verdict(board, item, record)) for item in hits]
     matching = [item for item, verdict in verdicts if verdict.holds is True]
     unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
     if unknown is None and matching:
-        return MatchingItems(matching)
+        return matching, sync_filter.HOLDS
     item, verdict = unknown or verdicts[0]
     why = Message("filter_may_be_its_item", filter=verdict.sentence, item=item.name)
-    return MatchingItems([], why, is_left_out=unknown is None)
+    return [], FilterVerdict(verdict.holds, verdict.because, why)
 
 
 def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:

@@ -1,4 +1,4 @@
-"""Look for the items of creates that may be sent again: by NPD ID, and, as searches may be late, in the board's log."""
+"""Look for items of creates that may be sent again: by NPD ID, and, as searches may be late, by what Monday told."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,6 +10,7 @@ import structlog
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.limits.metered_client import meter_board_calls
+from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events, lag
 from sync.monday.board_items import ColumnSearch, Item
 from sync.monday.connector import MondayConnector
@@ -38,7 +39,7 @@ def items_with_npd_ids(monday: MondayConnector, board: BoardContext, ids: Sequen
 
 
 class CreatedItems(NamedTuple):
-    """The items without a record that our user has created, as the board's activity log and reads by id say."""
+    """The items without a record that our user has created, as the board's log, webhooks and reads by id say."""
 
     by_npd_id: Mapping[str, Item]
     has_unknown: bool  # one isn't shown, or not with its NPD ID: it may be as it was before its values were written
@@ -53,7 +54,9 @@ def read_created_items(monday: MondayConnector, board: BoardContext, since: date
         if changes.log is None:
             return None
         rows = chain(changes.log, *monday.read_log_pages(link.board_id, begin, changes))
-        created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
+        user_id = changes.user_id or board.settings.token_user
+        # The log's rows may be minutes late, and so may a webhook.
+        created = board_events.created_items(rows, user_id) + _created_by_webhooks(link, user_id, begin)
         owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
         unowned = sorted(set(created).difference(map(str, owned)))
         items: list[Item] = []
@@ -68,3 +71,10 @@ def read_created_items(monday: MondayConnector, board: BoardContext, since: date
     has_unknown = len(items) < len(unowned) or None in by_npd_id or "" in by_npd_id
     active = {key: item for key, item in by_npd_id.items() if key and field_values.is_active_on(board, item)}
     return CreatedItems(active, has_unknown)
+
+
+def _created_by_webhooks(link: BoardLink, user_id: str, since: datetime) -> list[str]:
+    """Return the items whose creation by this user webhooks have told since then; by anybody if nobody is known."""
+    types = board_events.EVENT_TYPES[board_events.EventKind.CREATED]
+    rows = WebhookEvent.objects.filter(board_id=link.board_id, type__in=types, received_at__gt=since)
+    return [str(row.item_id) for row in rows if row.event and user_id in ("", row.event.user_id)]

@@ -1,8 +1,7 @@
 """The pass: reads, decides by the ordered list of rules, sends and stores; `sync.reconcile` says which step is where.
 
 Each rule takes the facts, which stay as they are, and fills in the plan. What depends on Monday's answer to a write is
-no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py. After
-a read that failed: M18 to M20 of docs/reference/merge/limits-and-stops.md.
+no rule: changes.py, and settle/record.py with `leave_out_after_write` of board_filter.py.
 """
 
 import time
@@ -18,12 +17,9 @@ from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
 from sync.limits import breaker
-from sync.limits.api_quota import batch_size
 from sync.models import BoardLink
-from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox.claim import Claim, Lease
-from sync.outbox.finish import PARTS
 from sync.reconcile import (
     board_filter,
     emptied_cells,
@@ -35,6 +31,7 @@ from sync.reconcile import (
     restraints,
 )
 from sync.reconcile.facts import PassFacts
+from sync.reconcile.failed_reads import end_after_failed_read
 from sync.reconcile.gather.gatherer import Gatherer
 from sync.reconcile.missing import deleted_records, duplicates, identity, questions, removed_items, unmatched_items
 from sync.reconcile.outcomes import ANSWERED, LINKED, Ending, Outcome
@@ -42,7 +39,7 @@ from sync.reconcile.pass_plan import DeletedPlan, Plan, PlanRule, RecordPlan, Re
 from sync.reconcile.send import Executor, send_plan
 from sync.reconcile.settle.pass_run import PassRun
 from sync.reconcile.settle.transaction import settle_pass
-from sync.words.message import Message, of_error
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -115,20 +112,12 @@ def reconcile(
     plan = plan_pass(gatherer, facts)
     if gatherer.inspected is not None:
         store_inspection(lease.link, gatherer.inspected)
-    executor = Executor(lease, facts.board, gatherer.connector, read_at=facts.now, began_at=started)
-    if writes_wait_seconds:
-        executor.stop_reason = breaker.WRITES_STOPPED
     if gatherer.error is not None:
-        _end_after_failed_read(lease, gatherer, facts, plan)
+        end_after_failed_read(lease, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
-        breaker.end_stop(lease.link)
-        BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
-        send_plan(executor, facts, plan)
-        endings = [record_plan.ending for record_plan in plan.records.values()]
-        released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
-        # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
-        if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
-            breaker.forget_failures(has_written=executor.has_written)
+        executor = Executor(lease, facts.board, gatherer.connector, read_at=facts.now, began_at=started)
+        executor.stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
+        _act(executor, facts, plan)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls
     run.read_request_id = gatherer.request_id
@@ -167,56 +156,17 @@ def decide(facts: PassFacts, plan: Plan, rules: Sequence[PlanRule]) -> None:
         rule(facts, plan)
 
 
-def _end_after_failed_read(lease: Lease, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
-    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt."""
-    error = gatherer.error
-    assert error is not None
-    record_count = len(plan.open_records) + len(plan.open_deleted)
-    released = Ending(Outcome.RELEASED, of_error(error))
-    if gatherer.inspected is not None:
-        # The next pass leaves out the missing column.
-        end_unread(facts, plan, released)
-    elif error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        log.warning("read refused", board=lease.link.entity_type, scope=str(error.scope), reason=error.sentence)
-        end_unread(facts, plan, _ending_of_refused_read(gatherer, facts, error, record_count + len(facts.item_claims)))
-    else:
-        log.warning("read failed", board=lease.link.entity_type, scope=str(error.scope), reason=error.sentence)
-        breaker.stop_board_or_account(lease.link, error)
-        ending = ending_of_failed_read(error, record_count, was_isolated=lease.was_isolated)
-        end_unread(facts, plan, ending, ending_of_items=released)
-
-
-def _ending_of_refused_read(gatherer: Gatherer, facts: PassFacts, error: MondayError, claim_count: int) -> Ending:
-    """Return the ending of so many claims whose document Monday refused; one that was read alone is at fault."""
-    link = facts.board.link
-    if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
-        # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return Ending(Outcome.RELEASED, of_error(error))
-    if refusal := gatherer.try_without_items(facts.board):
-        # A document without items is refused too, so the board waits.
-        breaker.stop_board(link, refusal)
-        return Ending(Outcome.RELEASED, of_error(refusal))
-    if claim_count > 1:
-        # They are read one by one, to find the one at fault.
-        return Ending(Outcome.RELEASED, of_error(error), at_most=1)
-    return Ending(Outcome.FAILED, of_error(error))
-
-
-def ending_of_failed_read(error: MondayError, record_count: int, *, was_isolated: bool) -> Ending:
-    """Return the ending of so many records that couldn't be read; a failure of one alone is an attempt."""
-    is_transport = error.scope is Scope.TRANSPORT
-    # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-    at_most = max(1, record_count // PARTS) if is_transport else 0
-    counts_attempt = is_transport and record_count == 1 and was_isolated
-    return Ending(Outcome.FAILED if counts_attempt else Outcome.RELEASED, of_error(error), at_most=at_most)
-
-
-def end_unread(facts: PassFacts, plan: Plan, ending: Ending, ending_of_items: Ending | None = None) -> None:
-    """End a pass after a failed read with `ending`; claims of items may have another one."""
-    for record_plan in (*plan.open_deleted, *plan.open_records):
-        record_plan.ending = ending
-    # No rule has planned these items, because that comes after reading.
-    plan.other_jobs += [(claim, ending_of_items or ending) for claim in facts.item_claims]
+def _act(executor: Executor, facts: PassFacts, plan: Plan) -> None:
+    """Send the plan of a pass that could be read, and forget failures that are over by that. Raises LeaseLost."""
+    link = executor.lease.link
+    breaker.end_stop(link)
+    BoardLink.objects.filter(pk=link.pk).update(last_pass_at=SyncNow())
+    send_plan(executor, facts, plan)
+    endings = [record_plan.ending for record_plan in plan.records.values()]
+    released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
+    # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
+    if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
+        breaker.forget_failures(has_written=executor.has_written)
 
 
 def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> Counter[Outcome]:

@@ -62,7 +62,7 @@ def test_a_new_one_would_be_caught(line: str) -> None:
 # NPD's rows.
 
 # The modules of sync/reconcile that write them.
-SETTLE = {f"settle/{name}.py" for name in ("transaction", "dependents", "items_and_deletions", "pass_run")}
+SETTLE = {f"settle/{name}.py" for name in ("transaction", "dependents", "items_and_deletions", "jobs", "pass_run")}
 WRITERS = {"send.py", "unanswered_creates.py", *SETTLE}
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
 ROW_WRITERS = re.compile(r"enqueue\w*|update_many|finish|set_late_item|store_\w+|claim_records|transaction")

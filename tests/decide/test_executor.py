@@ -30,8 +30,8 @@ from sync.monday.errors import (
 )
 from sync.reconcile import send as sending
 from sync.reconcile.created_items import CreatedItems
+from sync.reconcile.failed_reads import ending_of_failed_read
 from sync.reconcile.outcomes import Outcome, Write
-from sync.reconcile.run import ending_of_failed_read
 from sync.reconcile.send import Executor, request_of
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 

@@ -7,7 +7,7 @@ import pytest
 
 from sync.choices import BlockedCode, Cause
 from sync.fields.field_values import BoardContext
-from sync.fields.sync_filter import FilterSide
+from sync.fields.sync_filter import HOLDS, FilterSide
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.operations.planned_changes import changed_records
@@ -135,11 +135,11 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
     facts, ours = record_facts(), item(id="8")
-    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == ([ours], "", False)
-    without_match = matching_items(ITEMS, facts.record, [CHAIR])
-    assert (without_match.items, without_match.is_left_out) == ([], True)
-    unreadable = matching_items(ITEMS, facts.record, [ours, UNREAD])
-    assert (unreadable.is_left_out, "may be this record's" in unreadable.reason) == (False, True)
+    assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == ([ours], HOLDS)
+    items, verdict = matching_items(ITEMS, facts.record, [CHAIR])
+    assert (items, verdict.holds) == ([], False)
+    items, verdict = matching_items(ITEMS, facts.record, [ours, UNREAD])
+    assert (items, verdict.holds, "may be this record's" in verdict.sentence) == ([], None, True)
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:

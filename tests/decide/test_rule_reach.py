@@ -45,7 +45,7 @@ TOUCHED = {
     },
     "find_possible_duplicates": {"question"},
     "take_bases": {"sync_state"},
-    "fill_in_fields": {*END, "fields", "landed"},
+    "fill_in_fields": {*END, "fields", "landed", "doubts"},
     "throttle_write_loops": {"fields", "log"},
     "request_approvals": {"new_requests", "open_requests", "outdated_requests", "fields", "log"},
     "keep_lost_updates": {"lost_updates", "log"},

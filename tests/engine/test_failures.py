@@ -148,9 +148,11 @@ def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: Worl
     assert BoardLink.objects.get(entity_type="contact").stop_of()
 
 
+@pytest.mark.parametrize("is_log_late", [False, True])
 def test_a_create_without_an_answer_is_found_in_the_log_where_searches_are_late_and_keys_not_honoured(
-    world: World,
+    world: World, is_log_late: bool
 ) -> None:
+    """Or by its webhook, where the log is late, too."""
     send = HTTPAdapter.send
 
     def without_key(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
@@ -160,11 +162,14 @@ def test_a_create_without_an_answer_is_found_in_the_log_where_searches_are_late_
     world.patch.setattr(HTTPAdapter, "send", without_key)
     world.sandbox.control("faults", lag=["searches"], writes=600)
     world.sandbox.control("faults", timeout="after", count=1)
-    world.sandbox.control("webhooks", rule="drop", count=None)
+    if is_log_late:
+        world.sandbox.control("faults", late_rows=[600])
+    else:
+        world.sandbox.control("webhooks", rule="drop", count=None)
     others = [world.contact(f"P{n}", email=f"p{n}@example.com") for n in range(3)]
     before = world.calls()
     for _ in range(8):
-        world.work(seconds=30)
+        world.hear(seconds=30)
     assert [world.status(contact) for contact in others] == ["synced"] * 3
     assert len(world.sandbox.items()) == 3
     # The create, the search, the log, the items, and the pass that reads and compares them.

@@ -131,7 +131,7 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     key, raws = contact.pk, {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "Buyer"}}
     values = {"before": "Chair", "after": "Buyer"} | raws
     sentence = "Tom wrote “Chair” into Role on Monday."
-    line = states.decided(contact, sentence, kind="lost_update", key="role_title", values=values)
+    line = states.decided(contact, sentence, kind="overwritten", key="role_title", values=values)
     contact.delete()
     client = admin_client
     page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()

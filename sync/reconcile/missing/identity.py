@@ -26,7 +26,7 @@ from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import outcomes, pass_plan
-from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
+from sync.reconcile.board_filter import filter_removed_item, item_verdict, leave_out, matching_items
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
@@ -98,7 +98,8 @@ def choose_item(
     wants_new_item = plan.facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = plan.facts.former_item
-    hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
+    of_record = by_npd_id.get(str(record.pk), ())
+    hits: Sequence[Item] = [item for item in of_record if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_key_of_record(board, record)):
         hits = [item for item in by_match_key.get(key, ()) if facts.may_match(item.id, record.pk)]
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
@@ -110,14 +111,13 @@ def choose_item(
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         hits = []
-    matching = matching_items(board, record, hits)
-    if matching.reason and matching.is_left_out:
-        leave_out(plan, FilterSide.ITEM, matching.reason)
+    hits, verdict = matching_items(board, record, hits)
+    if verdict.holds is False:
+        leave_out(plan, FilterSide.ITEM, verdict.sentence)
         return
-    if matching.reason:
-        plan.settle(matching.reason)
+    if verdict.holds is None:
+        plan.settle(verdict.sentence)
         return
-    hits = list(matching.items)
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
         plan.settle(Message("npd_id_of_item_unreadable", item=unread[0].name))
@@ -200,7 +200,7 @@ def _is_as_unlinked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item,
     """Whether its former item is on the board and free, and neither side was edited since both agreed."""
     record = plan.record
     is_free = field_values.is_active_on(board, item) and item.id not in owners
-    if not is_free or not matching_items(board, record, [item]).items:
+    if not is_free or item_verdict(board, item, record).holds is not True:
         return False
     as_linked = plan.compared_with(item)
     as_linked.record = field_values.with_item(record, item.id)

@@ -8,6 +8,6 @@ requests, unanswered_creates.py ends unanswered creates, and reconcile() stores 
 lines of activity, batch sizes, how long reads lagged, and when the board had its last pass.
 
 `transaction` has existing records: `record` has what becomes of one, `dependents` what that means for others.
-`items_and_deletions` has items, answers and deleted records; `activity` has who did what, and why; `pass_run` has what
-these share: locks, and the end of jobs.
+`items_and_deletions` has items, answers and deleted records; `activity` has who did what, and why; `jobs` has the end
+of jobs, intents and events, with the statuses of records; `pass_run` has the locks.
 """

@@ -22,7 +22,7 @@ from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
 from sync.records import authors, edits
 from sync.words.message import Message
 
-_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.LOST_UPDATE)
+_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERWRITTEN)
 
 # What a person's request does. Other lines have authors of their own, whoever asked for the pass.
 _REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)

@@ -39,7 +39,7 @@ from sync.reconcile.change_events import creator_of
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
-from sync.reconcile.settle import pass_run
+from sync.reconcile.settle import jobs, pass_run
 from sync.reconcile.settle.activity import cause_of_claim, who_ends_conflicts
 from sync.records import authors, item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -159,8 +159,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         is_checked = item_plan.outcome is outcomes.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
             last = max(item_facts.new_events, default=0)
-            pass_run.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
-        pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
+            jobs.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
+        jobs.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
     ended = [entry.facts.item_id for entry in plan.items if entry.outcome is outcomes.Outcome.SETTLED]
@@ -325,12 +325,12 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     for deleted in deleted_plans:
         deleted_records.take_lines_and_landed_intents(deleted)
     run.store_history(deleted_plans)
-    pass_run.end_intents(deleted_plans, settled)
+    jobs.end_intents(deleted_plans, settled)
     checked = [deleted for deleted in settled if deleted.id in tombstones and deleted.id not in restored]
     _leave_asked_items(run, checked)
     events = [event.pk for deleted in checked for event in deleted.history.unchecked_events]
-    pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
-    pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in deleted_plans), *plan.other_jobs])
+    jobs.end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    jobs.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in deleted_plans), *plan.other_jobs])
 
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:

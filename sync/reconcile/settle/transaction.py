@@ -29,7 +29,7 @@ from sync.reconcile.outcomes import SETTLED, Ending, Outcome
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
-from sync.reconcile.settle import dependents, items_and_deletions, pass_run
+from sync.reconcile.settle import dependents, items_and_deletions, jobs, pass_run
 from sync.reconcile.settle.activity import who_ends_conflicts
 from sync.reconcile.settle.record import STORED, SettledRecord, complete_sync_state
 from sync.records import authors, item_links, tombstones
@@ -98,8 +98,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     pass_run.lock_failed_jobs(run, plan)
     sync_states = pass_run.lock_sync_states(run.entity_type, ids)
     # A webhook, whose job is the item's, may have listed it as unmatched while it was being linked.
-    jobs = [job for record_plan in plan.records.values() for job in record_plan.facts.claim.jobs]
-    if linked_items := [str(job.remote_id) for job in jobs if job.entity_id is None]:
+    claimed_jobs = [job for record_plan in plan.records.values() for job in record_plan.facts.claim.jobs]
+    if linked_items := [str(job.remote_id) for job in claimed_jobs if job.entity_id is None]:
         item_links.clear_unmatched(run.entity_type, linked_items)
     # Without those that were deleted meanwhile.
     record_plans = {record_id: record_plan for record_id, record_plan in plan.records.items() if record_id in locked}
@@ -126,9 +126,9 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
     run.enqueue(overtaken, direction=QueueDirection.TO_NPD)
     unshown = {settled.plan.id for settled in written if settled.keeps_intent}
     _write_dependent_rows(run, facts, list(record_plans.values()), sync_states)
-    pass_run.finish_record_jobs(run, plan.records.values(), unshown)
+    jobs.finish_record_jobs(run, plan.records.values(), unshown)
     run.store_history(list(record_plans.values()))
-    pass_run.write_statuses(run, [record_plan for record_plan in record_plans.values() if not record_plan.is_deleted])
+    jobs.write_statuses(run, [record_plan for record_plan in record_plans.values() if not record_plan.is_deleted])
 
 
 def _write_records(
