@@ -31,7 +31,7 @@ KINDS = {
     "ended": ActivityKind.CONFLICT_OVER,
     "record_ended": ActivityKind.CONFLICT_OVER,
     "unedited": ActivityKind.CONFLICT_OVER,
-    "overwritten_again": ActivityKind.CONFLICT_LOST_AGAIN,
+    "overwritten_again": ActivityKind.OVERWRITTEN,
     "rejected": ActivityKind.CONFLICT_RETURNED,
     "not_needed": ActivityKind.CONFLICT_RETURNED,
     "undo_requested": ActivityKind.CONFLICT_UNDO,

@@ -15,7 +15,7 @@ from sync.monday.text_forms import unix_lines
 
 class ConflictKind(models.TextChoices):
     FIELDS = "fields", "Fields differ"
-    OVERWRITTEN = "overwritten", "An edit on Monday was lost"
+    OVERWRITTEN = "overwritten", "Lost on Monday"
     DELETE = "delete", "Deleted on one side"
     IDENTITY = "identity", "Who is this?"
 

@@ -107,10 +107,9 @@ class ActivityKind(models.TextChoices):
     ARCHIVED = "archived", "Archived on Monday"
     DELETED = "deleted", "Deleted on Monday"
     RESTORED = "restored", "Restored"
-    LOST_UPDATE = "lost_update", "Lost on Monday"
+    OVERWRITTEN = "overwritten", "Lost on Monday"
     REJECTED = "rejected", "Resolution"
     CONFLICT_FOUND = "conflict_found", "Conflict found"
-    CONFLICT_LOST_AGAIN = "conflict_lost_again", "Lost on Monday"
     CONFLICT_IDENTITY = "conflict_identity", "Copy on the board"  # what became of a second item
     CONFLICT_CHOSEN = "conflict_chosen", "Resolution"
     CONFLICT_SETTLED = "conflict_settled", "Resolution"

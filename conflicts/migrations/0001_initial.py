@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("fields", "Fields differ"),
-                            ("overwritten", "An edit on Monday was lost"),
+                            ("overwritten", "Lost on Monday"),
                             ("delete", "Deleted on one side"),
                             ("identity", "Who is this?"),
                         ],

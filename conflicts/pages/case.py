@@ -15,16 +15,15 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABL
 from conflicts.reports import EDITORS, RECORD_KEY, REJECTED, ConflictKind, FieldSelection, side_headings
 from sync import addresses, registry
 from sync.boards import availability
-from sync.choices import ActivityKind
 from sync.fields import field_values, lookups
 from sync.fields.field_bases import base_of
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
-from sync.models import ActivityLine, BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.models.records_and_items import is_rejected
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.words.message import Message, code_of, quote_value
+from sync.words.message import code_of, quote_value
 
 OPEN = "open"
 APPLYING = "applying"  # the next pass applies what was chosen
@@ -339,40 +338,13 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
     model = registry.entity(conflict.entity_type).model
     npd_edits = authors.last_npd_edits(model, conflict.entity_id, names)
-    rejections = _rejections(conflict, context, npd_edits)
     for row in fields:
-        row.rejected = rejections.get(row.key, "")
+        row.rejected = context.rejected_entry(row.key).get("reason", "")
         editors = {NPD: npd_edits.get(row.key)}
         if stored := conflict.about.get(EDITORS, {}).get(row.key):
             editors[MONDAY] = authors.LastEdit(stored["who"], "", datetime.fromisoformat(stored["at"]))
         row.editors = {side: edit for side, edit in editors.items() if edit}
     return fields
-
-
-def _rejections(
-    conflict: SyncConflict, context: RecordContext, npd_edits: Mapping[str, authors.LastEdit]
-) -> dict[str, str]:
-    """Return why Monday rejected NPD's values, by field.
-
-    A pass that finds a conflict ends the sync state's entry; then the activity has the rejection since the last edit.
-    """
-    lines = ActivityLine.objects.filter(
-        kind__in=(ActivityKind.BLOCKED, ActivityKind.PUSH),  # a push was accepted since
-        entity_type=conflict.entity_type,
-        entity_id=conflict.entity_id,
-        key__in=conflict.conflict_fields,
-    )
-    rejections: dict[str, str] = {}
-    for line in lines.order_by("key", "-pk").distinct("key"):
-        edit = npd_edits.get(line.key)
-        if code_of(line.sentence) == "value_rejected" and edit and line.at >= edit.at:
-            value = conflict.npd_data.get(line.key)
-            quote = line.sentence.params["quote"]
-            rejections[line.key] = Message("monday_rejected", value=value, quote=quote, advice="")
-    for key in conflict.conflict_fields:
-        if entry := context.rejected_entry(key):
-            rejections[key] = entry["reason"]
-    return rejections
 
 
 def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseField:

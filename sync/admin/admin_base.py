@@ -205,6 +205,7 @@ class PageChangeList(ChangeList):
         super().get_results(request)
         self.result_list = self.page_rows()
         self.model_admin.prepare_page(request, self.result_list)
+        self.empty_buttons = [] if self.result_list else self.model_admin.empty_buttons(request)
 
     def page_rows(self) -> list[Any]:
         """Return the rows of the page; a subclass may add unsaved ones."""
@@ -245,6 +246,17 @@ class PageAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist
+
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        """Hook: return what fills an empty list, the main button first."""
+        if not self.has_add_permission(request):
+            return []
+        return [
+            Button(
+                f"Add {self.opts.verbose_name}",
+                url=addresses.page_url(f"{self.opts.app_label}_{self.opts.model_name}_add"),
+            )
+        ]
 
     def acts(self, request: HttpRequest) -> Sequence[Act]:
         """Return the acts that are actions of the list, for this person."""
@@ -481,10 +493,16 @@ class RecordLinkMixin(PageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if ids := record_ids_by_name(search_term):
-            rows = rows | queryset.filter(entity_id__in=ids)
-        return rows, may_have_duplicates
+        """Find the rows with each of the words, whether in a text of theirs or in their record's name."""
+        for word in searches.words_of(search_term):
+            quoted = f'"{word}"' if " " in word else word
+            rows, _may_have_duplicates = super().get_search_results(request, queryset, quoted)
+            queryset = rows | queryset.filter(self.is_found_by(word))
+        return queryset, False
+
+    def is_found_by(self, word: str) -> models.Q:
+        """Hook: return the condition that a row is found by a word that none of its own texts has."""
+        return models.Q(entity_id__in=record_ids_by_name(word))
 
 
 class EntityFilter(RadioFilter):

@@ -437,11 +437,10 @@ def standing_refusal(plan: RecordPlan, field_plan: FieldPlan) -> str:
     is not enough: Monday's value must have changed, too.
     """
     entry = plan.sync_state.blocked_fields.get(field_plan.key)
-    if not entry or entry["code"] != BlockedCode.REJECTED or not _is_same_value(entry, field_plan):
+    if not entry or entry["code"] != BlockedCode.REJECTED or not is_same_value(entry, field_plan):
         return ""
-    is_requested = bool(plan.facts.causes & Cause.PERSON)
+    is_requested = bool(plan.facts.causes & Cause.PERSON or field_plan.choice)
     if KEPT_BY in entry:
-        is_requested = is_requested or bool(field_plan.choice)
         is_requested = is_requested and not _is_monday_unchanged(entry, plan.item, field_plan)
     return "" if is_requested else entry["reason"]
 
@@ -454,12 +453,13 @@ def is_kept_different(entry: Mapping[str, Any], item: Item | None, field_plan: F
     return (
         KEPT_BY in entry
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
-        and _is_same_value(entry, field_plan)
+        and is_same_value(entry, field_plan)
         and _is_monday_unchanged(entry, item, field_plan)
     )
 
 
-def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
+def is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
+    """Whether an entry of `blocked_fields` is about the field's present value, and its mapping as it is now."""
     return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
 
 

@@ -522,4 +522,4 @@ def _line(
     lost = values["before"]
     edit = Message("edit_wrote" if lost else "edit_emptied", value=lost, label=mapping.label)
     sentence = Message(code, editor=editor, edit=edit, **words)
-    return ActivityLine(kind=ActivityKind.LOST_UPDATE, sentence=sentence, key=mapping.key, values=values)
+    return ActivityLine(kind=ActivityKind.OVERWRITTEN, sentence=sentence, key=mapping.key, values=values)

@@ -21,7 +21,7 @@ from tests.chaos.stage import MODELS, Stage, local_value, remote_value
 
 # Decisions that keep a value which a rule or a direction replaced. Pushes and pulls are not among them: a person must
 # have seen the value that they replaced, or it belongs in a conflict.
-TAKEN_BACK_FROM = ("lost_update", "loop", "undo")
+TAKEN_BACK_FROM = ("overwritten", "loop", "undo")
 
 
 @dataclass

@@ -190,7 +190,7 @@ def _taken_back(writes: Sequence[Write]) -> bool:
 
 def _has_lost_update(evidence: Evidence, entity: Entity, key: str) -> bool:
     return any(
-        str(d.entity_id) == entity.record_id and d.key == key and d.kind == "lost_update" for d in evidence.decisions
+        str(d.entity_id) == entity.record_id and d.key == key and d.kind == "overwritten" for d in evidence.decisions
     )
 
 

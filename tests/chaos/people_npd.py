@@ -295,7 +295,7 @@ def _must_have_been_fresh(stage: Stage, body: dict[str, Any], before: dict[str, 
 
 
 UNDO = "undo"
-MOVES = ("push", "pull", "lost_update")
+MOVES = ("push", "pull", "overwritten")
 
 
 def undo_conflict(stage: Stage, pick: int) -> str | None:

@@ -199,7 +199,7 @@ def test_of_a_second_loss_the_first_value_stays_in_the_history(contact: Contact)
     record(lost(contact, LOST_ROLE))
     record(lost(contact, replace(LOST_ROLE, monday="Lost later")))
     assert conflict_of(contact).monday_data == {"role_title": "Lost later"}
-    line = ActivityLine.objects.get(kind="conflict_lost_again")
+    line = ActivityLine.objects.get(kind="overwritten")
     assert (line.values["monday"], line.values["second"]) == ("Lost", "Lost later")
 
 

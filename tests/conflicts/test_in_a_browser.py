@@ -87,7 +87,11 @@ def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) 
 def test_the_form_of_a_typed_value_that_is_known_late_does_not_stand_under_another_choice(page: Any) -> None:
     page.goto(screen(conflict_of(of_fields("made", PHONE))))
     held = list[Any]()
-    page.route("**/*preview=phone", held.append)
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/*preview=phone", hold)
     result, written = page.locator("input[name=value-phone]"), page.locator("#written-phone")
     with page.expect_request("**/*preview=phone"):
         result.fill("+442079460812")

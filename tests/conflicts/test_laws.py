@@ -161,7 +161,7 @@ def _values(row: SyncConflict) -> set[tuple[str, str]]:
 
 def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) -> None:
     """Values that leave a conflict stay in the closed conflict or in the record's log."""
-    lines = ActivityLine.objects.filter(entity_id=record, kind__in=("conflict_lost_again", "conflict_over"))
+    lines = ActivityLine.objects.filter(entity_id=record, kind__in=("overwritten", "conflict_over"))
     logged = {(line.key, line.values.get(side)) for line in lines for side in ("npd", "base", "monday")}
     for row in [row for row in rows if row.pk in before]:
         entries = row.merge_selections.items()

@@ -364,7 +364,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     removed = item(facts.record, role_title="Director", state="archived")
     plan = after(take_removal_answer, ON_BOARD, decide(facts), answered(removed))
     lost, archived = plan.log
-    expected = ("lost_update", "role_title", "Director", "Boss")
+    expected = ("overwritten", "role_title", "Director", "Boss")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
     assert lost.sentence.startswith("Somebody wrote “Director” into Role")
     assert "Role" in archived.sentence

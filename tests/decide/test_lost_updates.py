@@ -306,7 +306,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
     plan = taken(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
-    lines = [line for line in plan.log if line.kind == "lost_update"]
+    lines = [line for line in plan.log if line.kind == "overwritten"]
     assert [line.values["before"] for line in lines] == expected
     assert not any(update.is_asked for update in plan.lost_updates)
 

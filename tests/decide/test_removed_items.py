@@ -328,7 +328,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Removal, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in after(values_without_item, board(), plan).log if line.kind == "lost_update"]
+    lines = [line for line in after(values_without_item, board(), plan).log if line.kind == "overwritten"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 

@@ -116,7 +116,7 @@ def test_an_edit_that_an_item_lost_unread_is_in_the_history(
     if is_deleted:
         ann.delete()
     hours_go_by(world, steps=8)
-    line = ActivityLine.objects.get(entity_id=pk, kind="lost_update")
+    line = ActivityLine.objects.get(entity_id=pk, kind="overwritten")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
     for question in SyncConflict.objects.filter(entity_id=pk):
         assert "Nothing was edited since" not in question.question

@@ -33,7 +33,7 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_
     conflict = the_conflict(contact)
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "conflict")
-    assert ActivityLine.objects.filter(entity_id=contact.pk, kind="lost_update").count() == 1
+    assert ActivityLine.objects.filter(entity_id=contact.pk, kind="overwritten").count() == 1
 
 
 @pytest.mark.parametrize("is_read", [False, True])
@@ -50,7 +50,7 @@ def test_a_lost_value_that_its_event_does_not_tell_is_in_the_history_unless_a_pa
     world.save(ann, phone="+442079460055")
     world.hear(ann)
     assert (world.values(ann)["phone"], world.status(ann)) == ("+442079460055", "synced")
-    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="lost_update")
+    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overwritten")
     assert [line.values["before"] for line in lines] == ([] if is_read else ["442079460099"])
 
 
@@ -78,7 +78,7 @@ def test_a_lost_value_of_a_record_that_is_not_synced_any_more_is_in_the_history_
         links.update(sync_filter={})
         world.save(ann, sync_enabled=True, role_title="Ours, again")
     world.hear(rounds=2, minutes=11)
-    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="lost_update")
+    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overwritten")
     assert [line.values["before"] for line in lines] == ["Theirs"]
     assert not SyncConflict.objects.exists()
 

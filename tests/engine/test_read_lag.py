@@ -151,7 +151,7 @@ def test_sync_now_sends_what_was_saved_and_keeps_what_was_reported(world: World,
     push_record(ann, "Olga")
     world.work(ann)
     assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "synced")
-    line = ActivityLine.objects.get(entity_id=ann.pk, kind="lost_update")
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overwritten")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
@@ -182,7 +182,7 @@ def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer
         world.hear(ann, seconds=wait + 0.1)
     assert (ann.role_title, world.status(ann)) == (saved or "Old", "synced")
     assert not SyncQueue.objects.filter(status="pending").exists()
-    overridden = ActivityLine.objects.filter(entity_id=ann.pk, kind="lost_update")
+    overridden = ActivityLine.objects.filter(entity_id=ann.pk, kind="overwritten")
     assert [line.values["before"] for line in overridden] == (["Theirs"] if saved else [])
 
 

@@ -52,7 +52,7 @@ def test_a_copy_takes_the_place_of_an_archived_item_whose_unread_edit_is_in_the_
     newcomers(world, seconds=11)
     contact.refresh_from_db()
     assert contact.monday_id == copy
-    [line] = ActivityLine.objects.filter(entity_id=contact.pk, kind="lost_update")
+    [line] = ActivityLine.objects.filter(entity_id=contact.pk, kind="overwritten")
     assert (line.remote_id, line.key, line.values["before"]) == (original, "role_title", "Chief")
 
 

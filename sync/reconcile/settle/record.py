@@ -24,7 +24,7 @@ from sync.kernel.humanize import without_request_id
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, SWALLOWED, is_blocking
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, SWALLOWED, is_blocking, is_rejected
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.lag import MAX_SENDS
@@ -32,7 +32,7 @@ from sync.monday.text_forms import name_invisible
 from sync.reconcile import our_writes, outcomes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
-from sync.reconcile.field_plan import is_kept_different, swallowed_reason
+from sync.reconcile.field_plan import is_kept_different, is_same_value, swallowed_reason
 from sync.reconcile.missing import removed_items
 from sync.reconcile.settle.activity import log_pull, log_push
 from sync.words.message import Message
@@ -380,11 +380,15 @@ def complete_sync_state(
 def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the fields that this pass found blocked, each with its reason, and since when for this reason.
 
-    Those that a person keeps in NPD only stay marked so, and those of which nothing was read stay as they were.
+    Those that a person keeps in NPD only stay marked so, and those of which nothing was read stay as they were. A
+    rejected value of a field in conflict stays too, so that the conflict says why it was rejected.
     """
     blocked = {}
     for key, field_plan in plan.fields.items():
+        stored = before.blocked_fields.get(key, {})
         if field_plan.blocked_code is None:
+            if field_plan.conflict and is_rejected(stored) and is_same_value(stored, field_plan):
+                blocked[key] = {name: value for name, value in stored.items() if name != KEPT_BY}
             continue
         entry: dict[str, Any] = {
             "reason": field_plan.blocked_reason,
@@ -393,7 +397,6 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datet
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
         }
-        stored = before.blocked_fields.get(key, {})
         is_same = all(_comparable(stored.get(name)) == _comparable(value) for name, value in entry.items())
         entry["since"] = stored.get("since", now.isoformat()) if is_same else now.isoformat()
         if is_kept_different(stored, plan.item, field_plan):
