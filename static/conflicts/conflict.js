@@ -185,7 +185,7 @@
   const onKey = (event) => {
     if (withModifier(event)) return;
     if (typing(event.target)) return whileTyping(event);
-    if (opens(event) || !Object.hasOwn(keys, event.key)) return;
+    if (opens(event) || !Object.hasOwn(keys, event.key) || window.npdIsTurnedOff(event.key)) return;
     event.preventDefault();
     keys[event.key]();
   };

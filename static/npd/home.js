@@ -33,6 +33,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
   if (field || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
+  if (window.npdIsTurnedOff(event.key)) return;
   // Enter on a link or button does what that link or button does; an unfolded group leads to its first row.
   if (event.key === "Enter" && event.target.matches("summary") && event.target.parentElement.open) {
     event.preventDefault();

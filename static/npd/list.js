@@ -18,6 +18,7 @@ const listKeys = {
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
   if (field || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(listKeys, event.key)) return;
+  if (window.npdIsTurnedOff(event.key)) return;
   event.preventDefault();
   listKeys[event.key]();
 });

@@ -21,6 +21,14 @@ document.addEventListener("submit", (event) => !event.defaultPrevented && (leftA
 const KEEPS_FOCUS = "[data-live-focus], a[target=_blank], #changelist tr.data-row a";
 const sameAs = (element, part) =>
   element.id ? document.getElementById(element.id) : part.querySelector(`a[href="${CSS.escape(element.getAttribute("href"))}"]`);
+// If a row with the focus is gone, the one in its place gets it.
+const ROW = "tr.data-row, [data-row], .npd-home-head summary";
+const inPlaceOf = (element, part, placed) => {
+  const place = [...part.querySelectorAll(ROW)].indexOf(element.closest(ROW));
+  const rows = [...placed.querySelectorAll(ROW)];
+  const row = place < 0 ? null : rows[Math.min(place, rows.length - 1)];
+  return row?.matches("tr") ? row.querySelector("th a") ?? row.querySelector("a") : row;
+};
 
 const atWork = (part) =>
   Date.now() - leftAt < LEAVING ||
@@ -53,7 +61,9 @@ const place = (fresh) => {
     keepFolds(part, placed);
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
     part.replaceWith(placed);
-    if (focused) sameAs(focused, placed)?.focus({ preventScroll: true });
+    const heir = focused && (sameAs(focused, placed) ?? inPlaceOf(focused, part, placed));
+    // After SimpleBar has moved the rows into its wrapper, which takes the focus from them.
+    if (heir) queueMicrotask(() => heir.focus({ preventScroll: true }));
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
     const boxes = placed.querySelectorAll("tr input.action-select");

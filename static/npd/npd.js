@@ -33,6 +33,22 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
+// Keys of one letter or digit can be turned off (WCAG 2.1.4), for people whose hands or voice press them unasked.
+const KEYS_OFF = "npd-keys-off";
+window.npdIsTurnedOff = (key) => key.length === 1 && localStorage.getItem(KEYS_OFF) !== null;
+const showKeys = () => {
+  const isOff = window.npdIsTurnedOff("j");
+  document.documentElement.toggleAttribute("data-keys-off", isOff);
+  document.querySelector("[data-npd-keys]")?.setAttribute("aria-pressed", String(!isOff));
+};
+document.addEventListener("DOMContentLoaded", showKeys);
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-npd-keys]")) return;
+  if (window.npdIsTurnedOff("j")) localStorage.removeItem(KEYS_OFF);
+  else localStorage.setItem(KEYS_OFF, "");
+  showKeys();
+});
+
 // An act on many records takes seconds: the button of its question says that it works, and isn't pressed twice.
 document.addEventListener("submit", (event) => {
   const button = event.target.closest(".npd-question form")?.querySelector("[type=submit]");

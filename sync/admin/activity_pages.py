@@ -1,5 +1,6 @@
 """The activity of all records and boards with its undo, and beside it the deleted records with their restore."""
 
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -261,6 +262,8 @@ class ActivityChangeList(TabbedChangeList):
         if row.is_of_deletion:
             number = max(number, deleted_at_once(row.fold_id).count())
             return f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
+        if row.kind == ActivityKind.RESTORED:
+            return f"Restored {registry.count_of_type(number, row.entity_type)}, as they were when they were deleted."
         if row.kind == ActivityKind.APPROVAL and row.actor:
             return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
         if row.kind in (ActivityKind.CONFLICT_CHOSEN, ActivityKind.CONFLICT_SETTLED) and not row.key:
@@ -713,13 +716,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
+            act_id = uuid.uuid4()
             restored = 0
             waiting = 0
             held = without_new_items(queryset)
             problems = []
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
-                    tombstones.restore_by_person(row, request.user.get_username())
+                    tombstones.restore_by_person(row, request.user.get_username(), act_id)
                 except NotPossible as refused:
                     problems.append(str(refused))
                 else:

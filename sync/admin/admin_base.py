@@ -205,6 +205,7 @@ class PageChangeList(ChangeList):
         super().get_results(request)
         self.result_list = self.page_rows()
         self.model_admin.prepare_page(request, self.result_list)
+        self.empty_buttons = [] if self.result_list else self.model_admin.empty_buttons(request)
 
     def page_rows(self) -> list[Any]:
         """Return the rows of the page; a subclass may add unsaved ones."""
@@ -245,6 +246,17 @@ class PageAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist
+
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        """Hook: return what fills an empty list, the main button first."""
+        if not self.has_add_permission(request):
+            return []
+        return [
+            Button(
+                f"Add {self.opts.verbose_name}",
+                url=addresses.page_url(f"{self.opts.app_label}_{self.opts.model_name}_add"),
+            )
+        ]
 
     def acts(self, request: HttpRequest) -> Sequence[Act]:
         """Return the acts that are actions of the list, for this person."""

@@ -27,6 +27,7 @@ class SuperuserAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncMetadata)
 class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
+    empty_words = "The first sync of a record writes its row."
     list_display = ("record", "record_type", "sync_status", "remote_id", "last_sync_attempt", "last_error")
     list_display_links = ("sync_status",)
     list_filter = ("sync_status", EntityFilter)
@@ -36,6 +37,7 @@ class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
 
 @admin.register(Intent)
 class IntentAdmin(RecordLinkMixin, SuperuserAdmin):
+    empty_words = "Each write to Monday is listed from before its call until its answer is stored."
     list_display = ("created_at", "state", "record", "record_type", "board_id", "item_id", "request_id")
     list_filter = ("state", EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
@@ -44,6 +46,7 @@ class IntentAdmin(RecordLinkMixin, SuperuserAdmin):
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(SuperuserAdmin):
+    empty_words = "Monday reports edits here once a board is set up and this address can be reached."
     list_display = ("received_at", "type", "board_id", "item_id", "column_id", "processed_at", "outcome")
     list_filter = ("type", "received_at")
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
@@ -52,6 +55,7 @@ class WebhookEventAdmin(SuperuserAdmin):
 
 @admin.register(MondayAccount)
 class MondayAccountAdmin(SuperuserAdmin):
+    empty_words = "The first call to Monday writes its row."
     list_display = ("__str__", "tier", "free_since")
 
 
@@ -59,6 +63,7 @@ class MondayAccountAdmin(SuperuserAdmin):
 class LogEntryAdmin(SuperuserAdmin):
     # PageAdmin's is HTML, which the filter by content type would show as it is.
     empty_value_display = humanize.DASH
+    empty_words = "What people do on these pages is listed."
     list_display = ("action_time", "user", "content_type", "about", "change")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")

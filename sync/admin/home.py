@@ -105,8 +105,10 @@ def _state_line(
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
         on_server = " ".join(map(lookups.no_board_reason, types))
-        counts = [registry.count_of_type(spec.model.objects.count(), spec.entity_type) for spec in registry.entities()]
-        detail = f"{detail} NPD has {humanize.join_first(counts)}."
+        numbers = {spec.entity_type: spec.model.objects.count() for spec in registry.entities()}
+        counts = [registry.count_of_type(number, name) for name, number in numbers.items() if number]
+        if step != "run":  # which creates records, too
+            detail = f"{detail} NPD has {humanize.join_first(counts) or 'no records yet'}."
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if standstill := _standstill(overview):

@@ -31,6 +31,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 
 from sync import addresses, permissions, registry
 from sync.admin.activity import act_undo_url
+from sync.admin.admin_base import Button
 from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.limits import api_quota
@@ -164,6 +165,13 @@ class RecordFilesMixin(ImportExportMixin):
     def has_export_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and super().has_export_permission(request))
 
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        buttons: list[Button] = super().empty_buttons(request)
+        if self.has_import_permission(request):
+            url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_import")
+            buttons.append(Button("Import a file", url=url))
+        return buttons
+
     def _creatable(self, request: HttpRequest) -> list[str]:
         """Return the kinds of related records that this person's imports may create by name."""
         targets = dict.fromkeys(map(registry.target_of, registry.own_relations(self.model)))
@@ -259,14 +267,14 @@ class RecordFilesMixin(ImportExportMixin):
                     messages.warning(request, IMPORTED_ALREADY)
                     return redirect(self._import_url())
                 resource, result = self._run(request, choices | form.cleaned_data, self._read(choices), dry_run=False)
-                if result.has_refused:
-                    key = upload_key(self.model, "refused", str(result.batch_id))
+                if resource.has_refused:
+                    key = upload_key(self.model, "refused", str(resource.batch_id))
                     cache.set(key, resource.refused_file(), REFUSED_SECONDS)
                 Uploads(name=choices["upload"]).remove()
         except FileError as error:
             messages.warning(request, f"Nothing was imported. {error}")
             return redirect(f"{self._import_url()}?step={form.cleaned_data['step']}")
-        return self.process_result(result, request)
+        return self._back_to_list(request, resource, result)
 
     def _import_url(self, page: str = "", *args: Any) -> str:
         return reverse("admin:{}_{}_import".format(*self.get_model_info()) + page, args=args)
@@ -327,7 +335,7 @@ class RecordFilesMixin(ImportExportMixin):
 
     def _preview_page(self, request: HttpRequest, step: str, choices: dict[str, Any], reading: Any) -> HttpResponse:
         """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
-        _, result = self._run(request, choices, reading, dry_run=True)
+        resource, result = self._run(request, choices, reading, dry_run=True)
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
         cache.set(upload_key(self.model, "rows", step), lists, Uploads.CACHE_LIFETIME)
         if result.ignored:
@@ -365,7 +373,7 @@ class RecordFilesMixin(ImportExportMixin):
             "to_write": len(result.written),
             "without_warned": len(result.written) - warned,
             "step": step,
-            "refused_url": self._import_url("_refused", step) if result.has_refused else "",
+            "refused_url": self._import_url("_refused", step) if resource.has_refused else "",
         }
         return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
@@ -395,13 +403,14 @@ class RecordFilesMixin(ImportExportMixin):
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
         return HttpResponse(content, content_type="text/csv", headers=headers)
 
-    def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
-        remember_columns(self.model, result.titles, result.columns)
+    def _back_to_list(self, request: HttpRequest, resource: Any, result: Any) -> HttpResponse:
+        """Return to the list, with what was imported and what wasn't."""
+        remember_columns(self.model, resource.titles, resource.columns)
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
             if request.user.has_perm("sync.view_activityline"):
-                url = reverse("admin:sync_activityline_changelist", query={"fold_id": str(result.batch_id)})
+                url = reverse("admin:sync_activityline_changelist", query={"fold_id": str(resource.batch_id)})
                 parts.append(format_html('<a class="npd-link" href="{}">Show each</a>', url))
         parts += filter(None, [result.empty_note])
         rows = result.valid_rows()
@@ -413,12 +422,12 @@ class RecordFilesMixin(ImportExportMixin):
             (partly, "row has several values for a field.", "rows have several values for a field."),
             (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
         )
-        refused_url = self._import_url("_refused", result.batch_id)
+        refused_url = self._import_url("_refused", resource.batch_id)
         if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
-        states = activity_undo.undo_states([result.batch_id], request.user)
+        states = activity_undo.undo_states([resource.batch_id], request.user)
         if any(is_undoable for _state, is_undoable in states.values()):
-            parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
+            parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(resource.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
 

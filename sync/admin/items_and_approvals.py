@@ -49,6 +49,8 @@ _SIDES = {
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(home_acts.EntriesMixin, admin_base.ReadOnlyAdmin):
     kind = Kind.UNMATCHED
+    empty_title = "Every item has its record"
+    empty_words = "Items that can't become a record yet are listed, with the reason. Home offers what to do."
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
     search_fields = ("name", "item_id")
@@ -271,6 +273,8 @@ home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
+    empty_title = "No item is ignored"
+    empty_words = "“Ignore” on Home and “Unlink from Monday” put items here. “Consider again” brings one back."
     list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason__says", "entity_id")
@@ -331,6 +335,8 @@ class ApprovalAdmin(home_acts.EntriesMixin, admin_base.RecordLinkMixin, admin_ba
     """Deletions and emptied fields that need, or needed, an approval because they were too many."""
 
     kind = Kind.APPROVAL
+    empty_title = "Nothing waits for approval"
+    empty_words = "If more is deleted or emptied at once than usual, it waits here and on Home."
     list_display = ("state_badge", "about", "change", "since", "decided")
     list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)

@@ -89,6 +89,8 @@ def _act_on_failed_jobs(
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+    empty_title = "No jobs"
+    empty_words = "Each change becomes a job, which is done within seconds. “Sync now” on a record's page makes one."
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))

@@ -108,7 +108,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     changelist = RecordChangeList
-    empty_words = "Set up the sync with a board on Monday, import a file, or add them here."
+    empty_words = "Add them here, import a file, or set up the sync with a board on Monday, which brings its items."
     list_before_template = "sync/list_tabs.html"
     form = concurrent_edits.ConcurrentForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {

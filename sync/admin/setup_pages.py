@@ -24,7 +24,7 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, records_url, render_admin_page
+from sync.admin.admin_base import Button, PageAdmin, records_url, render_admin_page
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
@@ -40,6 +40,7 @@ from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
 from sync.operations.setup import connection, plan, run, selection
 from sync.records import authors
+from sync.state import record_view
 from sync.words.message import Message, of_error
 
 View = Callable[..., HttpResponse]
@@ -116,6 +117,9 @@ class SetupWizardMixin(PageAdmin):
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
         return selection.may_set_up(request.user)
+
+    def empty_buttons(self, request: HttpRequest) -> list[Button]:
+        return [Button("Set up…", url=_step_url("connect"))] if self.has_set_up_permission(request) else []
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
@@ -360,21 +364,32 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("plan")
 
     def wizard_rows(self, request: HttpRequest, entity_type: str, kind: str) -> HttpResponse:
-        """Show all records or items that a row of the plan counts."""
+        """Show all records or items that a row of the plan counts, or those with one of its reasons, by its place."""
         setup_plan = plan.stored_plan(selection.plan_key(choices_in(request)))
         boards = setup_plan.boards if setup_plan is not None and not setup_plan.is_old else []
         board = next((board for board in boards if board.entity_type == entity_type), None)
         if board is None or kind not in board.groups:
             return _redirect_to("plan")
         row = board.row(kind)
-        page = Paginator(row["subjects"], ROWS_PER_PAGE).get_page(request.GET.get("p"))
-        return self._page(request, "rows", {"plan": setup_plan, "board": board, "row": row, "page": page})
+        places = {str(place): place for place in range(len(row["reasons"]))}
+        place = places.get(request.GET.get("reason", ""))
+        subjects = row["subjects"] if place is None else row["reasons"][place][1]
+        page = Paginator(subjects, ROWS_PER_PAGE).get_page(request.GET.get("p"))
+        context = {"plan": setup_plan, "board": board, "row": row, "place": place, "page": page}
+        return self._page(request, "rows", context)
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         setups = run.setup_progress()
         if not setups:
             return _redirect_to("boards")
         states = {board_setup["state"] for board_setup in setups}
+        for board_setup in setups:
+            spec = registry.entity(board_setup["entity_type"])
+            [counts] = record_view.state_counts(spec.model.objects.all())
+            # Before its end, the records are as on the board before.
+            board_setup["records_now"] = board_setup["state"] == SetupState.DONE and [
+                (state.label.lower(), counts[state], records_url(spec, state.value)) for state in counts
+            ]
         empty = [spec for spec in registry.entities() if not spec.model.objects.exists()]
         context = {
             "setups": setups,

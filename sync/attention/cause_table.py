@@ -149,6 +149,14 @@ _UNPLANNED = CauseFacts(
     severity=Severity.CONFLICT,
 )
 
+# A board that creates nothing new, and the items for which it doesn't, in one group.
+_HELD = CauseFacts(
+    "Nothing new is created, because items on the board can't be recognized",
+    "They have neither an NPD ID nor a value by which records are recognized, so people could be there twice. Fill "
+    "that in, decide about the items, or create new ones anyway.",
+    icon="front_hand",
+)
+
 # The codes of a board's problems for which its records get no new items.
 NO_NEW_ITEMS = ("npd_id", "creates_held", f"refused_{choices.CallKind.CREATE}")
 
@@ -258,11 +266,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BOARD, "npd_id"): CauseFacts(
         "Nothing new is created, because the NPD ID column is missing", icon="key_off", acts=("check_column",)
     ),
-    (Kind.BOARD, "creates_held"): CauseFacts(
-        "Records get no new items, because items on the board can't be recognized",
-        icon="front_hand",
-        acts=("check_column", "create_anyway"),
-    ),
+    (Kind.BOARD, choices.UnmatchedReason.CREATES_HELD): replace(_HELD, acts=("check_column", "create_anyway")),
     (Kind.BOARD, "silence"): CauseFacts("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
     (Kind.BOARD, "webhooks"): CauseFacts("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),
     (Kind.BOARD, "sweeps"): CauseFacts(
@@ -281,6 +285,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in choices.UnmatchedReason.choices},
     **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in choices.CHOSEN_REASONS},
     (Kind.UNMATCHED, choices.UnmatchedReason.UNPLANNED): _UNPLANNED,
+    (Kind.UNMATCHED, choices.UnmatchedReason.CREATES_HELD): _HELD,
 }
 
 

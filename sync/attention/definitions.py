@@ -413,11 +413,12 @@ DEFINITIONS = (
 )
 
 # Rows with the same cause form a group: failed jobs by the codes of the error, its column and what it quotes, without
-# the names and numbers in that; removed items by the act; records and items that a set-up's plan had nothing new for
-# are one group.
+# the names and numbers in that; removed items by the act. What has one of _JOINED is one group, whatever its kind:
+# records and items that a set-up's plan had nothing new for; a board that creates nothing, and the items in its way.
+_JOINED = f"('{UnmatchedReason.UNPLANNED}', '{UnmatchedReason.CREATES_HELD}')"
 _CAUSE = f"""
     concat_ws(':',
-        CASE WHEN waiting.code <> '{UnmatchedReason.UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
+        CASE WHEN waiting.code NOT IN {_JOINED} THEN waiting.kind END, waiting.entity_type, CASE
         WHEN waiting.kind = 'failed' THEN left(md5(concat(
             jsonb_path_query_array(waiting.values -> 'error', '$.**.code'),
             jsonb_path_query_array(waiting.values -> 'error', '$.**.column'), regexp_replace(
@@ -425,7 +426,7 @@ _CAUSE = f"""
         WHEN waiting.kind = 'removed'
             THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
         WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))
-        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code = '{UnmatchedReason.UNPLANNED}'
+        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code IN {_JOINED}
             THEN waiting.code
         ELSE concat_ws(':', waiting.code, waiting.field) END)
 """

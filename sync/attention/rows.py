@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -128,15 +129,12 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
 
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
     """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
-    return _counts(shown, models.Count("pk"))
+    counted = dict(without_notices(waiting(shown)).order_by().values_list("kind").annotate(models.Count("pk")))
+    return {kind: counted.get(kind.value, 0) for kind in Kind}
 
 
 def group_counts(shown: ShownKinds) -> dict[Kind, int]:
-    """Return the number of groups of each kind, as `counts` does: one decision is one thing."""
-    return _counts(shown, models.Count("cause", distinct=True))
-
-
-def _counts(shown: ShownKinds, number: models.Count) -> dict[Kind, int]:
-    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
-    counted = dict(by_kind.annotate(number=number))
-    return {kind: counted.get(kind.value, 0) for kind in Kind}
+    """Return the number of groups of each kind, as `counts` does; a group of several kinds counts as the gravest."""
+    causes = without_notices(waiting(shown)).order_by().values("cause")
+    places = Counter(causes.annotate(place=models.Min(KIND_PLACE)).values_list("place", flat=True))
+    return {kind: places[place] for place, kind in enumerate(Kind)}

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from conflicts.reports import combined_text, is_long_text, side_headings
 from sync import addresses, permissions, registry
-from sync.attention.cause_table import DELETIONS, KINDS, SECOND_ITEMS, Severity, acts_of, cause_of
+from sync.attention.cause_table import DELETIONS, KINDS, OF_BOARDS, SECOND_ITEMS, Severity, acts_of, cause_of
 from sync.attention.rows import IN_ORDER, KIND_PLACE, ORDER_OF_GROUPS, SEVERITY, may_do, waiting
 from sync.choices import BlockedCode, UnmatchedReason
 from sync.fields import field_values, lookups
@@ -285,7 +285,7 @@ def _group(totals: Mapping[str, Any], first: Attention, wording: Wording) -> Gro
     kind = list(Kind)[totals["kind_place"]]
     number = totals["size"]
     shared_error = first.values["error"] if kind is Kind.FAILED and totals["errors"] == 1 else ""
-    records = number
+    records = totals["items"] if kind in OF_BOARDS else number
     if _is_about_column(first):
         condition = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
         records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**condition).count()

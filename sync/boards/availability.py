@@ -224,7 +224,9 @@ class Overview(LimitFacts):
     def retries(self) -> str:
         """How many jobs wait for another attempt after a failure, and when the next is made; empty for none."""
         has_failed = models.Q(error_message__gt="") | models.Q(waits_for_writes=True)
-        has_failed |= models.Q(entity_id__in=list(self.unanswered_until))
+        # A call that a worker is making has no answer either.
+        in_progress = SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS, entity_id=models.OuterRef("entity_id"))
+        has_failed |= models.Q(~models.Exists(in_progress), entity_id__in=list(self.unanswered_until))
         jobs = SyncQueue.objects.filter(has_failed, status=QueueStatus.PENDING).order_by("next_retry")
         first = list(jobs[:MAX_RETRIES_COMPARED])
         if not first:

@@ -65,6 +65,8 @@ from sync.words.message import Message, sentences
 # An address on the web as people and CRMs write it.
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
 
+_LINE_BREAKS = re.compile(r"\s*\n\s*")
+
 # So many made records are named in a sentence.
 NAMED = 5
 
@@ -91,6 +93,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return None if self.field.null else ""
         if isinstance(self.field, models.URLField) and _BARE_ADDRESS.fullmatch(value):
             value = f"https://{value}"
+        if isinstance(self.field, models.CharField):
+            value = _LINE_BREAKS.sub(" ", value)
         try:
             return self.field.to_python(self.values.get(value.casefold(), value))
         except ValidationError:
@@ -216,9 +220,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.invalid_rows = [row for row in result.rows if row.is_invalid()]
         result.written = [row for row in result.rows if row.is_new() or row.is_update()]
         result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
-        result.columns = self.columns
-        result.titles = self.titles
-        result.batch_id = self.batch_id
         result.empty_note = ""
         if number := sum(row.empty_cells for row in result.valid_rows() if not self._is_left_out(row)):
             empty = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
@@ -230,7 +231,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.unknown_names = len({name for row in listed for name in row.unknown_names})
         result.national_numbers = sum(row.national_numbers for row in listed)
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
-        result.has_refused = any(map(self._reasons, result.rows))
+        self.has_refused = any(map(self._reasons, result.rows))
         shown = [
             (row.number, row.import_type, row.diff, row.left_out, row.reasons, row.doubt, self._ids_in_npd(row))
             for row in result.rows
@@ -251,7 +252,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.changed = len(kept) - result.new
         result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
-        self.has_refused = result.has_refused
         self._write(kept)
 
     def _ids_in_npd(self, row: Any) -> list[str]:

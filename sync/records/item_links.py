@@ -32,7 +32,7 @@ from sync.words.message import Message, to_json
 # Payload keys of a record's job.
 UNLINK_KEY = "unlink"  # who asked for it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
-RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
+RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item; the act's `fold_id` in the activity
 NEW_ITEM_KEY = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
 
 # Payload keys of an item's job.

@@ -1,5 +1,6 @@
 """Tombstones of deleted records: restoring and pruning."""
 
+import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -162,18 +163,25 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
         empty.update(**{field.attname: tombstone.entity_id})
 
 
-def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
-    """Restore a record on a person's request, and log it; raises RestoreError."""
+def restore_by_person(tombstone: Tombstone, by: str, act_id: UUID | None = None) -> SyncedModel:
+    """Restore a record on a person's request, and log it; raises RestoreError.
+
+    What has one `act_id` was restored at once: one line of activity, into which the others are folded, also what the
+    next passes say of the records' items.
+    """
+    act_id = act_id or uuid.uuid4()
     with transaction.atomic():
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         # Before the record's job, because a decision locks them in this order.
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
-        restored = person_line(record, ActivityKind.RESTORED, Message("record_restored"), by)
-        ActivityLine.objects.bulk_create([*_unlogged_deletion(locked, record), *fold_alike([restored])])
+        line = person_line(record, ActivityKind.RESTORED, Message("record_restored"), by)
+        line.fold_id = act_id
+        line.folded = ActivityLine.objects.filter(fold_id=act_id).exists()
+        ActivityLine.objects.bulk_create([*fold_alike(_unlogged_deletion(locked, record)), line])
         # A call of ours without an answer may be removing its item just now.
-        payload = {RECORD_RESTORED_KEY: True, "by": by}
+        payload = {RECORD_RESTORED_KEY: str(act_id), "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 
@@ -185,6 +193,7 @@ def _unlogged_deletion(tombstone: Tombstone, record: SyncedModel) -> list[Activi
     if deletion is None or any(line.is_of_deletion for line in lines):
         return []
     line = person_line(record, ActivityKind.DELETE, Message("record_deleted"), deletion.by)
+    line.cause["act"] = deletion.request
     line.at = tombstone.deleted_at
     return [line]
 

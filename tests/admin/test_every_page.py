@@ -12,6 +12,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from npd.models import Contact
+from sync.admin.admin_base import PageAdmin
 from sync.clock import sync_now
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.outbox import pauses
@@ -195,10 +196,24 @@ def test_a_list_without_records_offers_to_add_one_but_a_search_that_finds_nothin
         return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty')[2]
 
     assert "Add contact" in offers()
+    assert "Import a file" in offers()
     states.contact("Nora New")
     search = offers("?q=Norra")
     assert "Nothing found for “Norra”" in search
     assert "Add contact" not in search
+
+
+@pytest.mark.django_db
+def test_an_empty_list_says_what_fills_it(browser: Client) -> None:
+    silent = []
+    for model, model_admin in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+        page = browser.get(reverse(name)).content.decode().partition('class="npd-empty')[2]
+        if isinstance(model_admin, PageAdmin) and page and "<p>" not in page:
+            silent.append(name)
+    assert silent == []
+    boards = browser.get("/admin/sync/boardlink/").content.decode().partition('class="npd-empty')[2]
+    assert 'href="/admin/sync/boardlink/set-up/"' in boards
 
 
 @pytest.mark.django_db

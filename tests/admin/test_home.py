@@ -17,7 +17,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from sync.clock import sync_now
-from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue
+from sync.models import ApiQuota, BoardLink, Intent, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
 from sync.registry import entities
 from sync.state.record_view import RecordState
@@ -57,7 +57,7 @@ def badges_of(client: Client) -> list[str]:
 
 
 def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any) -> None:
-    assert "Four steps: token, boards, fields, plan. Nothing is written before “Start”." in state_of(browser)
+    assert "Nothing is written before “Start”. NPD has no records yet." in state_of(browser)
     settings.MONDAY_CONTACTS_BOARD_ID = "70002"
     assert "The board 70002 of MONDAY_CONTACTS_BOARD_ID isn't set up yet: run manage.py monday_setup" in text_of(
         browser
@@ -229,6 +229,30 @@ def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, 
     assert buttons["silence"] == ["Open the board"]
     assert buttons["refused_create"] == ["Open the board", "Try again now"], "somebody may have made room"
     assert "That holds up" not in state_of(browser), "how many pending records that are isn't counted"
+
+
+def test_a_board_that_creates_nothing_is_one_thing_with_the_items_in_its_way(browser: Client) -> None:
+    states.boards()
+    BoardLink.objects.filter(entity_type="contact").update(creates_held=said("Nobody can be recognized."))
+    for number in range(2):
+        states.unmatched(f"70{number}", "creates_held")
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert "1 thing needs attention" in text_of(browser)
+    assert (box.group.count_text, len(box.rows)) == ("2 items", 3)
+    codes = {button.code for button in box.buttons}
+    assert {"check_column", "create_anyway", "create_record", "ignore"} <= codes
+
+
+def test_a_call_that_a_worker_is_making_is_no_failed_attempt(browser: Client) -> None:
+    states.boards()
+    due = states.waiting("Due")
+    SyncQueue.objects.filter(entity_id=due.pk).update(error_message="", attempts=0, next_retry=sync_now())
+    deadline = sync_now() + timedelta(minutes=2)
+    Intent.objects.create(entity_type="contact", entity_id=due.pk, board_id="70002", deadline=deadline, state="open")
+    assert "another attempt" in state_of(browser)
+    SyncQueue.objects.create(entity_type="contact", entity_id=due.pk, status="in_progress")
+    assert "another attempt" not in state_of(browser)
 
 
 def test_one_decision_about_many_records_is_one_thing(browser: Client) -> None:

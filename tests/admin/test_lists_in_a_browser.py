@@ -143,6 +143,28 @@ def test_a_list_is_walked_selected_and_opened_by_keys(open_page: Any, db: None) 
     press(page, "x", "k")
     expect(page.get_by_role("link", name="Ann")).to_be_focused()
     assert not barriers(page)
+    # The row in the place of a deleted one gets the focus once the list is refreshed.
+    Contact.objects.get(name="Ann").delete()
+    expect(page.get_by_role("link", name="Bob")).to_be_focused(timeout=15_000)
+    press(page, "j")
+    expect(page.get_by_role("link", name="Cleo")).to_be_focused()
     press(page, "Enter")
-    page.get_by_role("heading", name=re.compile("Ann$")).wait_for()
+    page.get_by_role("heading", name=re.compile("Cleo$")).wait_for()
+    assert not errors
+
+
+def test_keys_of_one_letter_can_be_turned_off(open_page: Any, db: None) -> None:
+    states.contact("Ann")
+    page, errors = open_page(1280, "light")
+    page.goto(CONTACTS)
+    for is_on in (False, True):
+        page.locator(".npd-account").click()
+        switch = page.get_by_role("button", name="Keys j, k, x")
+        switch.click()
+        expect(switch).to_have_attribute("aria-pressed", str(is_on).lower())
+        assert not barriers(page)
+        page.reload()
+        press(page, "j")
+        assert page.evaluate("document.activeElement.matches('tr.data-row a')") == is_on
+        expect(page.get_by_text("move")).to_be_visible(visible=is_on)
     assert not errors

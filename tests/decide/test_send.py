@@ -33,7 +33,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     shown = None if creates else item(ANN)
-    return changed(draft(ANN, item=shown), creates=creates, fields=plans(**sends), sends_npd_id=True)
+    return changed(draft(ANN, item=shown), creates=creates, fields=plans(**sends))
 
 
 def write(**sends: bool) -> Write:

@@ -786,6 +786,20 @@ def test_a_web_address_without_its_scheme_gets_https(browser: Client) -> None:
     assert counts(preview(browser, file, "organization")) == {"skip": 3}
 
 
+def test_lines_in_a_cell_are_one_line_of_a_field_that_has_one(browser: Client) -> None:
+    file = 'Name,Email,Role,Notes\n"Ann\n Ace",ann@x.org,"Head\r\nof Sales","a\nb"\n'
+    expected = [
+        ("Name", "", "Ann Ace"),
+        ("Email", "", "ann@x.org"),
+        ("Role", "", "Head of Sales"),
+        ("Notes", "", "a\nb"),
+    ]
+    page = preview(browser, file)
+    assert changes(page)[2] == expected
+    confirm(browser, page)
+    assert counts(preview(browser, file)) == {"skip": 1}
+
+
 def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
     assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
 

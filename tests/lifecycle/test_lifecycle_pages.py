@@ -155,10 +155,10 @@ def test_a_restore_says_beforehand_and_afterwards_that_the_board_gets_no_new_ite
     form = {"action": "restore_record", "_selected_action": stones}
     question = away.post("/admin/sync/tombstone/", form).context["question"]
     assert {row[0]: row[2] for row in question.tables[0].rows} == {"Ann": "New item, later", "Bob": "Linked again"}
-    assert "get no new items" in question.effects[0]
+    assert "Nothing new is created" in question.effects[0]
     answer = away.post("/admin/sync/tombstone/", {**form, "confirmed": "yes"}, follow=True)
     [message] = answer.context["messages"]
-    assert "2 records restored. 1 of them stays pending without an item: Records get no new items" in str(message)
+    assert "2 records restored. 1 of them stays pending without an item: Nothing new is created" in str(message)
 
 
 def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:

@@ -1,5 +1,6 @@
 """The record was deleted in NPD: D13 to D21 of docs/reference/merge/removed-and-deleted.md."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.test import Client
@@ -7,6 +8,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
+from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import enqueue
 from sync.records.tombstones import restore_by_person
@@ -92,6 +94,28 @@ def test_whoever_deleted_records_is_named_though_one_is_asked_about(world: World
     assert question(contacts[0].pk)
     activity = words_of(browser.get("/admin/sync/activityline/?kind=delete").content.decode())
     assert "Deleted 3 contacts in NPD." in activity
+
+
+def test_what_was_restored_at_once_is_one_line_with_its_new_items(world: World) -> None:
+    browser = world.browser(world.administrator("ada"))
+    contacts = world.linked_together(4)
+    keys = [str(contact.pk) for contact in contacts]
+    browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": keys, "post": "yes"})
+    # A pass has said of three that they were deleted.
+    SyncQueue.objects.filter(entity_id=keys[0]).update(next_retry=sync_now() + timedelta(days=1))
+    world.work()
+    stones = [str(key) for key in Tombstone.objects.values_list("pk", flat=True)]
+    form = {"action": "restore_record", "_selected_action": stones, "confirmed": "yes"}
+    browser.post("/admin/sync/tombstone/", form)
+    world.work()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    rows = browser.get("/admin/sync/activityline/?person=ada").context["cl"].result_list
+    assert [row.page_act.line.sentence for row in rows] == [
+        "Restored 4 contacts, as they were when they were deleted.",
+        "Deleted 4 contacts in NPD.",
+    ]
+    one = browser.get(f"/admin/npd/contact/{keys[1]}/change/").context["activity"]["acts"]
+    assert {"restored", "create"} <= {act.row.kind for act in one}
 
 
 def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:

@@ -261,4 +261,6 @@ def test_an_item_that_waits_for_its_match_key_was_compared(wizard: Wizard) -> No
     wizard.planned(board, creates_records="on", creates_anyway="on")
     wizard.apply()
     assert SyncQueue.objects.filter(status="pending").exists()
-    assert "All records and items were compared." in wizard.get("run/")
+    page = wizard.get("run/")
+    assert "All records and items were compared." in page
+    assert page.index("Planned, ") < page.index("What happened")

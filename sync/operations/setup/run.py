@@ -15,6 +15,7 @@ in the end `done`; and `problems`, also those that stopped or delayed it.
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -103,7 +104,9 @@ def setup_progress() -> list[dict[str, Any]]:
     return [
         setup
         | {
+            "entity_type": spec.entity_type,
             "title": spec.board_title,
+            "started": datetime.fromisoformat(setup["started"]),
             "state": SetupState(setup["state"]),
             "to_compare": jobs.get(spec.entity_type, 0),
             "planned": [(ChangeKind(kind).label, number) for kind, number in setup.get("planned", ())],

@@ -12,7 +12,7 @@ from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, field_of
 from sync.merge import Action
 from sync.models import ActivityLine, Intent
-from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, UNREPORTED, is_of_deletion
+from sync.models.activity_lines import DELETION_KINDS, MADE, MAX_ACTOR_LENGTH, REFILLS, UNREPORTED, is_of_deletion
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -20,6 +20,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.change_events import ChangeEvent, reported_changes, texts_in
 from sync.records import authors, edits
+from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERWRITTEN)
@@ -163,14 +164,17 @@ class PassHistory:
             # A set-up chose the column, or nobody is known to have.
             actor = self._set_up_by(synced_at) or actor
         if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
-            cause["made"] = True
+            cause[MADE] = True
             actor, act = self._maker(line, plan)
             cause |= {"act": act} if act else {}
         is_told = cause.get("act") in self.told_acts
-        # An approval or rejection is shown as one act with its result, an import with the items that it led to.
+        # An approval or rejection is shown as one act with its result, an import or a restore with the items that it
+        # led to.
         act_id = plan.facts.claim.payload.get(approval_payload_key(line.key)) or undo
         if is_told and line.kind == ActivityKind.CREATE:
             act_id = cause["act"]
+        elif MADE in cause or line.kind == ActivityKind.LINK:
+            act_id = act_id or plan.facts.claim.payload.get(RECORD_RESTORED_KEY)
         line.entity_type = plan.record.entity_type()
         line.entity_id = plan.id
         line.actor = actor
