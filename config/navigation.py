@@ -239,7 +239,7 @@ def command_search(request: HttpRequest) -> HttpResponse:
     Not by unfold's callback, because unfold itself lists the models first, under their own names.
     """
     from config.help_pages import help_sections
-    from sync.admin.record_pages import search_records
+    from sync.admin.record_pages import near_records, search_records
 
     term = " ".join(request.GET.get("s", "").split())
     typed = term.lower().replace("-", " ").split()
@@ -267,7 +267,7 @@ def command_search(request: HttpRequest) -> HttpResponse:
     # Pages first: “stop” finds Pause before Christopher. Then the types in the order of the registry, which has
     # organizations before their people.
     found.sort(key=lambda result: result[:2])
-    results = [result for _rank, _type, result in found]
+    results = [result for _rank, _type, result in found] or near_records(request, term)
     return TemplateResponse(request, "unfold/helpers/command_results.html", {"results": results})
 
 

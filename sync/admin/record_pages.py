@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, models, transaction
@@ -83,6 +83,8 @@ class RecordChangeList(admin_base.PageChangeList):
         request.list_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
+        is_searched = self.query and not self.result_count
+        self.near_names = searches.near_names(self.model, self.query) if is_searched else []
 
     def get_ordering_field(self, field_name: str) -> Any:
         """Return what a click on a column's title sorts by."""
@@ -547,6 +549,18 @@ def search_records(request: HttpRequest, term: str) -> list[tuple[int, int, Sear
             about = " · ".join(filter(None, [registry.type_label(spec.entity_type), admin_base.details_of(record)]))
             result = SearchResult(str(record), about, addresses.record_url(spec.entity_type, record.pk), None)
             results.append((record.name_rank, place, result))
+    return results
+
+
+def near_records(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return searches for names that a term may have meant, for Ctrl+K where it finds nothing."""
+    results = []
+    for spec in registry.entities():
+        if admin.site.get_model_admin(spec.model).has_view_permission(request):
+            page = f"{spec.model._meta.app_label}_{spec.model._meta.model_name}_changelist"
+            for name in searches.near_names(spec.model, term):
+                about = f"{registry.type_label(spec.entity_type)} · Did you mean this name?"
+                results.append(SearchResult(name, about, addresses.page_url(page, query={SEARCH_VAR: name}), None))
     return results
 
 

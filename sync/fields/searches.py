@@ -1,6 +1,8 @@
 """How lists of records are searched and sorted: by their texts, their phones, and the names of related records."""
 
+import unicodedata
 from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -12,6 +14,9 @@ from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_pho
 from sync.models import SyncedModel
 from sync.monday import text_forms
 from sync.registry import entity, name_field, own_fields, own_relations, target_of
+
+MAX_NEAR_NAMES = 10_000
+NEAR = 0.8  # of 1, by difflib: one wrong letter of six, two of twelve
 
 
 def default_ordering(model: type[SyncedModel]) -> tuple[Any, ...]:
@@ -48,6 +53,28 @@ def search_condition(model: type[SyncedModel], names: Collection[str], term: str
             if mapping.converter == "phone" and mapping.fields[0] in names:
                 condition |= models.Q(**{f"{mapping.fields[0]}__holds_phone": digits})
     return condition
+
+
+def near_names(model: type[SyncedModel], term: str) -> list[str]:
+    """Return up to three names that a search without a result may have meant, the nearest first.
+
+    One word is compared with each word of a name. More than `MAX_NEAR_NAMES` records would take too long.
+    """
+    field = name_field(model)
+    names = list(model.objects.order_by().values_list(field, flat=True)[: MAX_NEAR_NAMES + 1]) if field else []
+    if len(names) > MAX_NEAR_NAMES:
+        return []
+    key = _unmarked_key(term[:LONGEST_SEARCH])
+    named: dict[str, str] = {}
+    for name in names:
+        name_key = _unmarked_key(name)
+        named |= dict.fromkeys([name_key] if " " in key else name_key.split(), name)
+    return list(dict.fromkeys(named[near] for near in get_close_matches(key, named, cutoff=NEAR)))
+
+
+def _unmarked_key(text: str) -> str:
+    decomposed = unicodedata.normalize("NFD", text_forms.match_key(text))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def words_of(term: str) -> list[str]:

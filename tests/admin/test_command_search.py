@@ -1,5 +1,7 @@
 """Ctrl+K finds pages and records: only what the person may view, and at most twenty of a list."""
 
+from urllib.parse import quote_plus
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -52,6 +54,22 @@ def test_names_are_found_without_their_marks_and_in_either_order(browser: Client
     states.contact(name)
     states.contact("Zo* Axb Muler")
     assert titles(browser, typed) == listed(browser, typed) == [name]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Jenifer Adams", ["Jennifer Adams"]), ("jantch", ["Petra Jäntsch"]), ("Adams Jennifr", []),
+        ("zzz", []), ("jennifer adms", ["Jennifer Adams"]), ("x" * 300, []),
+    ],
+)  # fmt: skip
+def test_a_mistyped_name_is_asked_for_where_nothing_is_found(browser: Client, typed: str, meant: list[str]) -> None:
+    for name in ("Jennifer Adams", "Petra Jäntsch", "Bo"):
+        states.contact(name)
+    assert titles(browser, typed) == meant
+    page = browser.get(CONTACTS, {"q": typed}).content.decode()
+    assert [name for name in meant if f"q={quote_plus(name)}" not in page] == []
+    assert ("Did you mean" in page) is bool(meant)
 
 
 @pytest.mark.parametrize(
