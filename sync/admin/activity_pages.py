@@ -361,13 +361,17 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find the entries by who did it, too.
+        """Find the entries by who did it, too; each word may be in another column.
 
         Of an act whose listed line is found, those folded into it are only found by their record's name.
         """
         rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        in_any_column = queryset
+        for word in search_term.split():
+            by_word, _ = super().get_search_results(request, queryset, word)
+            in_any_column &= by_word | queryset.filter(authors.done_by(word))
         if search_term:
-            rows = rows | queryset.filter(authors.done_by(search_term))
+            rows = rows | in_any_column
         if ACT_PARAMETERS.isdisjoint(request.GET):
             found = rows.filter(folded=False, fold_id__isnull=False)
             folded = models.Q(folded=True, fold_id__in=found.order_by().values("fold_id"))
@@ -384,6 +388,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         is_of_act = not ACT_PARAMETERS.isdisjoint(request.GET)
         for row in rows:
             row.page_folded_count = 0 if row.folded or is_of_act else records.get(row.fold_id, 1) - 1
+            row.page_sums_up = False
             row.page_board_url = ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
@@ -392,6 +397,8 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str | None:
         """Return a link to the record, or to the board that a line without one is about."""
+        if row.page_sums_up:
+            return registry.board_title(row.entity_type)
         if row.entity_id is not None or row.remote_id or not row.entity_type:
             return super().record(row)
         return admin_base.link_to(row.page_board_url, registry.board_title(row.entity_type))
