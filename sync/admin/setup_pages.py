@@ -102,10 +102,6 @@ def _with_pairs(request: HttpRequest, choices: selection.Choices) -> selection.C
     return replace(choices, namesakes={**choices.namesakes, **_pairs(request)})
 
 
-def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
-    return selection.read_chosen_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
-
-
 def _has_boards() -> bool:
     return BoardLink.objects.exclude(board_id="").exists()
 
@@ -277,21 +273,22 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        choices = choices_in(request).get(entity_type)
-        if choices is None:
+        choices_by_type = choices_in(request)
+        if entity_type not in choices_by_type:
             return _redirect_to("boards")
-        form = FieldsForm(_read_board(request, choices), request.POST or None)
-        unmapped = (key for key, other in choices_in(request).items() if not other.is_mapped and key != entity_type)
+        boards = {key: other.board_id for key, other in choices_by_type.items()}
+        chosen = selection.read_chosen_board(choices_by_type[entity_type], boards)
+        form = FieldsForm(chosen, request.POST or None)
+        unmapped = (key for key, other in choices_by_type.items() if not other.is_mapped and key != entity_type)
         following = next(unmapped, "")
         if form.is_valid():
-            choices_by_type = choices_in(request) | {entity_type: form.chosen.choices}
+            choices_by_type[entity_type] = form.chosen.choices
             _store_choices(request, choices_by_type)
             if following:
                 return _redirect_to("fields", following)
             # A plan that was made before is another day's, or another hour's.
             plan.request_plan(selection.plan_key(choices_by_type), choices_by_type.values(), again=True)
             return _redirect_to("plan")
-        chosen = form.chosen
         context = {
             "form": form,
             "chosen": chosen,
@@ -339,11 +336,10 @@ class SetupWizardMixin(PageAdmin):
                 raise NotPossible(
                     "Nothing was started, because you changed what namesakes are. Check the plan with your answers."
                 )
-            boards = [_read_board(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
-            run.start(cast("User", request.user), boards, shown_plan, creating_related)
-        except (ActionError, MondayError) as error:
-            messages.warning(request, _sentence(error))
+            run.start(cast("User", request.user), shown_plan, creating_related)
+        except ActionError as refusal:
+            messages.warning(request, str(refusal))
             return _redirect_to("plan")
         request.session.pop(SESSION_KEY, None)
         return _redirect_to("run")

@@ -226,6 +226,12 @@ def test_of_two_new_items_of_one_name_one_becomes_a_record_and_the_other_is_aske
     assert (first.act, act_of(second), second.candidates) == (CREATE, ASK, (first.record,))
 
 
+def test_an_item_with_only_a_name_is_asked_about_though_one_that_becomes_a_record_of_that_name_comes_later() -> None:
+    items = [facts(an_item("", id="6"), events=NEW, new_record_id=uuid.UUID(int=6)), facts(an_item(id="8"))]
+    made, asked = decide_items(items)
+    assert (made.act, act_of(asked), asked.candidates) == (CREATE, ASK, (made.record,))
+
+
 def test_a_new_record_says_whose_name_it_has() -> None:
     plan = decide_item(facts(an_item("other@example.com"), namesakes=(LINKED,)))
     assert plan.act == CREATE

@@ -110,10 +110,12 @@ class Wizard:
     def board_plan(self, kind: str = "contact") -> SetupBoardPlan:
         return next(plan for plan in self.stored_plan().boards if plan.chosen.choices.entity_type == kind)
 
-    def planned(self, board: str, kind: str = "contact", **changes: str) -> SetupBoardPlan:
-        """Plan this board, with these changes of the suggestions."""
+    def planned(self, board: str, kind: str = "contact", *, namesakes: str = "", **changes: str) -> SetupBoardPlan:
+        """Plan this board, with these changes of the suggestions, and an answer about all namesakes."""
         self.post("boards/", shows=False, **{kind: board})
         self.fields(kind, shows=False, **changes)
+        if namesakes:
+            self.post("plan/", shows=False, namesakes=f"{kind} {namesakes}")
         self.plan()
         self.mark = self.last_call()
         return self.board_plan(kind)

@@ -194,10 +194,8 @@ def test_by_default_a_set_up_only_fills_what_is_empty(wizard: Wizard, answer: st
             {"name": "BOB", "job": "Chair", "mail": mail("bob@x.org")},
             {"name": "Cléo", "job": "Chair", "mail": mail("cleo@x.org")},
         ]
-        wizard.planned(a_board(wizard.monday, name, *WITH_NPD_ID, items=items))
-        wizard.post("plan/", namesakes=f"contact {answer}")
-        wizard.plan()
-        written = [change for change in wizard.board_plan().changes if change.kind in ("push", "pull")]
+        plan = wizard.planned(a_board(wizard.monday, name, *WITH_NPD_ID, items=items), namesakes=answer)
+        written = [change for change in plan.changes if change.kind in ("push", "pull")]
         assert not any(change.before for change in written)
         wizard.apply()
         wizard.settle()
@@ -506,10 +504,7 @@ def test_the_namesake_of_a_linked_pair_is_made_unless_a_person_leaves_it(
     board = a_board(
         wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann", "mail": mail(f"{email}@x.org")} for email in items]
     )
-    wizard.planned(board, creates_records="on", first_match="npd_wins")
-    if answer:
-        wizard.post("plan/", namesakes=f"contact {answer}")
-        wizard.plan()
+    wizard.planned(board, namesakes=answer or "", creates_records="on", first_match="npd_wins")
     assert wizard.plan_shown() == shown
     [pair] = wizard.board_plan().namesakes
     assert {pair.record_key, pair.item_key} == {"ann@x.org", "other@x.org"}
@@ -868,6 +863,12 @@ def django_settings(settings: Any) -> Any:
         ),
     ],
 )
+@example(
+    # An item with only a name has a namesake once another becomes a record; that question ends with new records off.
+    records=[],
+    boards=[[("Ann", "", "", 1), ("Ann", "a@x.org", "", 1)]],
+    steps=[("first", [], False, {"creates_records": creates}, "leave") for creates in ("off", "on", "off")],
+)
 @given(
     records=drawn_people,
     boards=st.lists(drawn_people, min_size=2, max_size=2),
@@ -900,10 +901,7 @@ def test_the_plan_is_what_happens(wizard: Wizard, django_settings: Any, records:
             ids = [*Contact.objects.exclude(sync_enabled=False).values_list("pk", flat=True), *gone]
             enqueue("contact", ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
             wizard.settle()
-        wizard.planned(board, **choices)
-        wizard.post("plan/", namesakes=f"contact {answer}")
-        wizard.plan()
-        plan = wizard.board_plan()
+        plan = wizard.planned(board, namesakes=answer, **choices)
         before = state_of(wizard, board)
         wizard.apply()
         wizard.settle()

@@ -197,7 +197,7 @@ def _read_unlinked_items(
     The items only if the board or its match column is new to NPD Sync: Monday's search compares texts as written, and
     by these rows a pass finds items whose texts are written differently, and items with a record's name.
     """
-    link = chosen.choices.link
+    link = chosen.link
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
     column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
@@ -391,8 +391,7 @@ def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> Non
     """
     assert chosen.board is not None
     after = chosen.choices
-    before = selection.stored_choices(link if link.board_id else None)
-    before = before or selection.Choices(link.entity_type, "", "", {})
+    before = selection.stored_choices(link) or selection.Choices(link.entity_type, "", "", {})
     labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
 
     def words_of(choices: selection.Choices) -> dict[str, str]:

@@ -37,11 +37,10 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
-    stored = lookups.link_of(choices.entity_type)
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
-    link = copy(stored) if stored is not None else new
-    if choices.link is None:  # what is stored is about another board
+    link = copy(chosen.stored_link or new)
+    if chosen.link is None:  # what is stored is about another board
         link.group_id = ""
         link.shape = {}
     groups = chosen.board.groups if chosen.board is not None else {}
@@ -59,7 +58,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
             columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
     synced = {spec.key for spec in chosen.synced}
     mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
-    if choices.link is None:  # bases count for the board that is left only
+    if chosen.link is None:  # bases count for the board that is left only
         for mapping in mappings:
             mapping.version += 1
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
@@ -82,10 +81,8 @@ class SetupListing(preview.Listing):
         new_columns = [column_id for column_id in types if column_id.startswith(selection.NEW_COLUMN)]
         super().__init__(board, {column_id: empty_reading(column_id, types[column_id]) for column_id in new_columns})
         self.chosen = chosen
-        self.is_other_board = chosen.choices.link is None
-        stored = lookups.link_of(chosen.spec.entity_type)
-        self.left_board = stored.board_id if stored is not None and self.is_other_board else ""
-        self.left_name = str(stored.shape.get("name", "")) if stored is not None else ""
+        self.is_other_board = chosen.link is None
+        self.left_board = chosen.stored.board_id if chosen.stored is not None and self.is_other_board else ""
         self._related_boards = frozenset(chosen.boards_by_type)
         self._earlier = defaultdict[field_values.Reference, list[SyncedModel]](list)
         for record in earlier:
@@ -97,7 +94,7 @@ class SetupListing(preview.Listing):
             for by, value in names.items():
                 self._earlier[field_values.Reference(type(record), by, value or "")].append(record)
         # Whoever turns new records on says so of all items.
-        self._keeps_unplanned = stored is not None and stored.creates_records
+        self._keeps_unplanned = chosen.stored is not None and chosen.stored.creates_records
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()

@@ -92,7 +92,6 @@ class SetupBoardPlan(BoardPlan):
     """What a set-up does with a board's records and items."""
 
     chosen: selection.ChosenBoard = field(kw_only=True)
-    stored: selection.Choices | None = None  # the board's settings when the plan was made
     namesakes: list[Namesake] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
     creates_held: str = ""  # why no items are created on the board
@@ -144,11 +143,9 @@ def plan_board(
     listing = future_board.SetupListing(chosen, earlier)
     board = listing.board
     spec = chosen.spec
-    plan = SetupBoardPlan(
-        spec.entity_type, spec.board_title, chosen=chosen, stored=selection.stored_choices(chosen.choices.link)
-    )
+    plan = SetupBoardPlan(spec.entity_type, spec.board_title, chosen=chosen)
     if listing.left_board:
-        name = listing.left_name
+        name = chosen.stored_link.shape.get("name") if chosen.stored_link else ""
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = lookups.linked_records(spec.entity_type).count()
         plan.cut_relations = _cut_relations(chosen)
@@ -181,6 +178,7 @@ def plan_board(
         _note_left_questions(plan)
     else:
         _note_closed_conflicts(plan, record_plans, board_setup.remapped_keys(board.link, board.mappings))
+        _note_closed_questions(plan, planned_passes[-1].plan.items)
     records = _note_outcome(plan, listing, planned_passes)
     _note_missing(plan, listing, record_plans)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
@@ -212,9 +210,9 @@ def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupListing, item
     if match is not None and not chosen.choices.creates_anyway:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         npd_id_column = listing.board.link.npd_id_column
-        reason = board_setup.reason_to_hold(plan.entity_type, chosen.choices.link, column, npd_id_column, items)
+        reason = board_setup.reason_to_hold(plan.entity_type, chosen.link, column, npd_id_column, items)
         plan.creates_held = Message("creates_held_by_plan", **reason.params) if reason else ""
-        if board_setup.lists_items(chosen.choices.link, column):
+        if board_setup.lists_items(chosen.link, column):
             plan.creates_held = listing.problem or plan.creates_held
     listing.board.link.creates_held = plan.creates_held
 
@@ -427,6 +425,14 @@ def _note_closed_conflicts(
             if is_ended:
                 reason = report.closing_reason or next(iter(report.ended.values()))
                 plan.add(_ended(plan, str(record_plan.record), record_plan.id, reason=reason))
+
+
+def _note_closed_questions(plan: SetupBoardPlan, item_plans: Iterable[pass_plan.ItemPlan]) -> None:
+    """Note the questions about items whose causes end, such as that items become records."""
+    for item_plan in item_plans:
+        asked = item_plan.facts.asked_record if item_plan.facts.question else None
+        if asked is not None and item_plan.closing_reason and not item_plan.facts.is_creation_requested:
+            plan.add(_ended(plan, str(asked), asked.pk, item_plan.facts.item_id, reason=item_plan.closing_reason))
 
 
 def _tried_again(entity_type: str, record_plans: Iterable[pass_plan.RecordPlan]) -> Iterator[PlannedChange]:

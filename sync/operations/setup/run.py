@@ -2,7 +2,7 @@
 
 It is stored on its board's row and carried out by a worker; each step is safe to repeat.
 
-1. `start` checks the choices again and stores them, for all boards or none.
+1. `start` stores the plan's choices, for all boards or none.
 2. `advance_setups`, a periodic task, takes the board's lease and sets it up as `monday_setup` does (board_setup.py),
    with the person's choices instead of the suggested ones.
 3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
@@ -12,7 +12,7 @@ It is stored on its board's row and carried out by a worker; each step is safe t
 in the end `done`; and `problems`, also those that stopped or delayed it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -48,10 +48,8 @@ log = structlog.get_logger(__name__)
 PLANNED = ("items_to_check", "unplanned_records", "unplanned_items", "links", "new_items", "new_records")
 
 
-def start(
-    user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
-) -> None:
-    """Start the set-up of all boards of the plan, or of none; raises ActionError, NotPossible.
+def start(user: User, plan: SetupPlan, creating_related: Collection[str] = ()) -> None:
+    """Start the set-up of all boards of the plan, or of none; raises ActionError.
 
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
@@ -62,26 +60,22 @@ def start(
         for spec in registry.entities():
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
-        for chosen, board_plan in zip(boards, plan.boards, strict=True):
-            entity_type = chosen.choices.entity_type
-            _start_board(links[entity_type], user, chosen, board_plan)
-            missing = board_plan.missing if entity_type in creating_related else {}
+        for board_plan in plan.boards:
+            _start_board(links[board_plan.entity_type], user, board_plan)
+            missing = board_plan.missing if board_plan.entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
                 model.objects.bulk_create(new_named_records(model, names))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
-def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: SetupBoardPlan) -> None:
-    """Check the choices again, because they were read before the lock, and store them."""
-    choices = chosen.choices
-    title = chosen.spec.board_title
+def _start_board(link: BoardLink, user: User, plan: SetupBoardPlan) -> None:
+    """Store the choices, unless the stored settings aren't those of the plan's time; `link` is locked."""
+    choices = plan.chosen.choices
     if link.is_being_set_up:
-        raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
-    if plan.stored != selection.stored_choices(choices.link):
-        raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
-    if problems := chosen.problem_text:
-        raise NotPossible(f"{title}: {problems}")
+        raise NotPossible(f"{plan.title}: somebody has started another set-up. Wait until it is done.")
+    if plan.chosen.stored != selection.stored_choices(link):
+        raise NotPossible(f"{plan.title}: somebody has changed the board's settings meanwhile. Compare again.")
     selection.check_board_choice(choices.entity_type, choices.board_id)
     link.setup = {
         "state": SetupState.RUNNING,

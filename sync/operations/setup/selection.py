@@ -97,13 +97,6 @@ class Choices:
         return registry.entity(self.entity_type)
 
     @property
-    def link(self) -> BoardLink | None:
-        """The type's board link, if it is for the chosen board: the settings of another board don't apply."""
-        # Not `link_of`, which shows the board that the environment names: the stored settings may be another one's.
-        links = BoardLink.objects.exclude(board_id="")
-        return links.filter(entity_type=self.entity_type, board_id=self.board_id).first()
-
-    @property
     def first_match_text(self) -> str:
         return "you are asked" if self.first_match == Rule.ASK else str(Rule(self.first_match).label)
 
@@ -135,7 +128,7 @@ def plan_key(choices: Mapping[str, Choices]) -> str:
 
 def stored_choices(link: BoardLink | None) -> Choices | None:
     """Return the stored settings that a set-up changes, as choices; None without a board."""
-    if link is None:
+    if link is None or not link.board_id:
         return None
     mappings = list(link.mappings.all())
     # Set-up gives all synced fields the same; the first is the name, which is always synced.
@@ -165,6 +158,23 @@ class ChosenBoard:
         return self.choices.spec
 
     @cached_property
+    def stored_link(self) -> BoardLink | None:
+        """The type's board link as stored, maybe with another board."""
+        # Not `link_of`, which shows the board that the environment names: the stored settings may be another one's.
+        return BoardLink.objects.filter(entity_type=self.choices.entity_type).first()
+
+    @cached_property
+    def stored(self) -> Choices | None:
+        """The stored settings, as choices; None without a board."""
+        return stored_choices(self.stored_link)
+
+    @property
+    def link(self) -> BoardLink | None:
+        """The stored link if it is for the chosen board: the settings of another board don't apply."""
+        is_same_board = self.stored is not None and self.stored.board_id == self.choices.board_id
+        return self.stored_link if is_same_board else None
+
+    @cached_property
     def columns(self) -> dict[str, BoardColumn]:
         """The columns that a field can be mapped to, by id."""
         columns = self.board.columns if self.board is not None else ()
@@ -174,8 +184,7 @@ class ChosenBoard:
     def npd_id_column(self) -> str:
         """The id of the column for the NPD ID; empty if the set-up creates it."""
         texts = {column.id: column for column in self.columns.values() if column.type == "text"}
-        link = self.choices.link
-        for column_id in (link.npd_id_column if link is not None else "", board_columns.NPD_ID_KEY):
+        for column_id in (self.link.npd_id_column if self.link else "", board_columns.NPD_ID_KEY):
             if column_id in texts:
                 return column_id
         title = fold_title(board_columns.NPD_ID_TITLE)
@@ -226,8 +235,7 @@ class ChosenBoard:
     @property
     def changed_filter_lines(self) -> list[str]:
         """The stored filter as sentences, unless it stays."""
-        stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
-        lines = self._lines_of(stored) if stored is not None else []
+        lines = self._lines_of(self.stored) if self.stored is not None else []
         return lines if lines != self.filter_lines else []
 
     def _lines_of(self, choices: Choices) -> list[str]:
@@ -244,14 +252,12 @@ class ChosenBoard:
     @property
     def mapping_changes(self) -> list[str]:
         """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; on another board no columns."""
-        stored = stored_choices(BoardLink.objects.filter(entity_type=self.choices.entity_type).first())
-        is_other_board = stored is not None and stored.board_id != self.choices.board_id
-        fields = stored.fields if stored else {}
+        fields = self.stored.fields if self.stored else {}
         changes = []
         for mapping in self.spec.mappings:
             before = fields.get(mapping.key) or (FieldChoice() if fields else None)
             after = self.choices.choice_of(mapping)
-            if before is not None and is_other_board:
+            if before is not None and self.link is None:
                 direction = after.direction if after.is_synced else SyncDirection.NONE
                 after = FieldChoice(before.column, direction, after.rule)
             if before is None or before == after:
@@ -461,15 +467,16 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
         fields={},
         creates_records=board is None or has_more_items,
     )
-    stored = stored_choices(choices.link)
-    left = None if stored else stored_choices(BoardLink.objects.filter(entity_type=entity_type).first())
+    chosen = ChosenBoard(choices, board, boards_by_type)
+    stored = chosen.stored if chosen.link is not None else None
+    left = chosen.stored if chosen.link is None else None
     if stored is not None:
         choices = replace(stored, board_name=choices.board_name)
     elif left is not None:
         creates_records = left.creates_records or choices.creates_records
         choices = replace(choices, creates_records=creates_records, first_match=left.first_match)
     fields = dict(choices.fields)
-    chosen = ChosenBoard(choices, board, boards_by_type)
+    chosen = replace(chosen, choices=choices)
     unmapped = [mapping for mapping in spec.mappings if mapping.key not in fields]
     likely = chosen.suggested_columns(unmapped)
     if stored is None:

@@ -18,6 +18,7 @@ Implements, of docs/reference/merge/record-and-item.md:
 from collections.abc import Iterable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -59,7 +60,8 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     answered_items = questions.answered_items(facts, plan)
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
-    for item_facts in facts.unmatched:
+    # Whatever their order, an item with only a name is asked about if another one becomes a record of that name.
+    for item_facts in sorted(facts.unmatched, key=partial(_has_only_a_name, facts.board)):
         if item_facts.item_id in answered_items:
             plan.items.append(released(item_facts, outcomes.ANSWERED.detail))
             continue
@@ -68,6 +70,13 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
             decided = released(item_facts, outcomes.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
+
+
+def _has_only_a_name(board: BoardContext, item_facts: ItemFacts) -> bool:
+    item = item_facts.item
+    if item is None or field_values.npd_id_of(board, item):
+        return False
+    return field_values.match_key_of_item(board, item) == ""
 
 
 def _release_overruled_records(plan: pass_plan.Plan) -> None:
