@@ -121,8 +121,8 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 class CauseFacts:
     """The texts of a cause, and where it differs from its kind."""
 
-    title: str = ""  # filled in by `Wording.title` (__init__.py); an entry with a text of its own shows that instead
-    sentence: str = ""  # what it means; filled in by `Group.sentence` (__init__.py)
+    title: str = ""  # filled in by `Wording.title` (sentences.py); an entry with a text of its own shows that instead
+    sentence: str = ""  # what it means; filled in by `Group.sentence` (sentences.py)
     severity: Severity | None = None
     icon: str = ""
     acts: tuple[str, ...] | None = None

@@ -126,7 +126,8 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
         reason = planned_pass.unread_reason or following.unread_reason
         planned_pass = replace(planned_pass, following=following, unread_reason=reason)
     for plan in [each.plan for each in (planned_pass, planned_pass.following) if each is not None]:
-        clears = new_clear_requests(plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        state = choices.ApprovalState
+        clears = new_clear_requests(plan, state.DONE, state.REFILLED, state.PENDING)
         removals = [each.approval for each in (*plan.deleted.values(), *plan.records.values()) if each.approval]
         gatherer.planned_requests = [*gatherer.planned_requests, *removals, *clears]
     return planned_pass

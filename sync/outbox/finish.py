@@ -44,8 +44,8 @@ _RETURN = """
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
 """
 
-# Ends a row and merges it into the pending row of the same record, which unique indexes make the only one. Unless a
-# save or a person wrote the pending row, it gets the attempts and the later time too.
+# Ends a row and merges it into the pending row of the same record, which unique indexes make the only one. Unless the
+# pending row has news, it also takes over the attempts, the later time and what it waits for.
 _MERGE_INTO_PENDING = """
     WITH moved AS (
         UPDATE sync_queue AS waiting SET
@@ -54,6 +54,10 @@ _MERGE_INTO_PENDING = """
                        ELSE waiting.attempts END,
             next_retry = CASE WHEN waiting.causes & %(new)s = 0 THEN greatest(waiting.next_retry, {due})
                          ELSE waiting.next_retry END,
+            reason = CASE WHEN waiting.causes & %(new)s = 0 THEN %(reason)s ELSE waiting.reason END,
+            waits_for_writes = CASE WHEN waiting.causes & %(new)s = 0
+                               THEN coalesce(%(waits_for_writes)s, waiting.waits_for_writes)
+                               ELSE waiting.waits_for_writes END,
             causes = waiting.causes | leaving.causes,
             payload = (leaving.payload - %(rounds_key)s::text) || %(payload)s::jsonb || waiting.payload,
             last_attempt = greatest(waiting.last_attempt, leaving.last_attempt),
@@ -75,6 +79,9 @@ _MERGE_INTO_PENDING = """
         error_message = {superseded}, reason = ''
     FROM moved WHERE row.id = moved.left_id
 """
+
+# The causes of a pending row that is due for itself, whatever came of the row that is merged into it.
+NEWS = Cause.SAVE | Cause.PERSON
 
 _ATTEMPTS_BEFORE = "leaving.attempts - leaving.counted::int"
 _ATTEMPTS_COUNTED = "leaving.attempts"
@@ -191,7 +198,9 @@ def defer(  # noqa: PLR0913 - the columns of a job
     Jobs that wait for writes keep the parts in which they are claimed (`claim_at_most`). `rounds` is the number of
     passes in a row that could not decide the record.
     """
-    values: dict[str, Any] = {"reason": reason, "waits_for_writes": waits_for_writes, "seconds": seconds}
+    # An edit on Monday that came meanwhile is read at once, though what the pass couldn't do waits.
+    news = int(NEWS | Cause.WEBHOOK)
+    values: dict[str, Any] = {"reason": reason, "waits_for_writes": waits_for_writes, "seconds": seconds, "new": news}
     if waits_for_writes:
         values["at_most"] = None
     if rounds:
@@ -208,8 +217,8 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
     if not ids:
         return
     defaults = {"error": None, "reason": "", "waits_for_writes": False, "at_most": 0, "cause": 0, "seconds": 0}
-    defaults["payload"] = "{}"
-    fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
+    defaults |= {"payload": "{}", "new": int(NEWS)}
+    fixed = {"rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
     texts = {name: as_text(values[name]) for name in ("error", "reason") if values.get(name)}
     params = {**defaults, **values, **texts, **fixed}
     superseded = _SUPERSEDED.format(job="moved.waiting_id")

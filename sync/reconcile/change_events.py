@@ -80,10 +80,10 @@ def _plain_texts(value: Any) -> set[str]:
 def reported_changes(
     board: BoardContext, record: SyncedModel | None, events: Iterable[WebhookEvent]
 ) -> list[ChangeEvent]:
-    """Return the changes of mapped fields in these events, oldest first."""
+    """Return the changes of mapped fields in these events, oldest first, and those of one moment as they arrived."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
-    for received in events:
+    for received in sorted(events, key=lambda received: received.pk):
         event = received.event
         mapping = by_column.get(event.column_id or "") if event else None
         if event is None or mapping is None or event.kind not in EDIT_KINDS:

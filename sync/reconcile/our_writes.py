@@ -209,9 +209,7 @@ def bases_of_late_writes(board: BoardContext, plan: RecordPlan) -> dict[str, dic
     user = plan.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
-    # In the order of their arrival, because the last of several at one time counts.
-    events = sorted(plan.history.events, key=lambda received: received.pk)
-    changes = change_events(board, plan.record, events)
+    changes = change_events(board, plan.record, plan.history.events)
     users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
     return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
 

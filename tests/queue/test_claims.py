@@ -21,6 +21,7 @@ from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim
 from sync.queue import SyncQueueService
+from sync.words.message import Message
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 
@@ -190,6 +191,23 @@ def test_a_returned_row_hands_over_to_the_next_one_with_its_attempts_only_where_
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
     assert (waiting.status, waiting.attempts) == ("pending", attempts)
     assert len(claim(lease, 100)) == (attempts == 0)
+
+
+@pytest.mark.parametrize(
+    ("news", "is_due"), [(Cause.WEBHOOK, True), (Cause.SAVE, True), (Cause.DEPENDENCY, False), (Cause.SWEEP, False)]
+)
+def test_of_what_came_during_a_pass_that_waits_news_are_due_and_the_rest_waits_with_it(
+    link: BoardLink, news: Cause, is_due: bool
+) -> None:
+    contact = Contact.objects.create(name="Ann")
+    lease = lease_of(link)
+    (claimed,) = claim(lease, 100)
+    enqueue("contact", [contact.pk], cause=news, priority=Priority.EDIT)
+    with lease.transaction():
+        finish.defer(claimed.jobs, lease.token, 3_000, Message("no_worker"), waits_for_writes=True)
+    waiting = SyncQueue.objects.get(status="pending")
+    assert (waiting.waits_for_writes, waiting.reason == Message("no_worker")) == (not is_due, not is_due)
+    assert bool(claim(lease, 100)) is is_due
 
 
 def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
