@@ -103,8 +103,6 @@ def main() -> int:
             threads=THREADS,
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,  # select() fails above 1,024 file descriptors
-            # Makes waitress read during a request, so that it notices a client that hangs up (`client_gone`).
-            channel_request_lookahead=1,
             ident="sandbox",
         )
     except OSError as failure:

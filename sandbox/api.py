@@ -19,7 +19,7 @@ from waitress.channel import ClientDisconnected
 from sandbox import api_errors, api_limits, faults, lags, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import documents, resolvers
-from sandbox.model import API_USER, Clock, World
+from sandbox.model import Clock, World
 from sandbox.webhooks import Deliveries
 
 LOG_LENGTH = 5_000  # calls
@@ -198,13 +198,13 @@ class Api:
             if replay is not None:
                 call.replayed = True
                 return replace(replay, headers=replay.headers | {"Idempotency-Replayed": "true"})
-            return self._carry_out(request, operation, variables, call, fault)
+            return self._carry_out(operation, variables, call, fault)
         finally:
             if key:
                 self.idempotency.release(key)
 
     def _parse_request(self, request: web.Request, call: Call) -> tuple[documents.Operation, dict[str, Any]]:
-        call.version = resolvers.served_version(request.header("API-Version")).value
+        call.version = resolvers.served_version(request.header("API-Version"))
         try:
             document = web.decode_json(request.body())
         except ValueError:
@@ -220,16 +220,12 @@ class Api:
         return documents.prepare(document["query"], name), variables or {}
 
     def _carry_out(
-        self,
-        request: web.Request,
-        operation: documents.Operation,
-        variables: dict[str, Any],
-        call: Call,
-        fault: faults.Fault | None,
+        self, operation: documents.Operation, variables: dict[str, Any], call: Call, fault: faults.Fault | None
     ) -> web.Response:
         """Run the document, with what its fault does before, within and after it."""
+        # An exception of waitress's, because nothing else cuts the connection without a status.
         if fault is not None and fault.timeout == "before":
-            self._hang_up(request, fault)
+            raise ClientDisconnected
         if fault is not None and fault.slow is not None:
             fault.cleared.wait(fault.slow)
         call.complexity = operation.points(variables)
@@ -240,8 +236,7 @@ class Api:
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
-            me=API_USER,
-            version=resolvers.served_version(call.version),
+            served_version=call.version,
             complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency["mutation_ms"]),
@@ -268,7 +263,7 @@ class Api:
         if call.idempotency_key:
             self.idempotency.store(call.idempotency_key, response)
         if fault is not None and fault.timeout == "after":
-            self._hang_up(request, fault)
+            raise ClientDisconnected
         return response
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
@@ -287,15 +282,6 @@ class Api:
         if not refusal.names_version:
             del response.headers["API-Version"]
         return response
-
-    def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
-        """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
-        # In short waits, because a test may clear the faults, and a client that has left needs no waiting.
-        end = time.monotonic() + fault.seconds
-        while time.monotonic() < end and not request.client_gone() and not fault.cleared.is_set():
-            fault.cleared.wait(0.05)
-        # The only way out of waitress that sends no status.
-        raise ClientDisconnected
 
 
 def _json_type(value: Any) -> str:

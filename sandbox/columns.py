@@ -359,26 +359,12 @@ class Checkbox(ColumnKind):
         return {"checked": bool(raw)}
 
 
-class Timeline(ColumnKind):
-    """A type that NPD Sync doesn't read; its cells are always empty."""
-
-    type = "timeline"
-    internal_type = "timerange"
-    graphql_type = "TimelineValue"
-
-    def text(self, column: Column, raw: Any) -> str:
-        return ""
-
-
 # Types whose cells choose from something: labels of the column, or items of other boards.
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
 STATUS_LABELS_LIMIT = 40
 STATUS_LABEL_LENGTH = 30
 EMPTY_INDEX = 5
-
-# For labels in turn; which colour Monday gives a new label isn't published.
-COLOURS = ("#fdab3d", "#00c875", "#df2f4a", "#007eb5", "#9d50dd", "#c4c4c4", "#037f4c", "#579bfc", "#caffb6", "#bb3354")
 
 
 class Status(ColumnKind):
@@ -394,7 +380,7 @@ class Status(ColumnKind):
     empty_text = None
 
     def default_settings(self) -> dict[str, Any]:
-        return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
+        return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Check labels from `defaults`: `{"1": "Done"}`."""
@@ -409,23 +395,14 @@ class Status(ColumnKind):
 
     def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         labels = settings.get("labels")
-        done_colors = settings.get("done_colors", [])
         if not isinstance(labels, dict):
             return settings
         # `id` is the key, which a cell's `index` names; `index` is the place in the list (`settings_json`).
         entries = [
-            {
-                "id": int(key),
-                "color": int(key),
-                "hex": COLOURS[int(key) % len(COLOURS)],
-                "label": label,
-                "index": place,
-                "is_done": int(key) in done_colors,
-                "is_deactivated": False,
-            }
+            {"id": int(key), "label": label, "index": place, "is_deactivated": False}
             for place, (key, label) in enumerate(labels.items())
         ]
-        return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": entries}
+        return settings | {"labels": entries}
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         if text.isdecimal():
@@ -477,16 +454,10 @@ class Status(ColumnKind):
         return {"index": raw["index"], "label": self.text(column, raw)} if raw else {}
 
     def event_value(self, column: Column, raw: Any) -> Any:
+        """Return it without its colours, which the sandbox doesn't play."""
         if raw is None:
             return None
-        colour = COLOURS[raw["index"] % len(COLOURS)]
-        label = {
-            "index": raw["index"],
-            "text": self.text(column, raw),
-            "style": {"color": colour, "border": colour, "var_name": f"colour-{raw['index']}"},
-            "is_done": raw["index"] in column.settings.get("done_colors", []),
-        }
-        return {"label": label, "post_id": None}
+        return {"label": {"index": raw["index"], "text": self.text(column, raw)}, "post_id": None}
 
 
 class Dropdown(ColumnKind):
@@ -674,7 +645,6 @@ KINDS: dict[str, ColumnKind] = {
         Link(),
         Checkbox(),
         BoardRelation(),
-        Timeline(),
     )
 }
 

@@ -13,7 +13,6 @@ from typing import Any
 from sandbox import model, operations, web
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
-from sandbox.api_limits import WHOLE_CALL
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
 from sandbox.model import STATES, Snapshot, World
@@ -241,10 +240,8 @@ class Control:
         items = self.world.items_of(board.id, STATES)
         for item in items:
             # Stored under a name that no column can have, so that nothing else reads it.
-            if (cell := item.cells.pop(column.id, None)) is not None:
-                item.cells[f"{column.id} as {column.type}"] = cell
-            if (cell := item.cells.pop(f"{column.id} as {column_type}", None)) is not None:
-                item.cells[column.id] = cell
+            item.cells[f"{column.id} as {column.type}"] = item.raw(column.id)
+            item.cells[column.id] = item.cells.pop(f"{column.id} as {column_type}", None)
         column.type = column_type
         column.settings = initial_settings(column_type, None)
         self.world.put_items(items)
@@ -254,14 +251,11 @@ class Control:
     def plan(self) -> dict[str, Any]:
         return self.api.limits.to_json()
 
-    def change_plan(
-        self, used: int | None = None, others: int = 0, lag: int | None = None, **plan: Any
-    ) -> dict[str, Any]:
-        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?}`.
+    def change_plan(self, used: int | None = None, lag: int | None = None, **plan: Any) -> dict[str, Any]:
+        """Change `{plan?, day?, minute?, concurrent?, points?, used?, lag?}`.
 
         Without a `plan` (null) nothing is refused; single limits replace the plan's own. `used` sets the calls of
-        today; `others` adds calls of the account's other tokens; `lag` is the age of `platform_api`'s figures in
-        seconds.
+        today; `lag` is the age of `platform_api`'s figures in seconds.
         """
         limits = self.api.limits
         if plan:
@@ -271,7 +265,6 @@ class Control:
                 usage.lag = float(lag)
             if used is not None:
                 usage.set_calls(used)
-            usage.add(others * WHOLE_CALL)
         return self.plan()
 
     def webhooks(self, since: str = "0") -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
-from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph.documents import Operation
 from sandbox.graph.resolvers import Page, parse_id
 from sandbox.lags import LAG_KINDS, Lag
@@ -41,22 +40,6 @@ class Partial:
         return set(aliases) & set(self.aliases)
 
 
-@dataclass(frozen=True)
-class Closed:
-    """Ids of columns and items that the token's user may read but not edit."""
-
-    columns: Sequence[str] = ()
-    items: Sequence[str] = ()
-
-    def refuses(self, arguments: dict[str, Any]) -> bool:
-        """Return whether a mutation with these arguments writes a closed item or column."""
-        # A write of several columns is refused as a whole if one of them is closed.
-        column_ids = {*_column_values(arguments), arguments.get("column_id")}
-        if arguments.get("item_name"):
-            column_ids.add("name")
-        return str(arguments.get("item_id")) in self.items or not column_ids.isdisjoint(self.columns)
-
-
 def _column_values(arguments: dict[str, Any]) -> dict[str, Any]:
     text = arguments.get("column_values")
     try:
@@ -66,11 +49,12 @@ def _column_values(arguments: dict[str, Any]) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
+UNAUTHORIZED = "User unauthorized to perform action"
 ERROR_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 STATUS_BODIES: dict[int, dict[str, Any]] = {
     401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
-    403: {"message": "User unauthorized to perform action", "extensions": {"code": "UserUnauthorizedException"}},
+    403: {"message": UNAUTHORIZED, "extensions": {"code": "UserUnauthorizedException"}},
     423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
     429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
 }
@@ -103,8 +87,6 @@ class Fault:
     stale: float | None = None  # items as they were this many seconds ago; only changes made through the API are undone
     lag: Sequence[str] | None = None  # of LAG_KINDS: what reads show `edits` and `writes` seconds late
     late_rows: Sequence[float] | None = None  # seconds until a row of an activity log is shown, in turn
-    drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
-    closed: Closed | None = None  # columns and items whose writes are refused
     alters: str | None = None  # the form in which texts are stored
     swallow: bool | None = None  # changes are answered and not made; creates lose values
     unreadable: Sequence[str] | None = None  # ids of items whose cells no listing can read; or "first", on its board
@@ -117,7 +99,6 @@ class Fault:
     body: Any = None  # the answer of a status
     retry_after: float | None = None  # seconds, in the header of a status
     retry_in: int | None = None  # seconds, in the answer of a limit
-    seconds: float = 0.0  # how long a connection is held before it is cut
     columns: Sequence[str] | None = None  # whose texts are altered, or whose values are swallowed; None: all
     edits: float = 0.0  # seconds until reads show what a person changed
     writes: float = 0.0  # seconds until reads show what the API changed
@@ -134,7 +115,7 @@ class Fault:
         names = operation.names() if is_nested else {name for _, name in operation.fields}
         if self.on not in ("any", operation.kind, *names) or not self.is_named_in(variables):
             return False
-        if self.closed is not None or self.alters is not None or self.swallow is not None:
+        if self.alters is not None or self.swallow is not None:
             return operation.is_mutation and (self.swallow is None or not operation.names().isdisjoint(SWALLOWED))
         if self.unreadable is not None:
             return not operation.is_mutation and "column_values" in operation.names()
@@ -223,11 +204,9 @@ KINDS = {
     "stale": FaultKind("{:g} s behind"),
     "lag": FaultKind("reads behind: {}", is_lasting=True),
     "late_rows": FaultKind("rows of the log late by {} s", is_lasting=True),
-    "drops": FaultKind("created without {}", COLUMN_TYPES, on="create_item"),
     "swallow": FaultKind("write swallowed", on="mutation"),
     # These stand for lasting properties of a board.
     "unreadable": FaultKind("item unreadable: {}", is_lasting=True),
-    "closed": FaultKind("closed to edits", is_lasting=True),
     "alters": FaultKind("stored {}", ALTERATIONS, is_lasting=True),
 }
 
@@ -244,8 +223,6 @@ def fault_from(**content: Any) -> Fault:
         web.one_of(kind.values, value)
     elif name == "partial":
         value = web.call(Partial, value)
-    elif name == "closed":
-        value = web.call(Closed, value)
     elif name == "listing" and value == "empty":
         value = 0
     elif name == "lag":
@@ -314,25 +291,12 @@ BAD_LABEL = (
     "structure for this column. https://developer.monday.com/api-reference/docs/change-column-values"
 )
 
-# Monday's message, status and details of failing mutations by code. For a code not listed here the code itself is the
-# message.
-MUTATION_ERRORS: dict[str, tuple[str, int, dict[str, Any]]] = {
-    "ColumnValueException": (BAD_LABEL, 200, {"column_type": "color"}),
-    "TooManyConcurrentRequestsException": (
-        "Failed to lock item id for graphql mutation",
-        429,
-        {"item_id": None, "tag": "graphql_item_locking_service"},
-    ),
-    "InvalidBoardIdException": ("The board does not exist", 200, {}),
-    "ItemsLimitationException": ("The board has reached its limit of items", 200, {}),
-    "UserUnauthorizedException": ("User unauthorized to perform action", 403, {}),
-    "INTERNAL_SERVER_ERROR": ("Internal server error", 500, {}),
-}
+# Monday's messages of failing mutations. For a code not listed here the code itself is the message.
+MESSAGES = {"ColumnValueException": BAD_LABEL, "UserUnauthorizedException": UNAUTHORIZED}
 
 
 def failure(code: str, message: str = "") -> FieldError:
-    usual_message, status_code, error_data = MUTATION_ERRORS.get(code, (code, 200, {}))
-    return FieldError(message or usual_message, code, status_code, **error_data)
+    return FieldError(message or MESSAGES.get(code, code), code)
 
 
 class FieldFault:
@@ -360,7 +324,7 @@ class FieldFault:
                 raise failure(fault.partial.code, fault.partial.message)
             if fault.swallow is not None and name in CHANGES and not self._remaining_values(arguments):
                 return info.context.world.item(parse_id(arguments["item_id"]))
-            arguments = self._arguments_of_root(info, arguments)
+            arguments = self._arguments_of_root(arguments)
         if fault.limit == "field" and name == self._limited:
             raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
         if fault.cursor == "expired" and name in PAGE_FIELDS and arguments.get("cursor"):
@@ -390,20 +354,11 @@ class FieldFault:
         swallowed = self._fault.columns
         return {key: value for key, value in _column_values(arguments).items() if swallowed and key not in swallowed}
 
-    def _arguments_of_root(self, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
+    def _arguments_of_root(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return a root field's arguments as the fault changes them."""
         fault = self._fault
-        if fault.closed is not None and fault.closed.refuses(arguments):
-            raise failure("UserUnauthorizedException")
         if fault.swallow is not None and arguments.get("column_values"):
             return arguments | {"column_values": json.dumps(self._remaining_values(arguments))}
-        if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
-            values = _column_values(arguments)
-            if not values:
-                return arguments
-            columns = info.context.world.board(parse_id(arguments["board_id"])).columns
-            dropped = {column.id for column in columns if column.type == fault.drops}
-            return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
         return self._with_altered_texts(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
 
     def _with_altered_texts(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -45,26 +45,25 @@ class Person:
     id: int
     name: str
     email: str
-    title: str
-    kind: str  # "admin", "member", "guest" or "automation"
     time_zone_identifier: str = "UTC"
 
 
-API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")
+API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example")
 
 PEOPLE = (
-    Person(67210011, "Maya Lind", "maya@sandbox.example", "Buyer", "member"),
-    Person(67210012, "Tom Okafor", "tom@sandbox.example", "Account manager", "member"),
-    Person(67210013, "Noor Haddad", "noor@sandbox.example", "Assistant", "member"),
+    Person(67210011, "Maya Lind", "maya@sandbox.example"),
+    Person(67210012, "Tom Okafor", "tom@sandbox.example"),
+    Person(67210013, "Noor Haddad", "noor@sandbox.example"),
 )
 
 MAYA_ID = PEOPLE[0].id  # acts on the pages, and where a test names no user
-GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
+GUEST = Person(67210014, "Ines Duarte", "ines@partner.example")
 USERS = (API_USER, *PEOPLE, GUEST)
 
 # Monday's own automations act as this user in activity logs and webhooks; `users` doesn't list it.
-AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
+AUTOMATIONS = Person(-4, "Automations", "")
 ACCOUNT_ID = 25910000
+GROUP_COLOUR = "#579bfc"  # of every group
 NOBODY_ID = 0  # "changed" the items of a bulk load, which look as if they had always been there
 PEOPLE_BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 
@@ -86,18 +85,7 @@ class Column:
 class Group:
     id: str
     title: str
-    color: str
-    position: str
-    archived: bool = False
     deleted: bool = False
-
-
-@dataclass
-class Cell:
-    """One column value."""
-
-    raw: Any  # the decoded JSON of Monday's `value`; None when empty
-    updated_at: str | None = None
 
 
 @dataclass
@@ -107,15 +95,14 @@ class Item:
     group_id: str
     name: str
     rank: int  # orders the board's items, ascending: the item's id, or a newer id since it moved to another board
-    created_at: str  # as `Clock.stamp` writes it, like `updated_at`
-    updated_at: str
+    updated_at: str  # as `Clock.stamp` writes it
     changed_by: int  # the id of the person who changed it last
     state: str = "active"  # or "archived", "deleted"; `World.state_of` considers the board's state too
-    cells: dict[str, Cell] = field(default_factory=dict)  # by the column's id; an empty cell may be missing
+    # By the column's id the decoded JSON of Monday's `value`; None when empty, like a missing cell.
+    cells: dict[str, Any] = field(default_factory=dict)
 
     def raw(self, column_id: str) -> Any:
-        cell = self.cells.get(column_id)
-        return None if cell is None else cell.raw
+        return self.cells.get(column_id)
 
 
 @dataclass
@@ -136,8 +123,8 @@ class Board:
         return [c for c in self.columns if not c.archived]
 
     def active_groups(self) -> list[Group]:
-        """Return the groups that are neither archived nor deleted."""
-        return [g for g in self.groups if not g.deleted and not g.archived]
+        """Return the groups that aren't deleted."""
+        return [g for g in self.groups if not g.deleted]
 
     def group(self, group_id: str) -> Group | None:
         return next((g for g in self.active_groups() if g.id == group_id), None)
@@ -184,8 +171,6 @@ def to_document(row: Row) -> dict[str, Any]:
     if isinstance(row, Board):
         document["columns"] = [{k: v for k, v in vars(column).items() if k != "find_item"} for column in row.columns]
         document["groups"] = [vars(group) for group in row.groups]
-    elif isinstance(row, Item):
-        document["cells"] = {key: [cell.raw, cell.updated_at] for key, cell in row.cells.items()}
     return document
 
 
@@ -194,8 +179,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
     if isinstance(row, Board):
         row.columns = [Column(**column) for column in document["columns"]]
         row.groups = [Group(**group) for group in document["groups"]]
-    elif isinstance(row, Item):
-        row.cells = {key: Cell(raw, moment) for key, (raw, moment) in document["cells"].items()}
     return row
 
 

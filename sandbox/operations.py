@@ -110,18 +110,13 @@ def fresh_id(prefix: str) -> str:
 # Groups.
 
 
-GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
-
-
 def create_group(world: World, user_id: int, board_id: int, title: str) -> model.Group:
     """Create a group at the top, where Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
-        group = model.Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % len(GROUP_COLOURS)], "0")
+        group = model.Group(fresh_id("group"), title)
         board.groups.insert(0, group)
-        for number, other in enumerate(board.groups, start=1):
-            other.position = f"{number * 65536}.0"
         world.save_board("create_group", board, user_id, group_id=group.id, group_title=title)
         return group
 
@@ -150,15 +145,12 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
 # Boards.
 
 
-TOP_GROUP_COLOUR = "#579bfc"
-
-
 def create_board(world: World, user_id: int, name: str) -> model.Board:
     with world.transaction():
         _check_title("A board's name", name)
         board = model.Board(world.next_id("board"), name)
         board.columns = [model.Column("name", "Name", "name")]
-        board.groups = [model.Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
+        board.groups = [model.Group("topics", "Group Title")]
         world.save_board("create_board", board, user_id, board_name=name)
         return board
 
@@ -206,12 +198,12 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
                 check_name(row["name"])
                 group = target_group(board, row.get("group_id"))
                 # A later item has a higher id, so its id is its place on the board.
-                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY_ID)
+                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, model.NOBODY_ID)
                 for column_id, value in (row.get("values") or {}).items():
                     column = column_of(board, column_id)
                     raw = kind_of(column.type).parse(column, value, writing)
                     if raw is not None:
-                        item.cells[column_id] = model.Cell(raw, stamp)
+                        item.cells[column_id] = raw
                 items.append(item)
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
@@ -239,15 +231,14 @@ def _new_item(world: World, user_id: int, board: model.Board, group: model.Group
     """Return an empty item for the end of a board; raises FieldError if that is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
-    stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    return model.Item(item_id, board.id, group.id, name, item_id, stamp, stamp, user_id)
+    return model.Item(item_id, board.id, group.id, name, item_id, world.clock.stamp(), user_id)
 
 
 def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     """Put a new item with these raw values onto its board, and log and emit its creation."""
     board = world.boards[item.board_id]
-    item.cells = {key: model.Cell(raw, item.created_at) for key, raw in raws.items() if raw is not None}
+    item.cells = {key: raw for key, raw in raws.items() if raw is not None}
     world.put_items([item])
     # As webhooks and logs show them.
     values = {}
@@ -258,7 +249,7 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     group = board.group_of(item)
     details = {
         "group_name": group.title,
-        "group_color": group.color,
+        "group_color": model.GROUP_COLOUR,
         # A text within the row's own (community 45686; monday_ruby, 2024-07).
         "column_values_json": json.dumps(values, ensure_ascii=False),
     }
@@ -351,7 +342,7 @@ def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
         check_active(world, item)
         board = world.boards[item.board_id]
         column_ids = {column.id for column in board.active_columns()}
-        raws = {key: cell.raw for key, cell in item.cells.items() if key in column_ids}
+        raws = {key: raw for key, raw in item.cells.items() if key in column_ids}
         name = item.name[: NAME_LIMIT - len(COPY)] + COPY
         return _place_item(world, _new_item(world, user_id, board, board.group_of(item), name), raws)
 
@@ -376,7 +367,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
             column_id = targets.get((column.type, column.title))
             raw = item.raw(column.id)
             if column_id and raw is not None and column.type not in ("status", "dropdown"):
-                cells[column_id] = model.Cell(raw, world.clock.stamp())
+                cells[column_id] = raw
         world.log("move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -425,7 +416,7 @@ def check_name(name: Any) -> None:
 def check_size(item: model.Item | None, changes: RawValues) -> None:
     """Refuse values that make the item larger than 64 KB."""
     # Monday counts all values of an item together (developer.monday.com/api-reference/reference/text).
-    before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
+    before = item.cells if item else {}
     raws = before | changes
     size = _bytes(raws.values())
     # A loaded item may exceed the limit; allow changes that shrink it.
@@ -445,7 +436,7 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     old = item.raw(column_id)
     if kind.same(old, raw):
         return False
-    item.cells[column_id] = model.Cell(raw, world.clock.stamp())
+    item.cells[column_id] = raw
     _reflect(world, item, column, old, raw)
     value = kind.event_value(column, raw)
     previous = kind.event_value(column, old)
@@ -482,8 +473,7 @@ def _reflect(world: World, item: model.Item, column: model.Column, old: Any, raw
         cell = other.raw(column.reflection)
         ids = [item_id for item_id in (cell["item_ids"] if cell else ()) if item_id != item.id]
         ids += [item.id] if other.id in after else []
-        stamp = world.clock.stamp()
-        other.cells[column.reflection] = model.Cell({"item_ids": ids, "changed_at": stamp} if ids else None, stamp)
+        other.cells[column.reflection] = {"item_ids": ids, "changed_at": world.clock.stamp()} if ids else None
         world.put_items([other])
 
 

@@ -129,17 +129,6 @@ class BoardPage:
             f'aria-label="{words} {escape(item.name)}">{words}</button>'
             for act, words in acts.items()
         )
-        if item.state == "active":
-            options = "".join(
-                f'<option value="{board.id}">{escape(board.name)}</option>'
-                for board in self._world.boards.values()
-                if board.state == "active" and board is not self._board
-            )
-            if options:
-                buttons += (
-                    f' <select name="text" aria-label="Board for {escape(item.name)}">{options}</select>'
-                    f'<button name="do" value="move" aria-label="Move {escape(item.name)}">Move to board</button>'
-                )
         # A link to the item's record in NPD, and who changed it last.
         remarks = []
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
@@ -415,11 +404,6 @@ class Pages:
             operations.set_state(world, model.MAYA_ID, cell.item_id, STATE_OF_ACT[do])
             return ""
         item = world.item(cell.item_id)
-        if do == "move":
-            with world.lock:
-                other = world.active_board(web.parse_int(cell.text) or 0)
-                operations.move_to_board(world, model.MAYA_ID, item.id, other.id, other.active_groups()[0].id)
-            return ""
         column = NAME if cell.column_id == NAME.id else column_of(world.boards[item.board_id], cell.column_id)
         if cell.text != text_of(item, column):
             with world.lock:

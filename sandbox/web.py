@@ -85,10 +85,6 @@ class Request:
     def is_json(self) -> bool:
         return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
 
-    def client_gone(self) -> bool:
-        check = self._environ.get("waitress.client_disconnected")
-        return bool(check and check())
-
 
 Handler = Callable[..., Response]
 

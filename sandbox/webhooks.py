@@ -26,7 +26,7 @@ import jwt
 import requests
 
 from sandbox import api_errors, web
-from sandbox.model import ACCOUNT_ID, Clock, Hook, World, WorldEvent
+from sandbox.model import ACCOUNT_ID, GROUP_COLOUR, Clock, Hook, World, WorldEvent
 
 # The events that a webhook may subscribe to, with the `type` of their deliveries.
 EVENTS = {
@@ -71,7 +71,7 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
     value = {"value": event.value, "previousValue": event.previous}
     match event.kind:
         case "create_item":
-            title = {"groupName": group.title, "groupColor": group.color, "isTopGroup": event.is_top_group}
+            title = {"groupName": group.title, "groupColor": GROUP_COLOUR, "isTopGroup": event.is_top_group}
             return pulse | title | {"columnValues": event.column_values}
         case "change_column_value":
             assert event.column is not None
@@ -83,7 +83,7 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
             before = {"state": STATE_NUMBERS[event.previous]}
             return item | {"value": {"state": STATE_NUMBERS["active"], "is_undo": True}, "previousValue": before}
         case "item_moved_to_any_group":
-            target = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
+            target = {"id": group.id, "title": group.title, "color": GROUP_COLOUR, "is_top_group": event.is_top_group}
             ids = {"sourceGroupId": event.source_group_id, "destGroupId": group.id}
             return {"pulseId": event.item.id, **ids, "destGroup": target}
         case _:  # archived or deleted

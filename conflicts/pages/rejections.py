@@ -3,7 +3,8 @@
 A rejection is shown and answered as a conflict of the kind REJECTED. That is no row of sync_conflicts, because the sync
 state's entry, which each pass rewrites, is the one place that says whether it holds. An answer sends another value,
 uses Monday's, or keeps the difference. It writes only NPD and the sync state's entry, and enqueues a pass, so it can't
-overwrite an edit on Monday: the pass would find a conflict.
+overwrite an edit on Monday: the pass would find a conflict. Its line of activity keeps both entries (BLOCKED), so it is
+undone as any line is, and asked about again at once.
 """
 
 from __future__ import annotations

@@ -29,35 +29,21 @@ MAINTENANCE = "2026-07"
 QUARTER = re.compile(r"20(23|24|25|26)-(01|04|07|10)")  # months that had a version
 
 
-@dataclass(frozen=True)
-class Version:
-    value: str
-    kind: str
-    display_name: str
+# The kinds of the versions that answer; earlier ones have ended.
+VERSION_KINDS = {"2026-04": "previous_maintenance", MAINTENANCE: "maintenance", CURRENT: "current"}
 
 
-VERSIONS = (
-    Version("2025-01", "deprecated", "Deprecated"),
-    Version("2025-04", "deprecated", "Deprecated"),
-    Version("2026-01", "deprecated", "Deprecated"),
-    Version("2026-04", "previous_maintenance", "Previous maintenance"),
-    Version(MAINTENANCE, "maintenance", "Maintenance"),
-    Version(CURRENT, "current", "Current"),
-)
-
-
-def served_version(header: str | None) -> Version:
-    """Return the version that answers: maintenance for deprecated ones, the current one for unknown ones."""
-    by_value = {version.value: version for version in VERSIONS}
+def served_version(header: str | None) -> str:
+    """Return the version that answers: maintenance for those that have ended, the current one for unknown ones."""
     # So what a client without a version gets changes every quarter.
     if not header:
-        return by_value[CURRENT]
+        return CURRENT
     if not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
+    if header in VERSION_KINDS:
+        return header
     # A version that has ended causes no error; only the `API-Version` of the answer shows it.
-    is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
-    served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
-    return by_value[MAINTENANCE] if served.kind == "deprecated" else served
+    return MAINTENANCE if QUARTER.fullmatch(header) and header < MAINTENANCE else CURRENT
 
 
 # A cursor ends an hour after the first page, not the last (developer.monday.com/api-reference/reference/items-page).
@@ -174,13 +160,17 @@ class Root:
     world: World
     cursors: OpenCursors
     limits: Limits
-    me: model.Person
-    version: Version
+    served_version: str
     complexity: PointsSpent
     handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
     slow_mutation: Callable[[], None]  # waits for the latency of one mutation
     view: View
-    versions: ClassVar = VERSIONS
+    me: ClassVar = model.API_USER
+    versions: ClassVar = [{"value": value, "kind": kind} for value, kind in VERSION_KINDS.items()]
+
+    @property
+    def version(self) -> dict[str, str]:
+        return {"value": self.served_version, "kind": VERSION_KINDS[self.served_version]}
 
     def account(self, info: Any) -> dict[str, Any]:
         tier = self.limits.plan.name if self.limits.plan else UNLIMITED_TIER
@@ -217,37 +207,29 @@ class Root:
         matching = [board for board in boards if board.id in numbers and state in ("all", board.state)]
         return page_of(matching, limit, page)
 
-    def items(self, info: Any, limit: int | None, page: int | None, **arguments: Any) -> list[model.Item]:
+    def items(
+        self, info: Any, ids: list[str], limit: int | None, page: int | None, exclude_nonactive: bool | None = None
+    ) -> list[model.Item]:
         """Return items by id, archived and deleted ones too unless `exclude_nonactive`; unknown ids are left out."""
-        ids = arguments.get("ids")
-        if ids is None:
-            raise api_errors.invalid_argument("The sandbox gives items by their ids")
         if len(ids) > IDS_LIMIT:
             raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
         numbers = dict.fromkeys(parse_id(item_id) for item_id in ids)
         views = [self.view.item(self.world.items[number]) for number in numbers if number in self.world.items]
         matching = [item for item in views if item is not None]
         # The state is the item's or its board's: the items of an archived board aren't active.
-        if arguments.get("exclude_nonactive"):
+        if exclude_nonactive:
             matching = [item for item in matching if self.world.state_of(item) == "active"]
         # Also items that were asked for by their ids come in pages.
         return page_of(matching, limit, page)
 
-    def items_page_by_column_values(self, info: Any, board_id: str, limit: int, **arguments: Any) -> Page:
+    def items_page_by_column_values(self, info: Any, board_id: str, limit: int, columns: list[dict[str, Any]]) -> Page:
         """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
 
         How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
         """
         board = self.world.active_board(parse_id(board_id))
-        columns = arguments.get("columns")
-        cursor = arguments.get("cursor")
-        # The cursor knows the first page's search.
-        if cursor and columns:
-            raise api_errors.invalid_argument("columns and cursor exclude each other")
-        if cursor:
-            return self.cursors.next(cursor, limit, self.view)
         matching = self.view.items_of(board.id, "searches")
-        for condition in columns or []:
+        for condition in columns:
             column = _filter_column(board, condition["column_id"])
             if column.type not in SEARCHED_TYPES:
                 raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
@@ -298,25 +280,17 @@ TICKS_PER_SECOND = 10**7
 def activity_logs(
     board: model.Board, info: Any, limit: int | None, page: int | None, **arguments: Any
 ) -> list[model.Activity]:
-    """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    since = _ticks(arguments.get("from"))
-    until = _ticks(arguments.get("to"))
-    columns = arguments.get("column_ids")
-    items = arguments.get("item_ids")
-    rows = []
-    for row in reversed(info.context.view.rows(info.context.world.activity.get(board.id, []))):
-        if (until is not None and row.created_at > until) or (since is not None and row.created_at < since):
-            continue
-        if columns is not None and row.data.get("column_id") not in columns:
-            continue
-        if items is None or row.item_id is None or str(row.item_id) in items:
-            rows.append(row)
-    return page_of(rows, limit and min(limit, LOG_LIMIT), page)
+    """Return rows, newest first."""
+    since = _ticks(arguments.pop("from", None) or "2000-01-01")
+    until = _ticks(arguments.pop("to", None) or "9999-01-01")
+    if arguments:
+        raise api_errors.invalid_argument(f"The sandbox filters logs by time, not by {', '.join(arguments)}")
+    rows = info.context.view.rows(info.context.world.activity.get(board.id, []))
+    matching = [row for row in reversed(rows) if since <= row.created_at <= until]
+    return page_of(matching, limit and min(limit, LOG_LIMIT), page)
 
 
-def _ticks(moment: str | None) -> int | None:
-    if moment is None:
-        return None
+def _ticks(moment: str) -> int:
     try:
         parsed = datetime.fromisoformat(moment)
         return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * TICKS_PER_SECOND)
@@ -324,33 +298,25 @@ def _ticks(moment: str | None) -> int | None:
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
 
-def item_column_values(
-    item: model.Item, info: Any, ids: list[str] | None = None, types: list[str] | None = None
-) -> list[dict[str, Any]]:
+def item_column_values(item: model.Item, info: Any, ids: list[str] | None = None) -> list[dict[str, Any]]:
     """Return the item's values without its name, in the order of the board's columns."""
     return [
         column_value(item, column)
-        for column in board_columns(info.context.world.boards[item.board_id], info, ids, types)
+        for column in info.context.world.boards[item.board_id].active_columns()
         # A column that the user may not view is left out without an error; the board still lists it.
-        if column.type != "name" and not column.hidden
+        if column.type != "name" and not column.hidden and (ids is None or column.id in ids)
     ]
 
 
 def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
     kind = kind_of(column.type)
-    cell = item.cells.get(column.id)
-    raw = None if cell is None else cell.raw
-    # Column values write UTC as +00:00 where items write Z.
-    changed = None if cell is None or cell.updated_at is None else cell.updated_at.removesuffix("Z") + "+00:00"
+    raw = item.raw(column.id)
     return {
         "__typename": kind.graphql_type,
         "id": column.id,
         "type": column.type,
-        "column": column,
-        "is_leaf": True,
         "text": kind.api_text(column, raw),
         "value": kind.api_value(raw),
-        "updated_at": changed,
         **kind.api_fields(column, raw),
     }
 
@@ -374,36 +340,21 @@ def queried_items(board: model.Board, matching: list[model.Item], query: dict[st
     return [item for item in matching if item.id in ids]
 
 
-def board_columns(
-    board: model.Board, info: Any, ids: list[str] | None = None, types: list[str] | None = None, **unplayed: Any
-) -> list[model.Column]:
-    columns = board.active_columns()
-    return [c for c in columns if (ids is None or c.id in ids) and (types is None or c.type in types)]
-
-
-def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) -> list[model.Group]:
-    return [group for group in board.active_groups() if ids is None or group.id in ids]
-
-
-def board_items_page(board: model.Board, info: Any, limit: int, **arguments: Any) -> Page:
+def board_items_page(board: model.Board, info: Any, limit: int, query_params: dict[str, Any] | None = None) -> Page:
     root: Root = info.context
-    cursor = arguments.get("cursor")
-    query = arguments.get("query_params")
-    if cursor and query:
-        raise api_errors.invalid_argument("query_params and cursor exclude each other")
-    if cursor:
-        return root.cursors.next(cursor, limit, root.view)
     # An archived board lists nothing, and its items are found by their ids alone.
-    where = "searches" if query else "listings"
+    where = "searches" if query_params else "listings"
     items = root.view.items_of(board.id, where) if board.state == "active" else []
-    return root.cursors.first(queried_items(board, items, query or {}), limit, root.view, "" if query else where)
+    matching = queried_items(board, items, query_params or {})
+    return root.cursors.first(matching, limit, root.view, "" if query_params else where)
 
 
-# By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
+# By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither. An
+# argument that a resolver doesn't take, because nothing asks for it, fails.
 FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
-        "columns": board_columns,
-        "groups": board_groups,
+        "columns": lambda board, info: board.active_columns(),
+        "groups": lambda board, info: board.active_groups(),
         "items_count": lambda board, info: info.context.world.active_count(board.id),
         "items_page": board_items_page,
         "activity_logs": activity_logs,
@@ -416,10 +367,7 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "state": lambda item, info: info.context.world.state_of(item),
     },
     "Column": {"settings": lambda column, info: settings_json(column)},
-    "ActivityLogType": {
-        "account_id": lambda row, info: model.ACCOUNT_ID,
-        "data": lambda row, info: json.dumps(row.data, ensure_ascii=False),
-    },
+    "ActivityLogType": {"data": lambda row, info: json.dumps(row.data, ensure_ascii=False)},
 }
 
 
@@ -474,25 +422,21 @@ def _decode_values(text: Any) -> dict[str, Any]:
     return decoded
 
 
-def move_item_to_board(root: Root, board_id: int, item_id: int, group_id: str, **mappings: Any) -> model.Item:
-    if any(mapping is not None for mapping in mappings.values()):
-        raise api_errors.invalid_argument("The sandbox maps columns by type and title")
-    return operations.move_to_board(root.world, root.me.id, item_id, board_id, group_id)
-
-
-def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
-    if arguments.get("relative_to"):
-        raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
+def create_item(  # noqa: PLR0913, PLR0917 - the arguments at Monday
+    root: Root,
+    board_id: int,
+    item_name: str,
+    column_values: Any = None,
+    group_id: str | None = None,
+    create_labels_if_missing: bool | None = None,
+) -> model.Item:
     values = {} if column_values is None else _decode_values(column_values)
-    row = {"name": item_name, "values": values, "group_id": arguments.get("group_id")}
-    create_labels = bool(arguments.get("create_labels_if_missing"))
-    return operations.create_item(root.world, root.me.id, board_id, row, create_labels=create_labels)
+    row = {"name": item_name, "values": values, "group_id": group_id}
+    return operations.create_item(root.world, root.me.id, board_id, row, create_labels=bool(create_labels_if_missing))
 
 
-def create_webhook(root: Root, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
+def create_webhook(root: Root, board_id: int, url: str, event: str) -> model.Hook | None:
     """Answer null, without an error, when the address doesn't answer the challenge (community topics 27219, 51686)."""
-    if config is not None:
-        raise api_errors.invalid_argument("The sandbox's webhooks report a whole board")
     hook = model.Hook(0, board_id, url, event, root.me.id)
     return webhooks.subscribe(root.world, hook, root.handshake)
 
@@ -507,7 +451,7 @@ def create_board(root: Root, board_name: str, **arguments: Any) -> model.Board:
     return operations.create_board(root.world, root.me.id, board_name)
 
 
-def create_group(root: Root, board_id: int, group_name: str, **arguments: Any) -> model.Group:
+def create_group(root: Root, board_id: int, group_name: str) -> model.Group:
     return operations.create_group(root.world, root.me.id, board_id, group_name)
 
 
@@ -533,13 +477,13 @@ MUTATIONS: dict[str, Resolver] = {
     "archive_item": partial(_by_api_user, operations.set_state, item_id=None, state="archived"),
     "delete_item": partial(_by_api_user, operations.set_state, item_id=None, state="deleted"),
     "move_item_to_group": partial(_by_api_user, operations.move_item, item_id=None),
+    "move_item_to_board": partial(_by_api_user, operations.move_to_board),
     "archive_board": partial(_by_api_user, operations.set_board_state, state="archived"),
     "delete_board": partial(_by_api_user, operations.set_board_state, state="deleted"),
     "delete_group": partial(_by_api_user, operations.delete_group),
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
-    "move_item_to_board": move_item_to_board,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,

@@ -29,6 +29,7 @@ from sync.attention.cause_table import NO_NEW_ITEMS
 from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.fields import field_values, lookups
+from sync.fields.searches import words_of
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import ActivityLine, MondayAccount, Tombstone, activity_lines
@@ -305,8 +306,8 @@ class ActivityChangeList(TabbedChangeList):
         entries = edits.entries_of(waiting, self.mappings)
         rows: list[Any] = [row for row in entries if (str(row.values["event"]), row.key) not in stored_edits]
         if is_filtered:
-            named = {*admin_base.record_ids_by_name(self.query), as_uuid(self.query)} if self.query else set()
-            rows = [row for row in rows if self._fits(row) and (not self.query or self._says(row, named))]
+            named = {word: {*admin_base.record_ids_by_name(word), as_uuid(word)} for word in words_of(self.query)}
+            rows = [row for row in rows if self._fits(row) and self._says(row, named)]
         now = stored[0].page_now if stored else sync_now()
         for row in rows:
             row.page_now = now
@@ -326,10 +327,10 @@ class ActivityChangeList(TabbedChangeList):
             and ("lt" not in times or row.at < times["lt"])
         )
 
-    def _says(self, row: ActivityLine, named: Collection[UUID | None]) -> bool:
-        """Whether an unsaved entry has the searched words, or is about one of the records that have them."""
-        texts = [row.actor, row.sentence, *map(str, row.values.values())]
-        return row.entity_id in named or authors.has_words(" ".join(texts), self.query)
+    def _says(self, row: ActivityLine, named: Mapping[str, Collection[UUID | None]]) -> bool:
+        """Whether an unsaved entry has each searched word, or is about one of the records that the word names."""
+        text = " ".join([row.actor, row.sentence, *map(str, row.values.values())]).casefold()
+        return all(row.entity_id in ids or word.casefold() in text for word, ids in named.items())
 
 
 @admin.register(ActivityLine)
@@ -361,18 +362,18 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find the entries by who did it, too.
-
-        Of an act whose listed line is found, those folded into it are only found by their record's name.
-        """
+        """Of an act whose listed line is found, find those folded into it only by their record's name."""
         rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if search_term:
-            rows = rows | queryset.filter(authors.done_by(search_term))
         if ACT_PARAMETERS.isdisjoint(request.GET):
             found = rows.filter(folded=False, fold_id__isnull=False)
             folded = models.Q(folded=True, fold_id__in=found.order_by().values("fold_id"))
-            rows = rows.exclude(folded & ~models.Q(entity_id__in=admin_base.record_ids_by_name(search_term)))
+            named = {record for word in words_of(search_term) for record in admin_base.record_ids_by_name(word)}
+            rows = rows.exclude(folded & ~models.Q(entity_id__in=named))
         return rows, may_have_duplicates
+
+    def is_found_by(self, word: str) -> models.Q:
+        """Find the entries by who did it, too."""
+        return super().is_found_by(word) | authors.done_by(word)
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on each stored entry the number of the other records that are folded into it."""

@@ -493,10 +493,16 @@ class RecordLinkMixin(PageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        if ids := record_ids_by_name(search_term):
-            rows = rows | queryset.filter(entity_id__in=ids)
-        return rows, may_have_duplicates
+        """Find the rows with each of the words, whether in a text of theirs or in their record's name."""
+        for word in searches.words_of(search_term):
+            quoted = f'"{word}"' if " " in word else word
+            rows, _may_have_duplicates = super().get_search_results(request, queryset, quoted)
+            queryset = rows | queryset.filter(self.is_found_by(word))
+        return queryset, False
+
+    def is_found_by(self, word: str) -> models.Q:
+        """Hook: return the condition that a row is found by a word that none of its own texts has."""
+        return models.Q(entity_id__in=record_ids_by_name(word))
 
 
 class EntityFilter(RadioFilter):

@@ -39,21 +39,27 @@ def own_texts(model: type[SyncedModel]) -> list[str]:
 
 
 def search_condition(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
-    """Return the condition that a record contains every word of a term, in any order, or its phone number.
-
-    Words are split as Django does, so quoted ones may contain spaces. A comma after a word is dropped, so that an
-    address is found as boards show it, as one text.
-    """
+    """Return the condition that a record contains every word of a term, in any order, or its phone number."""
     condition = models.Q()
-    for word in smart_split(term[:LONGEST_SEARCH]):
-        is_quoted = word[0] in "\"'" and word[0] == word[-1]
-        text = unescape_string_literal(word) if is_quoted else word.rstrip(",;")
-        condition &= _containing(model, names, text)
+    for word in words_of(term):
+        condition &= _containing(model, names, word)
     if digits := typed_phone_digits(term):
         for mapping in entity(model.entity_type()).mappings:
             if mapping.converter == "phone" and mapping.fields[0] in names:
                 condition |= models.Q(**{f"{mapping.fields[0]}__holds_phone": digits})
     return condition
+
+
+def words_of(term: str) -> list[str]:
+    """Split a search as Django does, so that quoted words may contain spaces.
+
+    A comma after a word is dropped, so that an address is found as boards show it, as one text.
+    """
+    words = []
+    for word in smart_split(term[:LONGEST_SEARCH]):
+        is_quoted = word[0] in "\"'" and word[0] == word[-1]
+        words.append(unescape_string_literal(word) if is_quoted else word.rstrip(",;"))
+    return words
 
 
 def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> models.Q:

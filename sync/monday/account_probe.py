@@ -120,6 +120,7 @@ class AccountProbe:
         self._deliveries = deliveries
         self._webhook_url = webhook_url
         self._webhooks: Hooks = {}
+        self._log_problem: MondayError | None = None  # of the last read of the log
         self._setup: BoardSetup
 
     def run(self) -> Iterator[Finding]:
@@ -167,12 +168,9 @@ class AccountProbe:
     def column_id(self, column_type: str) -> str:
         return self._setup.columns[column_type].id
 
-    def write(self, request: WriteRequest) -> Item | MondayError:
-        """Write one item; return it, or the error, also one of the whole document."""
-        try:
-            return self.connector.write(request, uuid.uuid4().hex).by_alias[ALIAS]
-        except MondayError as error:
-            return error
+    def write(self, request: WriteRequest) -> Item:
+        """Write one item and return it; raises MondayError."""
+        return _item(self.connector.write(request, uuid.uuid4().hex).by_alias[ALIAS])
 
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
         creates = [ItemWrite(ALIAS, {"name": name, **(values or {})})]
@@ -181,22 +179,27 @@ class AccountProbe:
         )
 
     def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
-        return _item(self.write(self.creation(name, values)))
+        return self.write(self.creation(name, values))
+
+    def create_filled(self, name: str) -> Item:
+        """Create an item with a value of every type."""
+        local = {kind: {"field": value} for kind, value in VALUES.items()}
+        return self.create(
+            name, {self.column_id(kind): make_converter(kind).to_remote(raw, None) for kind, raw in local.items()}
+        )
 
     def create_other(self, name: str) -> Item:
         """Create an item on the other board, to which relations lead."""
         creates = [ItemWrite(ALIAS, {"name": name})]
-        return _item(self.write(item_documents.prepare_creates(self.other_board_id, None, creates, [])))
+        return self.write(item_documents.prepare_creates(self.other_board_id, None, creates, []))
 
-    def change(self, item_id: str, values: Mapping[str, Any]) -> Item | MondayError:
-        changes = [ItemWrite(ALIAS, values, item_id)]
+    def change(self, item: Item, values: Mapping[str, Any]) -> Item:
+        changes = [ItemWrite(ALIAS, values, item.id)]
         return self.write(item_documents.prepare_changes(self.board_id, changes, self.column_ids, self.types))
 
-    def archive(self, item: Item) -> None:
-        _item(self.write(item_documents.prepare_removal("archive", {ALIAS: item.id})))
-
-    def delete(self, item: Item) -> Item | MondayError:
-        return self.write(item_documents.prepare_removal("delete", {ALIAS: item.id}))
+    def remove(self, verb: str, item: Item) -> None:
+        """Archive or delete an item."""
+        self.write(item_documents.prepare_removal(verb, {ALIAS: item.id}))
 
     def read(self, item_id: str) -> Item | None:
         return next(iter(self.connector.read_items([item_id], self.column_ids, self.types)), None)
@@ -211,6 +214,14 @@ class AccountProbe:
             raise Unanswered("the item isn't listed")
         raw = make_converter("relation").cell_value(item.reading(self.column_id(RELATION)))
         return list(raw["item_ids"]) if raw else []
+
+    def relation_after(self, verb: str) -> str:
+        """Return whether an item that is archived or deleted stays in the relations to it."""
+        target = self.create_other(f"Linked, then {verb}d")
+        item = self.related(target)
+        self.remove(verb, target)
+        self.wait(READ_SECONDS)
+        return "stays" if target.id in self.linked_ids(self.read(item.id)) else "leaves"
 
     def differing_types(self, item: Item) -> list[str]:
         """Return the column types whose values differ from those that the item was created with."""
@@ -254,16 +265,18 @@ class AccountProbe:
     def logged_change(self, item: Item, column_id: str) -> board_events.ItemEvent:
         """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
-            activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
-            for event in self._logged(activity):
-                if event.item_id == item.id and event.column_id == column_id:
-                    return event
+            for event in self.logged_changes(item, column_id):
+                return event
             self.wait(10)
-        raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem or ''}".strip())
+        raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {self._log_problem or ''}".strip())
 
-    def _logged(self, activity: board_events.BoardActivity) -> Iterator[board_events.ItemEvent]:
-        for entry in activity.log or ():
-            yield from map(board_events.parse_event, board_events.webhook_bodies(entry, self.board_id))
+    def logged_changes(self, item: Item, column_id: str) -> list[board_events.ItemEvent]:
+        """Return the activity log's events about changes of a cell, the newest first."""
+        activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+        self._log_problem = activity.log_problem
+        bodies = [body for entry in activity.log or () for body in board_events.webhook_bodies(entry, self.board_id)]
+        events = map(board_events.parse_event, bodies)
+        return [event for event in events if event.item_id == item.id and event.column_id == column_id]
 
     def change_seen(self, item: Item, text: str) -> dict[str, Callable[[], bool]]:
         """Return the ways in which a new text of an item may be seen, each as a look."""
@@ -272,10 +285,6 @@ class AccountProbe:
 
         def is_among(items: Sequence[Item]) -> bool:
             return any(row.id == item.id and row.reading(column).text == text for row in items)
-
-        def is_logged() -> bool:
-            activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
-            return any(is_about(event) for event in self._logged(activity))
 
         def is_about(event: board_events.ItemEvent) -> bool:
             return event.item_id == item.id and event.column_id == column and text in str(event.value)
@@ -290,8 +299,8 @@ class AccountProbe:
             "searches": lambda: is_among(self.connector.read_batch(self.board_id, [], search, [column]).by_match),
             "listings": lambda: is_among(next(self.connector.list_items(self.board_id, [column]))),
             "listings of latest": is_latest,
-            "log": is_logged,
-            "webhooks": lambda: any(is_about(event) for event in self._events()),
+            "log": lambda: any(map(is_about, self.logged_changes(item, column))),
+            "webhooks": lambda: any(map(is_about, self._events())),
         }
 
     def lags(self, looks: Mapping[str, Callable[[], bool]]) -> str:
@@ -330,11 +339,6 @@ class AccountProbe:
             raise Unanswered("Monday made no column on the other board")
         return str(answer.data["create_column"]["id"]), end
 
-    def reports(self, item: Item, column_id: str) -> bool:
-        """Return whether the log has a row about a change of this cell."""
-        activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
-        return any(event.item_id == item.id and event.column_id == column_id for event in self._logged(activity))
-
 
 def _item(result: Item | MondayError) -> Item:
     """Return the item of a write that was carried out; raises the error of any other."""
@@ -343,8 +347,13 @@ def _item(result: Item | MondayError) -> Item:
     return result
 
 
-def _outcome(result: Item | MondayError) -> str:
-    return result.kind.code if isinstance(result, MondayError) else "done"
+def _outcome(call: Callable[..., object], *arguments: Any) -> str:
+    """Make a call and return the code of its error, or that it was done."""
+    try:
+        call(*arguments)
+    except MondayError as error:
+        return error.kind.code
+    return "done"
 
 
 ASSUMPTIONS: list[Assumption] = []
@@ -367,11 +376,7 @@ def assumption(expected: str, otherwise: str) -> Callable[[Ask], Ask]:
 )
 def unknown_field(probe: AccountProbe) -> str:
     """How is a document with an unknown field refused?"""
-    try:
-        probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
-    except MondayError as error:
-        return error.kind.code
-    return "done"
+    return _outcome(probe.connector.api.execute, "query ProbeUnknownField { me { nothing_of_this_name } }", {})
 
 
 @assumption("left out", "An error would leave the record's item unknown, where it now counts as deleted.")
@@ -383,21 +388,13 @@ def unknown_item(probe: AccountProbe) -> str:
 @assumption("cursor_expired", "The nightly comparison would end with an error instead of starting its listing again.")
 def wrong_cursor(probe: AccountProbe) -> str:
     """How is a text refused that is no cursor?"""
-    try:
-        probe.connector.read_page("nonsense", [])
-    except MondayError as error:
-        return error.kind.code
-    return "done"
+    return _outcome(probe.connector.read_page, probe.board_id, "nonsense", [])
 
 
 @assumption("the same values", "Every pass would find these columns changed on Monday: don't map them, and tell us.")
 def column_types(probe: AccountProbe) -> str:
     """Does an item show what each type of column was written?"""
-    values = {
-        probe.column_id(kind): make_converter(kind).to_remote({"field": value}, None) for kind, value in VALUES.items()
-    }
-    item = probe.create("With every type", values)
-    differing = probe.differing_types(item)
+    differing = probe.differing_types(probe.create_filled("With every type"))
     return f"others: {', '.join(differing)}" if differing else "the same values"
 
 
@@ -411,21 +408,13 @@ def create_relation(probe: AccountProbe) -> str:
 @assumption("stays", "The relation would look emptied by a person, and the field in NPD be emptied.")
 def archived_in_relation(probe: AccountProbe) -> str:
     """Does an archived item stay in the relations to it?"""
-    target = probe.create_other("Linked, then archived")
-    item = probe.related(target)
-    probe.archive(target)
-    probe.wait(READ_SECONDS)
-    return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
+    return probe.relation_after("archive")
 
 
 @assumption("leaves", "The relation would lead to an item that no record has; the field would be blocked.")
 def deleted_in_relation(probe: AccountProbe) -> str:
     """Does a deleted item stay in the relations to it?"""
-    target = probe.create_other("Linked, then deleted")
-    item = probe.related(target)
-    _item(probe.delete(target))
-    probe.wait(READ_SECONDS)
-    return "stays" if target.id in probe.linked_ids(probe.read(item.id)) else "leaves"
+    return probe.relation_after("delete")
 
 
 @assumption(
@@ -439,34 +428,34 @@ def partial_batch(probe: AccountProbe) -> str:
     changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
     request = item_documents.prepare_changes(probe.board_id, changes, [])
     results = probe.connector.write(request, uuid.uuid4().hex).by_alias
-    return f"{_outcome(results[ALIAS])}, {_outcome(results['r1'])}"
+    return f"{_outcome(_item, results[ALIAS])}, {_outcome(_item, results['r1'])}"
 
 
 @assumption("column_not_found", _SAME_KIND)
 def unknown_column(probe: AccountProbe) -> str:
     """How is a change of an unknown column refused?"""
     item = probe.create("Without the column")
-    return _outcome(probe.change(item.id, {"nothing_of_this_id": "x"}))
+    return _outcome(probe.change, item, {"nothing_of_this_id": "x"})
 
 
 @assumption("name_rejected", _SAME_KIND)
 def long_name(probe: AccountProbe) -> str:
     """How is a name of 256 characters refused?"""
-    return _outcome(probe.write(probe.creation("x" * 256)))
+    return _outcome(probe.create, "x" * 256)
 
 
 @assumption("label_unknown", _SAME_KIND)
 def status_unknown(probe: AccountProbe) -> str:
     """How is an unknown label of a status refused?"""
     item = probe.create("With a status")
-    return _outcome(probe.change(item.id, {probe.column_id("status"): {"label": "Nowhere"}}))
+    return _outcome(probe.change, item, {probe.column_id("status"): {"label": "Nowhere"}})
 
 
 @assumption("label_unknown", _SAME_KIND)
 def dropdown_unknown(probe: AccountProbe) -> str:
     """How is an unknown label of a dropdown refused?"""
     item = probe.create("With a dropdown")
-    return _outcome(probe.change(item.id, {probe.column_id("dropdown"): {"labels": ["Nowhere"]}}))
+    return _outcome(probe.change, item, {probe.column_id("dropdown"): {"labels": ["Nowhere"]}})
 
 
 @assumption("the first answer, marked", "A create whose answer was lost could be made twice: don't sync, and tell us.")
@@ -484,15 +473,15 @@ def key_replay(probe: AccountProbe) -> str:
 def deleted_write(probe: AccountProbe) -> str:
     """How is a change of a deleted item refused?"""
     item = probe.create("Deleted, then changed")
-    _item(probe.delete(item))
-    return _outcome(probe.change(item.id, {probe.column_id("text"): "x"}))
+    probe.remove("delete", item)
+    return _outcome(probe.change, item, {probe.column_id("text"): "x"})
 
 
 @assumption("both values", "Edits on the board that one of our writes covered would not be found.")
 def log_row(probe: AccountProbe) -> str:
     """What does the activity log tell of a change?"""
     item = probe.create("In the log", {probe.column_id("text"): "before"})
-    _item(probe.change(item.id, {probe.column_id("text"): "after"}))
+    probe.change(item, {probe.column_id("text"): "after"})
     event = probe.logged_change(item, probe.column_id("text"))
     return "both values" if event.value and event.previous_value else "values are missing"
 
@@ -504,7 +493,7 @@ def webhook_echo(probe: AccountProbe) -> str:
     """Do changes by the API send webhooks?"""
     probe.subscribe()
     item = probe.create("Reported")
-    _item(probe.change(item.id, {probe.column_id("text"): "x"}))
+    probe.change(item, {probe.column_id("text"): "x"})
     return "sent" if probe.has_webhook(item, board_events.EventKind.COLUMN) else "not sent"
 
 
@@ -523,24 +512,19 @@ def webhook_move(probe: AccountProbe) -> str:
 def lag_of_reads(probe: AccountProbe) -> str:
     """How long after a change is it seen?"""
     item = probe.create("Lagging", {probe.column_id("text"): "before"})
+    looks = probe.change_seen(item, "seen late")
     try:
         probe.subscribe()
     except Unanswered:
-        reached = False
-    else:
-        reached = True
-    _item(probe.change(item.id, {probe.column_id("text"): "seen late"}))
-    looks = probe.change_seen(item, "seen late")
-    return probe.lags({name: look for name, look in looks.items() if reached or name != "webhooks"})
+        del looks["webhooks"]
+    probe.change(item, {probe.column_id("text"): "seen late"})
+    return probe.lags(looks)
 
 
 @assumption("", "")
 def dropped_by_move(probe: AccountProbe) -> str:
     """Which cells are lost by a move to another board and back?"""
-    values = {
-        probe.column_id(kind): make_converter(kind).to_remote({"field": value}, None) for kind, value in VALUES.items()
-    }
-    item = probe.create("Moved to the other board", values)
+    item = probe.create_filled("Moved to the other board")
     for board_id in (probe.other_board_id, probe.board_id):
         probe.move(item, board_id)
     probe.wait(READ_SECONDS)
@@ -557,9 +541,9 @@ def unlink_from_the_other_side(probe: AccountProbe) -> str:
     target = probe.create_other("At the other end")
     item = probe.create("At this end", {column: {"item_ids": [int(target.id)]}})
     changes = [ItemWrite(ALIAS, {end: {}}, target.id)]
-    _item(probe.write(item_documents.prepare_changes(probe.other_board_id, changes, [])))
+    probe.write(item_documents.prepare_changes(probe.other_board_id, changes, []))
     probe.wait(LOG_SECONDS)
     shown = probe.connector.read_items([item.id], [column], [RELATION])
     if any(make_converter("relation").cell_value(row.reading(column)) for row in shown):
         return "not unlinked here"
-    return "reported" if probe.reports(item, column) else "not reported"
+    return "reported" if probe.logged_changes(item, column) else "not reported"

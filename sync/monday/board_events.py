@@ -4,6 +4,8 @@ The `type` in a delivery differs from the event's name in the subscription, and 
 archived, deleted and restored items (developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -22,16 +24,20 @@ from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, MondayError
 
 
 class EventKind(StrEnum):
-    """What happened to an item; OTHER events concern no record (updates, subitems, columns)."""
+    """What happened to an item, by the `type` of deliveries; OTHER events concern no record (updates, columns)."""
 
-    CREATED = "created"
-    COLUMN = "column"
-    RENAMED = "renamed"
-    ARCHIVED = "archived"
-    DELETED = "deleted"
-    RESTORED = "restored"
-    MOVED = "moved"
-    OTHER = "other"
+    CREATED = "create_pulse"
+    COLUMN = "update_column_value"
+    RENAMED = "update_name"
+    ARCHIVED = "archive_pulse"
+    DELETED = "delete_pulse"
+    RESTORED = "restore_pulse"
+    MOVED = "move_pulse_into_group"
+    OTHER = ""
+
+    @classmethod
+    def _missing_(cls, value: object) -> EventKind:
+        return cls.OTHER
 
 
 # Prefix of the trigger id of a delivery that comes from the activity log instead of a webhook.
@@ -96,21 +102,7 @@ def url_fingerprint(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-_EVENT_KINDS = {
-    "create_pulse": EventKind.CREATED,
-    "update_column_value": EventKind.COLUMN,
-    "update_name": EventKind.RENAMED,
-    "archive_pulse": EventKind.ARCHIVED,
-    "delete_pulse": EventKind.DELETED,
-    "restore_pulse": EventKind.RESTORED,
-    "move_pulse_into_group": EventKind.MOVED,
-}
-
-# The `type` of the stored deliveries of each kind.
-EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
-    kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
-}
-REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
+REMOVAL_TYPES = frozenset[str]({EventKind.ARCHIVED, EventKind.DELETED})
 
 # Paths of keys in stored deliveries, for queries.
 USER_ID_PATH = ("event", "userId")
@@ -124,7 +116,7 @@ def parse_event(body: Any) -> ItemEvent:
     event = body.get("event") if isinstance(body, Mapping) else None
     if not isinstance(event, Mapping):
         raise InvalidEvent("The body has no event.")
-    kind = _EVENT_KINDS.get(str(event.get("type")), EventKind.OTHER)
+    kind = EventKind(str(event.get("type")))
     # Subitem events have the same types, but their board is a separate one that isn't synced.
     if event.get("parentItemId") is not None:
         kind = EventKind.OTHER
@@ -451,12 +443,12 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
     The trigger's id contains the row's id, so a row that is read again is stored only once.
     """
-    if entry.event not in _WEBHOOK_TYPES:
+    kind = _kind_of(entry)
+    if kind is EventKind.OTHER:
         return
-    event_type = _WEBHOOK_TYPES[entry.event]
     data = entry.data
     event: dict[str, Any] = {
-        "type": event_type,
+        "type": kind.value,
         # The prefix distinguishes it from the ids of real webhooks.
         "triggerUuid": f"{LOG_PREFIX}{entry.id}",
         "triggerTime": _iso_text(entry.at),
@@ -465,13 +457,13 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         "userId": entry.user_id,
         "originalTriggerUuid": None,
     }
-    if event_type in ("update_column_value", "update_name"):
+    if kind in (EventKind.COLUMN, EventKind.RENAMED):
         event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
         event["changedAt"] = entry.at.timestamp()
-    if event_type == "update_column_value":
+    if kind is EventKind.COLUMN:
         event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
         event["columnTitle"] = data.get("column_title")
-    if event_type == "create_pulse":
+    if kind is EventKind.CREATED:
         # A JSON text within the row's own (community topic 45686).
         event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
     for item_id in entry.item_ids:
@@ -480,7 +472,7 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
 def created_items(entries: Iterable[ActivityEntry], user_id: str) -> list[str]:
     """Return the items whose creation by this user is in the log; by anybody if the user isn't known."""
-    creations = [entry for entry in entries if _WEBHOOK_TYPES.get(entry.event) == "create_pulse"]
+    creations = [entry for entry in entries if _kind_of(entry) is EventKind.CREATED]
     return [item_id for entry in creations if user_id in ("", entry.user_id) for item_id in entry.item_ids]
 
 
@@ -494,17 +486,22 @@ def has_no_values(entry: ActivityEntry) -> bool:
     return entry.event in _WITHOUT_VALUES
 
 
-# The type of the webhook that reports a row, by the row's event.
-_WEBHOOK_TYPES = {name: name for name in _EVENT_KINDS} | {
-    "archive_group_pulse": "archive_pulse",
-    "delete_group_pulse": "delete_pulse",
-    "batch_archive_pulses": "archive_pulse",
-    "batch_delete_pulses": "delete_pulse",
+# By a row's event, where it isn't named as its webhook is.
+_OTHER_NAMES = {
+    "archive_group_pulse": EventKind.ARCHIVED,
+    "delete_group_pulse": EventKind.DELETED,
+    "batch_archive_pulses": EventKind.ARCHIVED,
+    "batch_delete_pulses": EventKind.DELETED,
 }
+
+
+def _kind_of(entry: ActivityEntry) -> EventKind:
+    return _OTHER_NAMES.get(entry.event) or EventKind(entry.event)
+
 
 BATCH_CHANGE = "batch_change_pulses_column_value"
 _MOVES = frozenset({"move_pulse_from_board", "move_pulse_into_board"})
 _WITHOUT_VALUES = _MOVES | {BATCH_CHANGE, "duplicate_pulse"}
 
 # The `type` of the stored events that say that an item is, or was, off its board.
-OFF_BOARD_TYPES = REMOVAL_TYPES | EVENT_TYPES[EventKind.RESTORED] | _MOVES
+OFF_BOARD_TYPES = REMOVAL_TYPES | {EventKind.RESTORED} | _MOVES

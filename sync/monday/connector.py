@@ -129,17 +129,12 @@ class MondayConnector:
     ) -> tuple[list[board_items.Item], list[str], str | None]:
         """Return a page's items that can be read, the ids of all its items, and the next page's cursor."""
         try:
-            if cursor is not None:
-                page, following = self.read_page(cursor, column_ids, types)
-            else:
-                first = item_documents.first_page_query(board_id, column_ids, types)
-                page, following = item_documents.parse_page(graphql.send_query(self.api, first, "first"), column_ids)
+            page, following = self.read_page(board_id, cursor, column_ids, types)
         except MondayError as error:
             if error.scope not in ITEM_FAULT_SCOPES or error.kind is errors.CURSOR_EXPIRED:
                 raise
             document = item_documents.item_ids_query(board_id, cursor)
-            alias = "first" if cursor is None else "page"
-            ids, following = item_documents.parse_item_ids(graphql.send_query(self.api, document, alias))
+            ids, following = item_documents.parse_item_ids(graphql.send_query(self.api, document, "page"))
             page = []
             for start in range(0, len(ids), item_documents.ITEMS_PER_READ):
                 batch = ids[start : start + item_documents.ITEMS_PER_READ]
@@ -171,10 +166,12 @@ class MondayConnector:
         halves = (readable[:middle], readable[middle:])
         return [item for half in halves for item in self._read_in_parts(half, column_ids, types, unreadable)]
 
-    def read_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
-        """Return the page at a cursor of `read_batch`."""
-        document = item_documents.next_page_query(cursor, column_ids, types)
-        return item_documents.parse_page(graphql.send_query(self.api, document, "page"), column_ids)
+    def read_page(
+        self, board_id: str, cursor: str | None, column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> board_items.ItemPage:
+        """Return the first page of a board's active items, or the page at a cursor, also at one of `read_batch`."""
+        document = item_documents.page_query(board_id, cursor, column_ids, types)
+        return item_documents.parse_page(graphql.send_query(self.api, document, "page"), "page", column_ids)
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a prepared write; under the same key it takes effect only once."""
@@ -193,29 +190,31 @@ class MondayConnector:
         query = board_events.board_activity_query(board_id, since, board_events.log_form(self.api.version))
         return board_events.parse_board_activity(graphql.send_query(self.api, query))
 
-    def read_log_pages(
-        self, board_id: str, since: datetime, first: board_events.BoardActivity
+    def read_log(
+        self,
+        board_id: str,
+        since: datetime,
+        until: datetime | None = None,
+        after: board_events.BoardActivity | None = None,
     ) -> Iterator[list[board_events.ActivityEntry]]:
-        """Yield the log's further pages in the form of the first one, newest first, one request for each."""
-        cursor = first.log_cursor
+        """Yield the log's pages since a time, newest first, one request for each.
+
+        They end at `until`, or follow the page `after`, which `read_activity` has read since the same time.
+        """
+        form = board_events.log_form(self.api.version)
+        has_cursors = form is board_events.CURSOR_PAGES
+        entries = list(after.log or ()) if after else []
+        cursor = after.log_cursor if after else None
         cursors = set[str]()
-        while cursor is not None:
-            if cursor in cursors:
-                raise MondayError(errors.LOG_SHAPE_CHANGED, "Monday's activity log gives the same page again")
-            cursors.add(cursor)
-            query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
-            page, cursor = board_events.parse_log_page(graphql.send_query(self.api, query))
-            yield page
-        if first.log_cursor is not None:
-            return
-        # From here on pages have numbers. A log by cursor without a second page ends here too: its one page is shorter.
-        entries = first.log or []
-        form = board_events.NUMBERED_PAGES
-        number = 1
-        until: datetime | None = None
-        while len(entries) >= form.rows:
+        number = 1 if after else 0  # of the last page that was read
+        # Pages with a cursor end without one, those with a number by a shorter page.
+        while number == 0 or (cursor is not None if has_cursors else len(entries) >= form.rows):
+            if cursor is not None:
+                if cursor in cursors:
+                    raise MondayError(errors.LOG_SHAPE_CHANGED, "Monday's activity log gives the same page again")
+                cursors.add(cursor)
             # Beyond 10,000 rows a new query starts at the oldest row.
-            if number * form.rows >= board_events.LOG_ROWS:
+            elif number * form.rows >= board_events.LOG_ROWS:
                 oldest = entries[-1].at.replace(microsecond=0)
                 if until is not None and oldest >= until:
                     message = f"The log holds more rows of one second than can be read ({board_events.LOG_ROWS:,})"
@@ -223,21 +222,10 @@ class MondayConnector:
                 until = oldest
                 number = 0
             number += 1
-            query = board_events.log_page_query(board_id, since, form, number, until)
-            entries, _ = board_events.parse_log_page(graphql.send_query(self.api, query))
-            yield entries
-
-    def read_log(self, board_id: str, since: datetime, until: datetime) -> Iterator[list[board_events.ActivityEntry]]:
-        """Yield the log's pages between two times, newest first, one request for each; 10,000 rows at most."""
-        form = board_events.log_form(self.api.version)
-        cursor: str | None = None
-        for number in range(1, board_events.LOG_ROWS // form.rows + 1):
-            page = number if form.page == "page" else cursor
+            page = cursor if has_cursors else number
             query = board_events.log_page_query(board_id, since, form, page, until)
             entries, cursor = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield entries
-            if cursor is None and len(entries) < form.rows:
-                return
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
         """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.

@@ -75,7 +75,7 @@ class Api(Protocol):
 _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name"})
 
 # The aliases of our documents under which an answer has a list of boards.
-_BOARD_LISTS = ("board", "boards", "first", "by_match")
+_BOARD_LISTS = ("board", "boards", "page", "by_match")
 
 
 def send_query(api: Api, document: Document, *aliases: str) -> Answer:

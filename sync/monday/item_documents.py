@@ -25,12 +25,8 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
         if state != "active":
             raise MondayError(BOARD_NOT_FOUND, f"The board is {state}", request_id=answer.request_id, path=("board",))
     linked = parse_items(answer, column_ids)
-    by_npd_id, npd_id_cursor = _parse_page_at(answer, ("by_npd_id",), column_ids)
-    # `by_match` is a board with a page for email addresses, and a page for other columns.
-    if isinstance(answer.data.get("by_match"), list):
-        by_match, match_cursor = _parse_board_page(answer, "by_match", column_ids)
-    else:
-        by_match, match_cursor = _parse_page_at(answer, ("by_match",), column_ids)
+    by_npd_id, npd_id_cursor = parse_page(answer, "by_npd_id", column_ids)
+    by_match, match_cursor = parse_page(answer, "by_match", column_ids)
     cursors = {"by_npd_id": npd_id_cursor, "by_match": match_cursor}
     return board_items.BatchItems(
         by_id={item.id: item for item in linked},
@@ -47,13 +43,41 @@ def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.I
     return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
-def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
-    """Parse the answer to `first_page_query` or `next_page_query`."""
-    if "first" in answer.data:
-        return _parse_board_page(answer, "first", column_ids)
-    if "page" not in answer.data:
-        raise MondayError(UNREADABLE_ANSWER, "Monday answered no page of items", request_id=answer.request_id)
-    return _parse_page_at(answer, ("page",), column_ids)
+def parse_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.ItemPage:
+    """Parse the page of items under an alias; an empty one where the document didn't ask for it."""
+    path, entries, cursor = _page_entries(answer, alias)
+    return parse_items_at(entries, column_ids, answer.errors, path), cursor
+
+
+def parse_item_ids(answer: Answer) -> tuple[list[str], str | None]:
+    """Parse the answer to `item_ids_query`: the ids and the next page's cursor; raises MondayError."""
+    _, entries, cursor = _page_entries(answer, "page")
+    return [str(entry["id"]) for entry in entries], cursor
+
+
+def _page_entries(answer: Answer, alias: str) -> tuple[AnswerPath, list[Mapping[str, Any]], str | None]:
+    """Return where a page's items are, these items, and the next page's cursor; raises MondayError."""
+    path: AnswerPath = (alias,)
+    # The first page of a listing, or of a search for email addresses, is one of its board.
+    boards = answer.data.get(alias)
+    if isinstance(boards, list):
+        # Without the board its items are unknown, not missing.
+        if not boards:
+            message = "Monday answered no board to read from"
+            raise MondayError(UNREADABLE_ANSWER, message, request_id=answer.request_id, path=path)
+        path = (alias, 0, "items_page")
+    node = _node_at(answer, path)
+    items_path = (*path, "items")
+    if not isinstance(node, Mapping):
+        return items_path, [], None
+    entries = node.get("items")
+    if isinstance(entries, list):
+        _raise_for_left_out(entries, answer.errors, items_path)
+    # A page with an item missing would make that item look removed.
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and entry.get("id") for entry in entries):
+        raise MondayError(UNREADABLE_ANSWER, "Monday left items out of a page", request_id=answer.request_id, path=path)
+    cursor = node.get("cursor")
+    return items_path, entries, str(cursor) if cursor else None
 
 
 def parse_written_items(
@@ -89,10 +113,7 @@ def parse_items_at(
     exist or isn't active any more.
     """
     entries = node if isinstance(node, list) else []
-    for error in errors:
-        index = error.path[len(path)] if _is_below(path, error) else None
-        if isinstance(index, int) and index < len(entries) and _is_left_out(entries[index]):
-            raise error
+    _raise_for_left_out(entries, errors, path)
     if any(isinstance(entry, Mapping) and _is_left_out(entry) for entry in entries):
         raise MondayError(UNREADABLE_ANSWER, "Monday didn't say whether an item is active", path=path)
     return [
@@ -102,33 +123,19 @@ def parse_items_at(
     ]
 
 
+def _raise_for_left_out(entries: Sequence[Any], errors: Sequence[MondayError], path: AnswerPath) -> None:
+    for error in errors:
+        index = error.path[len(path)] if _is_below(path, error) else None
+        if isinstance(index, int) and index < len(entries) and _is_left_out(entries[index]):
+            raise error
+
+
 def _is_below(path: AnswerPath, error: MondayError) -> bool:
     return len(error.path) > len(path) and error.path[: len(path)] == path
 
 
 def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
-
-
-def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.ItemPage:
-    # Without the board its items are unknown, not missing.
-    if not _node_at(answer, (alias,)):
-        message = "Monday answered no board to read from"
-        raise MondayError(UNREADABLE_ANSWER, message, request_id=answer.request_id, path=(alias,))
-    return _parse_page_at(answer, (alias, 0, "items_page"), column_ids)
-
-
-def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> board_items.ItemPage:
-    node = _node_at(answer, path)
-    if not isinstance(node, Mapping):
-        return [], None
-    cursor = node.get("cursor")
-    entries = node.get("items")
-    items = parse_items_at(entries, column_ids, answer.errors, (*path, "items"))
-    # A page with an item missing would make that item look removed.
-    if not isinstance(entries, list) or len(items) < len(entries):
-        raise MondayError(UNREADABLE_ANSWER, "Monday left items out of a page", request_id=answer.request_id, path=path)
-    return items, str(cursor) if cursor else None
 
 
 def _node_at(answer: Answer, path: AnswerPath) -> Any:
@@ -286,7 +293,7 @@ class _Variable(NamedTuple):
 
 def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Return the query for up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
-    return _build_document("query ReadItems", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
+    return _items_document("query ReadItems", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
 
 
 def batch_query(
@@ -314,49 +321,32 @@ def batch_query(
             variables.append(variable)
     if len(fields) == 1:
         raise ValueError("A read needs at least one item, NPD ID or match value to ask for.")
-    return _build_document("query ReadItems", fields, variables, column_ids, types)
+    return _items_document("query ReadItems", fields, variables, column_ids, types)
 
 
-def first_page_query(board_id: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
-    """Return the query for the first page of a board's active items."""
-    page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
-    field = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
-    variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
-    return _build_document("query ReadItems", [field], variables, column_ids, types)
+def page_query(board_id: str, cursor: str | None, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
+    """Return the query for a page of a board's active items: the first one, or the one at a cursor.
 
-
-def next_page_query(cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
-    """Return the query for the page at a cursor, which is valid for 60 minutes from the first page."""
-    field = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
-    variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
-    return _build_document("query ReadItems", [field], variables, column_ids, types)
+    A cursor is valid for 60 minutes from the first page.
+    """
+    field, variables = _page(board_id, cursor, "...ItemFields")
+    return _items_document("query ReadItems", [field], variables, column_ids, types)
 
 
 def item_ids_query(board_id: str, cursor: str | None) -> Document:
-    """Return the query for the ids of a page's items: the first page, or the one at a cursor."""
-    page = "cursor items { id }"
+    """Return the query for the ids of a page's items; pages as in `page_query`."""
+    field, variables = _page(board_id, cursor, "id")
+    return _build_document("query ListIds", [field], variables)
+
+
+def _page(board_id: str, cursor: str | None, fields: str) -> tuple[str, list[_Variable]]:
+    limit = _Variable("limit", "Int!", ITEMS_PER_PAGE)
+    page = f"cursor items {{ {fields} }}"
     if cursor is None:
-        field = f"first: boards(ids: [$board], limit: 1) {{ items_page(limit: $limit) {{ {page} }} }}"
-        where = _Variable("board", "ID!", board_id)
-    else:
-        field = f"page: next_items_page(cursor: $cursor, limit: $limit) {{ {page} }}"
-        where = _Variable("cursor", "String!", cursor)
-    variables = [where, _Variable("limit", "Int!", ITEMS_PER_PAGE)]
-    declarations = ", ".join(f"${variable.name}: {variable.kind}" for variable in variables)
-    text = f"query ListIds({declarations}) {{\n  {COMPLEXITY}\n  {field}\n}}"
-    return Document(text, {variable.name: variable.value for variable in variables})
-
-
-def parse_item_ids(answer: Answer) -> tuple[list[str], str | None]:
-    """Parse the answer to `item_ids_query`: the ids and the next page's cursor; raises MondayError."""
-    path: AnswerPath = ("first", 0, "items_page") if "first" in answer.data else ("page",)
-    node = _node_at(answer, path)
-    entries = node.get("items") if isinstance(node, Mapping) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and entry.get("id") for entry in entries):
-        message = "Monday left items out of a page"
-        raise MondayError(UNREADABLE_ANSWER, message, request_id=answer.request_id, path=path)
-    cursor = node.get("cursor")
-    return [str(entry["id"]) for entry in entries], str(cursor) if cursor else None
+        field = f"page: boards(ids: [$board], limit: 1) {{ items_page(limit: $limit) {{ {page} }} }}"
+        return field, [_Variable("board", "ID!", board_id), limit]
+    field = f"page: next_items_page(cursor: $cursor, limit: $limit) {{ {page} }}"
+    return field, [_Variable("cursor", "String!", cursor), limit]
 
 
 def prepare_changes(
@@ -446,7 +436,7 @@ def _write_request(
         variables += named.values()
         arguments_text = ", ".join(f"{name}: ${entry.name}" for name, entry in {**shared, **named}.items())
         fields.append(f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}")
-    document = _build_document("mutation Write", fields, variables, column_ids, types)
+    document = _items_document("mutation Write", fields, variables, column_ids, types)
     return board_items.WriteRequest(document._asdict(), list(by_alias), list(column_ids))
 
 
@@ -476,14 +466,18 @@ def _search(alias: str, search: board_items.ColumnSearch) -> tuple[str, _Variabl
     return text, _Variable(alias, "ItemsQuery", {"rules": rules, "operator": "or"})
 
 
-def _build_document(
+def _items_document(
     head: str, fields: Sequence[str], variables: Sequence[_Variable], column_ids: Sequence[str], types: Collection[str]
 ) -> Document:
-    declared = [*variables, _Variable("columns", "[String!]", list(column_ids))]
-    declarations = ", ".join(f"${variable.name}: {variable.kind}" for variable in declared)
+    columns = _Variable("columns", "[String!]", list(column_ids))
+    return _build_document(head, fields, [*variables, columns], item_fragment(types))
+
+
+def _build_document(head: str, fields: Sequence[str], variables: Sequence[_Variable], fragment: str = "") -> Document:
+    declarations = ", ".join(f"${variable.name}: {variable.kind}" for variable in variables)
     body = "\n  ".join([COMPLEXITY, *fields])
-    text = f"{head}({declarations}) {{\n  {body}\n}}{item_fragment(types)}"
-    return Document(text, {variable.name: variable.value for variable in declared})
+    text = f"{head}({declarations}) {{\n  {body}\n}}{fragment}"
+    return Document(text, {variable.name: variable.value for variable in variables})
 
 
 def _encode_json(values: Mapping[str, Any]) -> str:

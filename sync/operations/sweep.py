@@ -202,7 +202,7 @@ class _LogSweep:
         """Read the new entries, the newest first; those beyond the sweep's calls belong to the gap."""
         if first_page:
             self.state["newest_row"] = max(entry.at for entry in first_page).isoformat()
-        pages = chain([first_page], self.monday.read_log_pages(self.link.board_id, self.begin, activity))
+        pages = chain([first_page], self.monday.read_log(self.link.board_id, self.begin, after=activity))
         for number, entries in enumerate(pages, 1):
             self.calls = number
             settled = [entry for entry in entries if entry.at <= self.settled_to]

@@ -8,7 +8,7 @@ from typing import Any
 from sync.fields.field_values import BoardContext
 from sync.merge import Canonical, Side
 from sync.models import SyncedModel, WebhookEvent
-from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, EventKind
+from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.conversion import EVENT_UNREADABLE, Converter, UnknownValue
 
 
@@ -123,7 +123,7 @@ def reported_changes(
 
 def creator_of(events: Iterable[WebhookEvent]) -> str:
     """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
-    return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
+    return next((event.user_id for event in events if event.type == EventKind.CREATED), "")
 
 
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:

@@ -53,7 +53,7 @@ def read_created_items(monday: MondayConnector, board: BoardContext, since: date
         changes = monday.read_activity(link.board_id, begin)
         if changes.log is None:
             return None
-        rows = chain(changes.log, *monday.read_log_pages(link.board_id, begin, changes))
+        rows = chain(changes.log, *monday.read_log(link.board_id, begin, after=changes))
         user_id = changes.user_id or board.settings.token_user
         # The log's rows may be minutes late, and so may a webhook.
         created = board_events.created_items(rows, user_id) + _created_by_webhooks(link, user_id, begin)
@@ -75,6 +75,6 @@ def read_created_items(monday: MondayConnector, board: BoardContext, since: date
 
 def _created_by_webhooks(link: BoardLink, user_id: str, since: datetime) -> list[str]:
     """Return the items whose creation by this user webhooks have told since then; by anybody if nobody is known."""
-    types = board_events.EVENT_TYPES[board_events.EventKind.CREATED]
-    rows = WebhookEvent.objects.filter(board_id=link.board_id, type__in=types, received_at__gt=since)
+    kind = board_events.EventKind.CREATED.value
+    rows = WebhookEvent.objects.filter(board_id=link.board_id, type=kind, received_at__gt=since)
     return [str(row.item_id) for row in rows if row.event and user_id in ("", row.event.user_id)]

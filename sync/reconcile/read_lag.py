@@ -18,7 +18,7 @@ from sync.fields.field_bases import ComparedField, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.models import Intent, IntentState, WebhookEvent
-from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
+from sync.monday.board_events import LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import pass_plan
@@ -114,8 +114,8 @@ def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
 
 _TAKES_AWAY = REMOVAL_TYPES | {"move_pulse_from_board"}
-_BRINGS_BACK = EVENT_TYPES[EventKind.RESTORED] | {"move_pulse_into_board"}
-_MAKES = EVENT_TYPES[EventKind.CREATED]
+_BRINGS_BACK = {EventKind.RESTORED.value, "move_pulse_into_board"}
+_MAKES = {EventKind.CREATED.value}
 
 
 def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:

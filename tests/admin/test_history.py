@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlencode
 
 import pghistory
 import pytest
@@ -85,6 +86,17 @@ def test_a_line_is_found_by_the_whole_name_of_who_did_it_on_either_side(browser:
         pages = {name: listed(browser, f"?{parameter}={name}") for name in found}
         assert {name: page.count("Done ") for name, page in pages.items()} == found, parameter
     assert '<option value="Maya Lind">' in browser.get("/admin/sync/activityline/").content.decode()
+
+
+def test_each_word_of_a_search_may_be_in_another_column(browser: Client) -> None:
+    User.objects.create_user("olga", first_name="Olga", last_name="Petrova")
+    entries(1, "Phone changed.", actor="olga")
+    Contact.objects.create(pk=ActivityLine.objects.get().entity_id, name="Sophie O'Neil")
+    entries(1, "Phone kept.", actor="olga")
+    found = {"sophie phone": True, "phone O'Neil Petrova": True, "sophie kept": False, '"Sophie O\'Neil" changed': True}
+    pages = {term: listed(browser, "?" + urlencode({"q": term})) for term in found}
+    assert {term: "Phone changed." in page for term, page in pages.items()} == found
+    assert not any("Phone kept." in page for page in pages.values())
 
 
 def test_questions_left_alone_and_conflicts_resolved_are_two_acts(browser: Client) -> None:

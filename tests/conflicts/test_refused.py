@@ -247,6 +247,7 @@ def test_a_conflict_about_a_value_that_monday_rejected_says_so_at_its_field(
     contact = refuse(world)
     world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
     world.run_pass(contact)
+    world.run_pass(contact)
     client.force_login(ada)
     page = f"{LIST}{SyncConflict.objects.get().pk}/screen/"
     assert "Monday rejected “&quot;odd&quot;@example.com”: email is not valid." in text_of(client.get(page))

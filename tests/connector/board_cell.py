@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.columns import KINDS, Writing, initial_settings, settings_json
 from sandbox.graph.resolvers import column_value
-from sandbox.model import Cell, Column, Item
+from sandbox.model import Column, Item
 from sync.monday.board_items import Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Canonical, Converter, ConverterOptions
@@ -53,7 +53,7 @@ class BoardCell:
 
     def read(self) -> Reading:
         item = _item(1)
-        item.cells["c"] = Cell(self.raw, STAMP)
+        item.cells["c"] = self.raw
         node = column_value(item, self._column)
         cell = {key: node.get(key) for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
         answered = json.loads(json.dumps(cell))
@@ -74,7 +74,7 @@ def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCe
 
 def _item(item_id: int) -> Item:
     name = ITEMS.get(str(item_id), "Item")
-    return Item(item_id, ORGANIZATIONS, "topics", name, 1.0, STAMP, STAMP, changed_by=7)
+    return Item(item_id, ORGANIZATIONS, "topics", name, 1.0, STAMP, changed_by=7)
 
 
 def _typed(type_name: str) -> list[str]:

@@ -50,8 +50,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "look by email", item_documents.batch_query("7", ["1"], {**by_npd_id, "by_match": by_email}, COLUMNS)
     by_name = ColumnSearch("name", "name", ["Ada"])
     yield "look by name", item_documents.batch_query("7", [], {"by_match": by_name}, COLUMNS)
-    yield "first page", item_documents.first_page_query("7", COLUMNS)
-    yield "next page", item_documents.next_page_query("cursor", COLUMNS)
+    for name, cursor in (("first page", None), ("next page", "cursor")):
+        yield name, item_documents.page_query("7", cursor, COLUMNS)
+        yield f"ids of the {name}", item_documents.item_ids_query("7", cursor)
     changes = [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")]
     yield "change", sent(item_documents.prepare_changes("7", changes, COLUMNS))
     creates = [ItemWrite("c0", {"name": "Ada", "email_1": None}), ItemWrite("c1", {"name": "Bob", "npd_id": "n-2"})]

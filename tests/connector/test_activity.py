@@ -166,7 +166,7 @@ def page(*ids: str, cursor: str | None = None) -> Answer:
 def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     account = Replying(page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"), version="2027-01")
     first = MondayConnector(account).read_activity("1", MOMENT)
-    further = list(MondayConnector(account).read_log_pages("1", MOMENT, first))
+    further = list(MondayConnector(account).read_log("1", MOMENT, after=first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
     assert [variables.get("page") for _, variables, _ in account.calls] == [None, "c1", "c2"]
     assert all("$from: String" in document and "logs {" in document for document, _, _ in account.calls)

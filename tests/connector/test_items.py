@@ -100,7 +100,7 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
 def test_a_listing_whose_cursor_expires_begins_again_and_gives_each_item_once() -> None:
     def first(*ids: str) -> Answer:
         page = {"cursor": "more", "items": [item(item_id) for item_id in ids]}
-        return _answer({"first": [{"state": "active", "items_page": page}]})
+        return _answer({"page": [{"state": "active", "items_page": page}]})
 
     last = _answer({"page": {"cursor": None, "items": [item("13")]}})
     expired = _answer({"page": None}, failed("The cursor is expired", "CursorExpiredError", ["page"]))

@@ -17,9 +17,10 @@ from tests.support.world import World
 PHONE = "+442079460018"
 
 
-def close(world: World, **ids: list[str]) -> None:
-    """The token's user may read these columns or items, but not edit them."""
-    world.sandbox.control("faults", closed=ids)
+def close(world: World, naming: str = "") -> None:
+    """The token's user may read the board, but not edit this column or item; without one, none."""
+    refused = {"every": 1, "code": "UserUnauthorizedException"}
+    world.sandbox.control("faults", partial=refused, naming=naming, count=None)
 
 
 def calls_while(world: World, minutes: int, *, seconds: int = 60) -> int:
@@ -41,7 +42,7 @@ def people(world: World) -> tuple[Contact, Contact]:
 
 def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: World, people: Any) -> None:
     ann, bob = people
-    close(world, columns=["phone"])
+    close(world, "phone")
     world.save(ann, phone=PHONE, role_title="New")
     assert world.values(ann)["role_title"] == "New"
     assert "User unauthorized" in world.block_of(ann, "phone")
@@ -52,7 +53,7 @@ def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: Wor
 
 
 def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> None:
-    close(world, columns=["phone"])
+    close(world, "phone")
     ann, bob = world.contact("Ann", phone=PHONE, role_title="Boss"), world.contact("Bob")
     world.work()
     calls = calls_while(world, 10)
@@ -65,7 +66,7 @@ def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> 
 
 def test_a_closed_column_is_closed_for_all_and_opens_once_a_person_asks(world: World, people: Any) -> None:
     ann, bob = people
-    close(world, columns=["phone"])
+    close(world, "phone")
     Contact.objects.update(phone=PHONE, role_title="New")
     before = world.calls("mutation")
     world.work(ann, bob)
@@ -81,7 +82,7 @@ def test_a_closed_column_is_closed_for_all_and_opens_once_a_person_asks(world: W
 def test_the_value_after_a_refused_one_is_sent_as_soon_as_the_column_is_open(world: World, people: Any) -> None:
     ann, _ = people
     assert edits_come_in(world, ann, "Theirs")
-    close(world, columns=["role_title"])
+    close(world, "role_title")
     world.save(ann, role_title="First")
     assert world.block_of(ann, "role_title")
     world.sandbox.control("faults", "DELETE")
@@ -103,7 +104,7 @@ def test_the_values_after_refused_ones_are_sent_at_once_also_if_none_was_taken(w
 
 def test_a_closed_item_fails_alone(world: World, people: Any) -> None:
     ann, bob = people
-    close(world, items=[ann.monday_id])
+    close(world, ann.monday_id)
     world.save(ann, role_title="New")
     assert "User unauthorized" in world.row(ann).error_message
     assert not world.block_of(ann, "role_title"), "the item is at fault, and not the value"
@@ -119,7 +120,7 @@ def test_a_closed_item_fails_alone(world: World, people: Any) -> None:
 def test_a_closed_board_stops_after_few_calls_and_opens_once_a_person_asks(world: World, together: bool) -> None:
     """Saved one after another, no pass has two of them before the board is stopped."""
     contacts = world.linked_together(12, role_title="Old")
-    close(world, items=[contact.monday_id for contact in contacts])
+    close(world)
     if together:
         Contact.objects.update(notes="New")
         calls = calls_while(world, 60)

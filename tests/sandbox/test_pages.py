@@ -76,9 +76,6 @@ def test_items_are_added_put_away_and_restored(simulator: Simulator, board: str)
         send(simulator, f"/board/{board}", do=act, item=item)
         assert simulator.item(item)["state"] == state
         assert f"item-{item}" in page(simulator, f"/board/{board}?state={state}")
-    other = simulator.add_board("Other")
-    send(simulator, f"/board/{board}", do="move", item=item, text=other)
-    assert f"item-{item}" in page(simulator, f"/board/{other}")
 
 
 def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:

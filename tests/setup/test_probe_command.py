@@ -43,7 +43,7 @@ def test_it_tries_everything_and_leaves_account_and_inbox_as_they_were(world: Wo
 
 
 def test_what_differs_is_named_with_what_it_would_mean_and_ends_it_with_1(world: World) -> None:
-    world.sandbox.faults({"drops": "board_relation", "on": "create_item", "count": 50})
+    world.sandbox.faults({"swallow": True, "columns": ["probe_relation"], "on": "create_item", "count": 50})
     out = StringIO()
     with pytest.raises(CommandError, match=r"2 [(]create-relation, archived-in-relation[)]") as refused:
         run(world, out)

@@ -185,17 +185,15 @@ class StatusConverter(OneText):
         if raw is None:
             return None
         value = conversion.object_or_empty(raw)
-        index = str(value.get("index"))
-        label = value.get("label")
-        # The value may have only the index.
+        return plain_label(self._label_text(str(value.get("index")), value.get("label")))
+
+    def _label_text(self, index: str, label: Any) -> str:
+        """Return a label's text, by its index where only that is known; raises UnknownValue."""
+        if not isinstance(label, str):
+            label = self._labels.get(index, "" if index == EMPTY_INDEX else None)
         if label is None:
-            label = self._labels.get(index)
-        if isinstance(label, str):
-            return plain_label(label)
-        # Index 5 is the empty label unless the settings give it a text.
-        if index == EMPTY_INDEX:
-            return None
-        raise UnknownValue(Reason("label_without_text", label=index))
+            raise UnknownValue(Reason("label_without_text", label=index))
+        return str(label)
 
     def cell_value(self, reading: Reading) -> Any:
         value = conversion.object_or_empty(conversion.known_value(reading, "status"))
@@ -206,12 +204,7 @@ class StatusConverter(OneText):
         index = value.get("index") if label_index is None else label_index
         if index is None:
             return None
-        label = reading.extra.get("label", reading.text)
-        if not isinstance(label, str):
-            label = self._labels.get(str(index), "" if str(index) == EMPTY_INDEX else None)
-        if label is None:
-            raise UnknownValue(Reason("label_without_text", label=str(index)))
-        return {"index": index, "label": label}
+        return {"index": index, "label": self._label_text(str(index), reading.extra.get("label", reading.text))}
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         label = self.canonical_local(local_raw)

@@ -280,9 +280,6 @@ class DateConverter(OneText):
         with suppress(OSError, ValueError, ZoneInfoNotFoundError):
             self._zone = ZoneInfo(options.time_zone)
 
-    def canonical_local(self, raw: Local) -> Canonical:
-        return canonical_text(_day_text(raw)[1])
-
     def canonical_remote(self, raw: Any) -> Canonical:
         day = canonical_text(conversion.text_under(raw, "date"))
         moment = _moment(raw, self._zone)
@@ -311,10 +308,6 @@ class DateConverter(OneText):
     def problem(self, text: str) -> Reason | None:
         return None if _is_day(text) else Reason("no_day", value=text)
 
-    def rejection_reason(self, local_raw: Local) -> Reason | None:
-        name, day = _day_text(local_raw)
-        return super().rejection_reason({name: day})
-
 
 def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
     """Return the moment in a cell, in this time zone; None for a day without a time."""
@@ -324,13 +317,6 @@ def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
         return dt.datetime.fromisoformat(f"{raw['date']}T{raw['time']}").replace(tzinfo=dt.UTC).astimezone(zone)
     except (KeyError, ValueError, OverflowError):
         return None
-
-
-def _day_text(raw: Local) -> tuple[str, str | None]:
-    name, value = conversion.only_field(raw)
-    if value is None or isinstance(value, str):
-        return name, value
-    raise conversion.unreadable_value(value)
 
 
 def _is_day(text: str) -> bool:

@@ -264,7 +264,7 @@ class Gatherer:
                 break
             progress.note([item.id for item in page], cursor)
             with meter_board_calls(board.link, 0):
-                page, cursor = self.connector.read_page(cursor, board.columns, board.types)
+                page, cursor = self.connector.read_page(board.link.board_id, cursor, board.columns, board.types)
             further += page
         return further
 
