@@ -294,9 +294,9 @@ class Listing(ListedItems):
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
             key = field_values.match_key_of_item(self.board, item.item) if item.item else ""
-            others = [record for record in item.matching if record.pk not in self.linked]
+            others = [self.as_planned(record) for record in item.matching if record.pk not in self.linked]
             matching = (*others, *by_key.get(key, ())) if key else ()
-            named = [record for record in item.namesakes if record.pk not in self.linked]
+            named = [self.as_planned(record) for record in item.namesakes if record.pk not in self.linked]
             namesakes = (*named, *by_name.get(match_key(item.item.name), ())) if item.item else ()
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
         facts.unmatched = unmatched
