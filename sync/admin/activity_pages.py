@@ -385,6 +385,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         is_of_act = not ACT_PARAMETERS.isdisjoint(request.GET)
         for row in rows:
             row.page_folded_count = 0 if row.folded or is_of_act else records.get(row.fold_id, 1) - 1
+            row.page_sums_up = False
             row.page_board_url = ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
@@ -393,6 +394,8 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str | None:
         """Return a link to the record, or to the board that a line without one is about."""
+        if row.page_sums_up:
+            return registry.board_title(row.entity_type)
         if row.entity_id is not None or row.remote_id or not row.entity_type:
             return super().record(row)
         return admin_base.link_to(row.page_board_url, registry.board_title(row.entity_type))

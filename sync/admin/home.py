@@ -245,13 +245,13 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
                     for (entity_type, _key), mapping in wording.mappings.items()
                     if entity_type == spec.entity_type and mapping.is_blocked
                 ],
-                first_load=_first_load(spec, board.link, by_state, overview.now),
+                first_load=first_load(spec, board.link, by_state, overview.now),
             )
         )
     return lines
 
 
-def _first_load(
+def first_load(
     spec: registry.EntitySpec, link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
 ) -> FirstLoad | None:
     """Return the progress of a board's first load; None if none has begun recently, or each record was synced."""

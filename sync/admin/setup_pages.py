@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin import confirmed_action
+from sync.admin import confirmed_action, home
 from sync.admin.admin_base import Button, PageAdmin, records_url, render_admin_page
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
@@ -382,6 +382,8 @@ class SetupWizardMixin(PageAdmin):
         for board_setup in setups:
             spec = registry.entity(board_setup["entity_type"])
             [counts] = record_view.state_counts(spec.model.objects.all())
+            link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
+            board_setup["first_load"] = home.first_load(spec, link, counts, sync_now())
             # Before its end, the records are as on the board before.
             board_setup["records_now"] = board_setup["state"] == SetupState.DONE and [
                 (state.label.lower(), counts[state], records_url(spec, state.value)) for state in counts
@@ -390,6 +392,7 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "setups": setups,
             "busy": SetupState.RUNNING in states,
+            "is_comparing": any(each["to_compare"] or each["first_load"] for each in setups),
             "is_done": states == {SetupState.DONE},
             # The lists to which an installation without records adds some.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],
