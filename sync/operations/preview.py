@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -247,7 +247,7 @@ class Listing(ListedItems):
         self.by_name = defaultdict[str, list[Item]](list)
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
-        self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or updates, as they will be
+        self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or changes, as they will be
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """Keep all listed items; raises MondayError."""
@@ -289,14 +289,16 @@ class Listing(ListedItems):
         super().gather(facts, plan)
         unmatched = []
         by_key = self._by_match_key(self.linked.values())
+        by_name = grouped(self.linked.values(), partial(field_values.name_key_of_record, self.board))
         same_key = [self.as_planned(record) for records in facts.same_key.values() for record in records]
         facts.same_key = self._by_match_key(same_key)
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
             key = field_values.match_key_of_item(self.board, item.item) if item.item else ""
-            others = [record for record in item.matching if record.pk not in self.linked]
+            others = [self.as_planned(record) for record in item.matching if record.pk not in self.linked]
             matching = (*others, *by_key.get(key, ())) if key else ()
-            namesakes = tuple(map(self.as_planned, item.namesakes))
+            named = [self.as_planned(record) for record in item.namesakes if record.pk not in self.linked]
+            namesakes = (*named, *by_name.get(match_key(item.item.name), ())) if item.item else ()
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
         facts.unmatched = unmatched
 
@@ -318,8 +320,9 @@ class Listing(ListedItems):
 
 
 def _record_after(plan: pass_plan.RecordPlan) -> SyncedModel:
-    """Return a record as its pass leaves it: linked, and with the values that it pulls."""
-    record = field_values.with_item(plan.record, plan.link_to or plan.record.monday_id)
+    """Return a record as its pass leaves it: with its item, and with the values that it pulls."""
+    new_item = f"{NEW_ITEM_PREFIX}{plan.id}" if plan.creates else None
+    record = field_values.with_item(plan.record, plan.link_to or plan.record.monday_id or new_item)
     for field_plan in plan.fields.values():
         for name, value in field_values.update_values(type(record), field_plan.pull_raw or {}).items():
             setattr(record, name, value)
@@ -345,7 +348,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
             question = record_plan.question.data if record_plan.question else {}
             taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
-            if record_plan.link_to or record_plan.changes_npd:
+            if record_plan.link_to or record_plan.changes_npd or (record_plan.is_open and record_plan.creates):
                 listing.linked[record_plan.id] = _record_after(record_plan)
         for record_plan in planned_pass.following.plan.records.values() if planned_pass.following else ():
             listing.linked[record_plan.id] = _record_after(record_plan)

@@ -50,7 +50,7 @@ class Owner:
         plan = stored_plan(plan_key)
         assert plan is not None
         user = get_user_model().objects.get(username=by)
-        run.start(user, [selection.read_chosen_board(choices, {})], plan)
+        run.start(user, plan)
         run.advance_setups()
         assert self.world.link().setup["state"] == "done", self.world.link().setup
 

@@ -149,9 +149,9 @@ class SetupListing(preview.Listing):
         return replace(facts, record=record, sync_state=sync_state)
 
     def as_planned(self, record: SyncedModel) -> SyncedModel:
-        planned = super().as_planned(record)
-        is_left = self.left_board and planned.monday_id and planned.monday_id not in self.items
-        return field_values.with_item(planned, None) if is_left else planned
+        if not self.left_board or record.pk in self.linked or record.monday_id in self.items:
+            return super().as_planned(record)
+        return field_values.with_item(record, None)
 
     def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.

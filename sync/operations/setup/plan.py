@@ -355,13 +355,8 @@ def _note_outcome(
     plan: SetupBoardPlan, listing: future_board.SetupListing, planned_passes: Sequence[preview.PlannedPass]
 ) -> list[SyncedModel]:
     """Note what the set-up has to check and what it makes nothing new for; return the records as it leaves them."""
-    records = []
     record_plans = _record_plans(planned_passes)
-    for record_plan in record_plans.values():
-        record = listing.as_planned(record_plan.record)
-        if record_plan.is_open and record_plan.creates:
-            record = with_item(record, f"{preview.NEW_ITEM_PREFIX}{record.pk}")
-        records.append(record)
+    records = [listing.as_planned(record_plan.record) for record_plan in record_plans.values()]
     if listing.is_other_board:
         unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
         # The set-up's own listing may be complete, and nothing new is held then.
