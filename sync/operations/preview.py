@@ -287,6 +287,7 @@ class Listing(ListedItems):
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Gather, and put the records into the facts as the plan links them."""
         super().gather(facts, plan)
+        facts.owners = {**facts.owners, **{record.monday_id or "": key for key, record in self.linked.items()}}
         unmatched = []
         by_key = self._by_match_key(self.linked.values())
         by_name = grouped(self.linked.values(), partial(field_values.name_key_of_record, self.board))

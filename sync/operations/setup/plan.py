@@ -272,8 +272,12 @@ def _with_namesakes(
 
 def _plan_deletions(listing: future_board.SetupListing, items_pass: preview.PlannedPass) -> preview.PlannedPass:
     """Plan the pass over the deleted records whose items these are: they are asked about, or removed by the policy."""
-    tombstones = [item_plan.tombstone for item_plan in items_pass.plan.items if item_plan.tombstone]
-    listing.deleted = {tombstone.entity_id: tombstone for tombstone in tombstones}
+    listing.deleted = {}
+    for item_plan in items_pass.plan.items:
+        tombstones = {tombstone.entity_id: tombstone for tombstone in item_plan.facts.tombstones}
+        listing.deleted |= {key: tombstones[key] for key in item_plan.to_enqueue if key in tombstones}
+        if item_plan.tombstone:
+            listing.deleted[item_plan.tombstone.entity_id] = item_plan.tombstone
     return preview.decide_pass(listing.board, [Claim(key, None, []) for key in listing.deleted], listing)
 
 
