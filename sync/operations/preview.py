@@ -248,6 +248,7 @@ class Listing(ListedItems):
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
         self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or changes, as they will be
+        self.checked_items = frozenset[str]()  # items that get a pass, even if a record is asked about them
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """Keep all listed items; raises MondayError."""
@@ -348,7 +349,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
         for record_plan in planned_pass.plan.records.values():
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
             question = record_plan.question.data if record_plan.question else {}
-            taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
+            taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())} - listing.checked_items
             if record_plan.link_to or record_plan.changes_npd or (record_plan.is_open and record_plan.creates):
                 listing.linked[record_plan.id] = _record_after(record_plan)
         for record_plan in planned_pass.following.plan.records.values() if planned_pass.following else ():

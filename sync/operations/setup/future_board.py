@@ -17,7 +17,7 @@ from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy, TombstoneState
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.models import BoardLink, SyncedModel, Tombstone
+from sync.models import BoardLink, SyncedModel, Tombstone, UnmatchedItem
 from sync.monday.board_items import BoardColumn
 from sync.monday.columns import empty_reading
 from sync.monday.text_forms import match_key
@@ -95,6 +95,9 @@ class SetupListing(preview.Listing):
                 self._earlier[field_values.Reference(type(record), by, value or "")].append(record)
         # Whoever turns new records on says so of all items.
         self._keeps_unplanned = chosen.stored is not None and chosen.stored.creates_records
+        if not self.is_other_board:
+            listed = UnmatchedItem.objects.filter(entity_type=board.link.entity_type, ignored_at=None)
+            self.checked_items = frozenset(listed.values_list("item_id", flat=True))
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
