@@ -751,7 +751,9 @@ def do(wizard: Wizard, board: str, deed: str, number: int) -> None:
     if deed == "delete record" or deed in changes:
         for record in records[number : number + 1]:
             if deed == "delete record":
+                key = record.pk
                 record.delete()
+                enqueue("contact", [key], cause=Cause.SAVE, priority=Priority.EDIT)  # which a transaction's end does
             else:
                 Contact.objects.filter(pk=record.pk).update(**changes[deed])
         return
@@ -898,6 +900,30 @@ def django_settings(settings: Any) -> Any:
     records=[],
     boards=[[("Ann", "", "", 1), ("Ann", "a@x.org", "", 1)]],
     steps=[("first", [], False, {"creates_records": creates}, "leave") for creates in ("off", "on", "off")],
+)
+@example(
+    # A person links a record with an item that another record's email finds: the other one is asked about.
+    records=[("Bob", "", "Boss", 1), ("Ann", "a@x.org", "", 2)],
+    boards=[[("Bob", "a@x.org", "Boss", 2)]],
+    steps=[("first", [], False, {"creates_records": "on", "first_match": "npd_wins"}, "link")],
+)
+@example(
+    # A record with a conflict is deleted, so that its item is asked about.
+    records=[("Ann", "", "Chair", 0), ("Bob", "b@x.org", "Chair", 3)],
+    boards=[[("Cleo", "a@x.org", "Chair", 0)], []],
+    steps=[
+        ("another", [], False, {"direction_name": "npd_to_monday"}, "link"),
+        ("first", [("delete record", 1)], False, {"first_match": "npd_wins", "creates_records": "off"}, "leave"),
+    ],
+)
+@example(
+    # An item that two records may be has the email of a third one, whose sync is off.
+    records=[("Ann", "", "Chair", 1), ("Bob", "c@x.org", "Chair", 0), ("Ann", "", "Boss", 2)],
+    boards=[[("Bob", "b@x.org", "Chair", 1), ("Ann", "c@x.org", "Boss", 3)], []],
+    steps=[
+        ("another", [], True, {"creates_records": "on", "direction_name": "monday_to_npd"}, "link"),
+        ("first", [], True, {"creates_records": "on", "direction_name": "bidirectional"}, "leave"),
+    ],
 )
 @given(
     records=drawn_people,
