@@ -54,7 +54,7 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     page.get_by_role("button", name="Start").click()
     page.get_by_role("heading", name="The set-up is running").wait_for()
     advance_setups()
-    page.get_by_text("still to be compared").wait_for()
+    page.get_by_role("heading", name="their records are being synced").wait_for()
     wizard.settle()
     page.get_by_text("All records and items were compared.").wait_for()
     faults += barriers_in_both_schemes(page)
