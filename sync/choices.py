@@ -175,6 +175,16 @@ class Cause(IntFlag):
     DEPENDENCY = 32  # another record, a choice, or NPD Sync itself
 
 
+# The priority of a job by its cause, unless whoever writes it names another.
+PRIORITY_OF = {
+    Cause.SAVE: Priority.EDIT,
+    Cause.PERSON: Priority.PERSON,
+    Cause.WEBHOOK: Priority.EDIT,
+    Cause.SWEEP: Priority.SWEEP,
+    Cause.DEPENDENCY: Priority.EDIT,
+}
+
+
 class SetupState(models.TextChoices):
     """How far a started set-up is."""
 
