@@ -132,7 +132,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         for row in rows:
             row.page_items = names
             row.page_next = overview.next_attempt_words(row, quiet_ends.get(row.entity_id))
-            row.page_reason = overview.reason_now(row) or row.error_message or row.reason
+            row.page_reason = overview.reason_of(row)
             if row.status == QueueStatus.COMPLETED and row.operation == DELETE:
                 # What became of it since, such as an approval or a restore.
                 row.page_reason = outcomes.get(row.entity_id) or row.page_reason
