@@ -202,7 +202,8 @@ class Overview(LimitFacts):
         until = self.unanswered_until.get(job.entity_id)
         if job.status == QueueStatus.PENDING and until is not None and board is not None and board.is_available:
             return Message("outcome_searched_at", at=humanize.due_time(until, self.now))
-        return job.error_message or job.reason
+        reason: str = job.error_message or job.reason
+        return reason
 
     def next_attempt_words(self, job: SyncQueue, not_before: datetime | None = None) -> str:
         """Return when that is, in words; with `not_before`, its item's removal is only acted on then."""
