@@ -66,14 +66,28 @@ class SyncStateDirection(models.TextChoices):
 
 
 class StopCode(models.TextChoices):
-    """The reason that stopped every board; it determines how the stop ends."""
+    """Why calls are stopped. What follows from it: the groups below; the waits: `Backoff` in limits/breaker.py."""
 
+    # All calls of the account.
     TOKEN = "token", "Monday rejects the API token"
     ACCOUNT = "account", "Monday rejects every call of the account"
     DAY_LIMIT = "day_limit", "Today's calls to Monday are used up"
     LIMIT = "limit", "Monday's limit of calls is reached"
     OUTAGE = "outage", "Monday doesn't answer"
+    # Its writes.
     WRITES = "writes", "Monday doesn't store what is sent"
+    # The calls of a board, or those of one kind.
+    BOARD = "board", "Monday refuses what concerns the board"
+
+
+# Stops that end with their wait. Any other ends once a call that it stops succeeds.
+ENDING_STOPS = (StopCode.LIMIT, StopCode.DAY_LIMIT)
+
+# Stops that may be over within seconds: they are news only if they last, and don't replace the reason of a longer wait.
+BRIEF_STOPS = (StopCode.LIMIT, StopCode.OUTAGE)
+
+# Stops that last until a person acts, on Monday or by another token.
+LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, StopCode.BOARD)
 
 
 class CallKind(models.TextChoices):
@@ -173,6 +187,16 @@ class Cause(IntFlag):
     SWEEP = 8
     FAILURE = 16
     DEPENDENCY = 32  # another record, a choice, or NPD Sync itself
+
+
+# The priority of a job by its cause, unless whoever writes it names another.
+PRIORITY_OF = {
+    Cause.SAVE: Priority.EDIT,
+    Cause.PERSON: Priority.PERSON,
+    Cause.WEBHOOK: Priority.EDIT,
+    Cause.SWEEP: Priority.SWEEP,
+    Cause.DEPENDENCY: Priority.EDIT,
+}
 
 
 class SetupState(models.TextChoices):

@@ -34,7 +34,7 @@ class SyncQueueService:
         entity_id: UUID,
         *,
         cause: Cause = Cause.PERSON,
-        priority: Priority = Priority.PERSON,
+        priority: Priority | None = None,
         direction: QueueDirection = QueueDirection.TO_MONDAY,
     ) -> None:
         """Enqueue a record that may differ, by default as if a person asked; merges with its job of that direction."""
@@ -81,7 +81,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         return PushResult(False, message, "direction")
     sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     payload = {"sync_pressed": True, "by": by}  # for this record alone: overrides `sync_enabled`
-    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, payload=payload)
     if board.detail:
         return PushResult(True, Message("it_waits", why=board.detail), "board")
     if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:

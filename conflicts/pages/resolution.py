@@ -278,9 +278,7 @@ def resolve(
         if conflict.is_about_record and ACTS[option.choose].waits_for_item:
             item_ids = [conflict.monday_item_id]
             payload = {"by": authors.full_name(by)}
-            enqueue_unmatched(
-                conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload
-            )
+            enqueue_unmatched(conflict.entity_type, item_ids, cause=Cause.PERSON, payload=payload)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 

@@ -443,9 +443,7 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
             problems.append("Nothing was done: the sync of its records is off.")
             continue
         payload = {"by": request.user.get_username()}
-        enqueue(
-            mapping.link.entity_type, ids, cause=choices.Cause.PERSON, priority=choices.Priority.PERSON, payload=payload
-        )
+        enqueue(mapping.link.entity_type, ids, cause=choices.Cause.PERSON, payload=payload)
         tried += len(ids)
         number = humanize.count_with_noun(len(ids), "record")
         authors.log_action(request.user, mapping, f"Tried again on {number}.")

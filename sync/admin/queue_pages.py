@@ -23,7 +23,7 @@ from sync import addresses, attention, queue
 from sync.admin import admin_base, confirmed_action, home_acts, record_panel
 from sync.attention import Entry, Kind
 from sync.boards import availability
-from sync.choices import DELETE, QueueStatus, StopCode
+from sync.choices import DELETE, LASTING_STOPS, QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
@@ -47,9 +47,6 @@ MAX_REASON_CHARACTERS = 500
 PAUSE_HOURS = ("1", "4", "24")
 AT_TIME = "until"  # instead of these hours, until a time that the person enters
 LONGEST_PAUSE = timedelta(days=365)
-
-# The codes of stops that last until somebody acts: the token, the account, and a board's own.
-LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
 
 # A question lists this many jobs as examples.
 MAX_JOBS_SHOWN = 20
@@ -135,7 +132,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         for row in rows:
             row.page_items = names
             row.page_next = overview.next_attempt_words(row, quiet_ends.get(row.entity_id))
-            row.page_reason = overview.reason_now(row) or row.error_message or row.reason
+            row.page_reason = overview.reason_of(row)
             if row.status == QueueStatus.COMPLETED and row.operation == DELETE:
                 # What became of it since, such as an approval or a restore.
                 row.page_reason = outcomes.get(row.entity_id) or row.page_reason
@@ -311,7 +308,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     stops = availability.stop_entries() if admin_base.counts_of(request)[Kind.STOP] or not has_token else []
     explanations = []
     for stop in stops:
-        permission = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
+        permission = MAY_CONNECT if stop.code == StopCode.TOKEN else attention.KINDS[Kind.STOP].permission
         is_for_others = stop.code in LASTING_STOPS and not user.has_perm(permission)
         explanations.append(f"Who may act: {authors.who_has(permission)}." if is_for_others else stop.own_detail)
     buttons: list[admin_base.Button | None] = []  # the main one first

@@ -169,7 +169,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Monday can't be reached", "Edits are kept on both sides, and synced as soon as the sync runs again."
     ),
     (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
-    (Kind.STOP, "board"): CauseFacts("The board can't be synced"),
+    (Kind.STOP, choices.StopCode.BOARD): CauseFacts("The board can't be synced"),
     (Kind.DIFFERENCE, ""): CauseFacts(
         "{differed} of {compared} checked records were shown as synced, but differed",
         "The nightly comparison found it.",

@@ -17,7 +17,7 @@ from django.db import connections
 
 from sync import registry
 from sync.attention import cause_table
-from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, StopCode, UnmatchedReason
+from sync.choices import ENDING_STOPS, QUIET_REASONS, ActivityKind, BlockedCode, UnmatchedReason
 from sync.models.activity_lines import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -27,6 +27,8 @@ ACT_GAP = "interval '10 minutes'"
 
 # As a list in SQL.
 _ASKED_CODES = ", ".join(f"'{code}'" for code in cause_table.ASKED_CODES)
+
+_ENDING_STOPS = ", ".join(f"'{code}'" for code in ENDING_STOPS)
 
 # A result of the nightly comparison is shown until the next one replaces it, but no longer than this.
 DIFFERENCES_SHOWN = "interval '1 day'"
@@ -346,12 +348,11 @@ DEFINITIONS = (
         waits="holder.pause IS NULL AND NOT EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)",
         kind="'stop'",
         source="coalesce(nullif(holder.entity_type, ''), 'account')",
-        code="coalesce(nullif(call.stop ->> 'code', ''), 'board')",
+        code="call.stop ->> 'code'",
         entity_type="holder.entity_type",
         since="(call.stop ->> 'since')::timestamptz",
-        # A limit's wait ends by itself; after any other, the stop lasts until a call of its kind succeeds.
-        until=f"""CASE WHEN call.stop ->> 'code' IN ('{StopCode.LIMIT}', '{StopCode.DAY_LIMIT}')
-            AND call.stop ->> 'needs_probe' = 'false' THEN (call.stop ->> 'until')::timestamptz END""",
+        until=f"""CASE WHEN call.stop ->> 'code' IN ({_ENDING_STOPS}) AND call.stop ->> 'needs_probe' = 'false'
+            THEN (call.stop ->> 'until')::timestamptz END""",
         values="jsonb_build_object('reason', call.stop -> 'reason', 'next', call.stop ->> 'until')",
     ),
     Definition(

@@ -196,13 +196,14 @@ class Overview(LimitFacts):
         moments = [job.next_retry, board.until if board else None, self.unanswered_until.get(job.entity_id)]
         return max(moment for moment in moments if moment is not None)
 
-    def reason_now(self, job: SyncQueue) -> str:
-        """Return why a pending job waits though its board can be synced, if that isn't what the job says."""
+    def reason_of(self, job: SyncQueue) -> str:
+        """Return why a job waits or has failed, apart from what stops its board; empty if it is only due."""
         board = self.displayed_by_type.get(job.entity_type)
         until = self.unanswered_until.get(job.entity_id)
-        if job.status != QueueStatus.PENDING or until is None or board is None or not board.is_available:
-            return ""
-        return Message("outcome_searched_at", at=humanize.due_time(until, self.now))
+        if job.status == QueueStatus.PENDING and until is not None and board is not None and board.is_available:
+            return Message("outcome_searched_at", at=humanize.due_time(until, self.now))
+        reason: str = job.error_message or job.reason
+        return reason
 
     def next_attempt_words(self, job: SyncQueue, not_before: datetime | None = None) -> str:
         """Return when that is, in words; with `not_before`, its item's removal is only acted on then."""

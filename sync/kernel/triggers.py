@@ -8,7 +8,7 @@ from typing import Any
 
 import pgtrigger
 
-from sync.choices import Cause, Priority
+from sync.choices import PRIORITY_OF, Cause, Priority
 from sync.monday.text_forms import MATCH_KEY_SQL
 
 # ruff: noqa: S608 - statements made of names that applications declare, for migrations
@@ -81,7 +81,7 @@ def _enqueue(operation: str, rows: str, payload: str = "'{{}}'::jsonb", replace:
         ROWS=rows,
         PAYLOAD=payload,
         REPLACE=replace,
-        PRIORITY=int(Priority.EDIT),
+        PRIORITY=int(PRIORITY_OF[Cause.SAVE]),
         CAUSES=int(Cause.SAVE),
         SETTLING=_SETTLING_IDS,
     )

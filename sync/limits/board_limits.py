@@ -12,7 +12,7 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import Priority, QueueStatus
+from sync.choices import Priority, QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.kernel import humanize
@@ -169,7 +169,7 @@ class LimitFacts:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         calls = breaker.READS if reads else ALL_CALLS
         if stop := breaker.stop_of_call(link, calls, account=self.account, now=self.now):
-            kind = WaitKind.ACCOUNT if stop.code else WaitKind.BOARD
+            kind = WaitKind.BOARD if stop.code == StopCode.BOARD else WaitKind.ACCOUNT
             detail = sentences(stop.reason, Message("next_attempt_at", at=humanize.due_time(stop.until, self.now)))
             return replace(board, reason_code=kind, detail=detail, until=stop.until)
         past_stops = [stop.until for stop in (self.account.stop, link.stop_of()) if stop is not None]

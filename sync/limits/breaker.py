@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import choices, registry
-from sync.choices import ActivityKind, StopCode
+from sync.choices import BRIEF_STOPS, ENDING_STOPS, LASTING_STOPS, ActivityKind, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
@@ -69,9 +69,6 @@ READS = "read"
 
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
-
-# Their waits end by themselves.
-LIMITS = (StopCode.LIMIT, StopCode.DAY_LIMIT)
 
 # How the reason of all that waits for writes begins.
 WRITES_STOPPED = Message("waits_writes")
@@ -147,7 +144,7 @@ def stop_account(error: MondayError) -> None:
         # Activity shows a new cause at once, but not an outage of some seconds. The failures before are the number of
         # its failed probes, because they count the first failure, which was no probe, and not yet this one.
         is_news = before.code != code
-        if code in (StopCode.OUTAGE, StopCode.LIMIT):
+        if code in BRIEF_STOPS:
             is_news = before.failures == OUTAGE_IS_NEWS and not is_waiting
         stop = Stop(
             since=_stopped_since(account, code, now),
@@ -156,18 +153,17 @@ def stop_account(error: MondayError) -> None:
             # Calls that were in flight together count as one failure.
             failures=before.failures if is_waiting else before.failures + 1,
             code=code,
-            # A limit's wait ends by itself; any other failure needs a probe.
-            needs_probe=before.needs_probe or error.scope is not errors.Scope.LIMIT,
+            needs_probe=before.needs_probe or code not in ENDING_STOPS,
             is_logged=before.is_logged or is_news,
         )
         if before.until > stop.until:
             # A longer wait, such as that for tomorrow's quota, is never shortened by a later, milder failure, and keeps
             # its reason.
             stop = replace(stop, until=before.until)
-            if code in (StopCode.OUTAGE, StopCode.LIMIT):
+            if code in BRIEF_STOPS:
                 stop = replace(stop, since=before.since, reason=before.reason, code=before.code)
         store_stop(account, ALL_CALLS, stop)
-        if code in (StopCode.TOKEN, StopCode.ACCOUNT):
+        if code in LASTING_STOPS:
             MondayAccount.objects.filter(id=1).update(answered_mark="")
     if is_news:
         log_event(ActivityKind.STOP, Message(f"stopped_{code}"))
@@ -180,7 +176,7 @@ def _stopped_since(account: MondayAccount, code: StopCode, now: datetime) -> dat
     if stop is None:
         return now
     # A limit begins anew after its wait, and an outage of writes may reach reads.
-    is_same = stop.code == code and (code not in LIMITS or stop.until > now)
+    is_same = stop.code == code and (code not in ENDING_STOPS or stop.until > now)
     is_same |= code == StopCode.OUTAGE and stop.code == StopCode.WRITES
     return stop.since if is_same else now
 
@@ -225,7 +221,7 @@ def end_stop_after_answer(*, is_read_next: bool, by: str = "") -> None:
         if stop is None:
             return
         answered = replace(stop, until=now, needs_probe=False, tried_by=by)
-        if writes is not None or not is_read_next or stop.code in LIMITS:
+        if writes is not None or not is_read_next or stop.code in ENDING_STOPS:
             end_stop(account, by=by)
             answered = replace(answered, reason="", code="", is_logged=False)
         store_stop(account, ALL_CALLS, answered)
@@ -290,7 +286,9 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     stop_count = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
     seconds = max(error.wait_seconds or 0, seconds_until_attempt(REFUSED, failures, sharing=max(1, stop_count)))
     reason = of_error(error) if kind == ALL_CALLS else sentences(WRITES_STOPPED, of_error(error))
-    store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
+    since = before.since if before else now
+    stop = Stop(since, now + timedelta(seconds=seconds), reason, failures, code=StopCode.BOARD)
+    store_stop(link, kind, stop)
     if before is None:
         board = registry.board_title(link.entity_type)
         sentence = Message(f"refused_{kind}", board=board, error=of_error(error))

@@ -34,7 +34,7 @@ class Stop:
     until: datetime  # the next attempt, or the end of the wait that Monday asks for
     reason: str
     failures: int = 1  # in a row
-    code: str = ""  # of the account's: a StopCode
+    code: str = ""  # a StopCode; empty without a reason
     needs_probe: bool = False  # a call is tried before all others
     is_logged: bool = True  # Activity shows it, so it shows the end too
     tried_at: datetime | None = None  # of writes: when the last one failed, or was sent as a probe

@@ -259,7 +259,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
         matchable = [item_id for item_id in unmatched if item_id not in listing.left_out]
-        enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
+        enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP)
     verification.store(link)
     result.items = len(listing.listed)
     result.unlisted = len(unlisted)

@@ -41,7 +41,7 @@ from sync.models import (
 )
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
-from sync.outbox import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences
@@ -285,7 +285,7 @@ def _note_end_of_log(link: BoardLink, read_to: datetime) -> None:
         for sync_state in _with_emptied_cells(link)
         if any(datetime.fromisoformat(read_at) <= read_to for read_at in sync_state.emptied.values())
     ]
-    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    enqueue_comparison(link.entity_type, ids)
 
 
 def _begin_for_emptied_cells(link: BoardLink, now: datetime) -> datetime | None:

@@ -1,4 +1,9 @@
-"""The outbox: jobs are enqueued (jobs.py), claimed, finished, operated by people, paused; workers are woken."""
+"""The outbox: jobs are enqueued (jobs.py), claimed, finished, operated by people, paused; workers are woken.
+
+A pending job is claimed from its `next_retry` on, once its board may be synced (sync/limits), and no call about its
+record is without an outcome. `Overview` of sync/boards/availability.py tells when that is (`next_attempt`), and
+why it isn't now (`reason_of`, or the board's `detail`).
+"""
 
 from sync.outbox.jobs import (
     ITEM_UPSERT,

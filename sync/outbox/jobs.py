@@ -46,19 +46,20 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     records: Iterable[UUID],
     *,
     cause: choices.Cause,
-    priority: choices.Priority,
+    priority: choices.Priority | None = None,
     direction: choices.QueueDirection = choices.QueueDirection.TO_MONDAY,
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
     """Enqueue records, in the caller's transaction if there is one; workers are woken on commit.
 
-    Jobs that come from Monday or a person make synced records pending; a save has done that already.
+    Their priority is that of the cause unless another is named. Jobs that come from Monday or a person make synced
+    records pending; a save has done that already.
     """
     if not (ids := list(records)):
         return
-    job = {"entity_type": entity_type, "ids": ids, "direction": direction, "cause": cause, "priority": priority}
-    job |= {"payload": json.dumps(payload or {}), "seconds": due_in_seconds}
+    job = {"entity_type": entity_type, "ids": ids, "direction": direction, "cause": cause, "seconds": due_in_seconds}
+    job |= {"priority": priority or choices.PRIORITY_OF[cause], "payload": json.dumps(payload or {})}
     is_of_person = cause is choices.Cause.PERSON
     # A pass that took the job before its record is pending would leave the record pending without a job.
     with transaction.atomic(savepoint=False):
@@ -73,27 +74,22 @@ def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
     items: Iterable[str],
     *,
     cause: choices.Cause,
-    priority: choices.Priority,
+    priority: choices.Priority | None = None,
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
     """Enqueue items that no record has, as `enqueue` does records."""
     if not (ids := list(dict.fromkeys(items))):
         return
-    job = {"entity_type": entity_type, "ids": ids, "cause": cause, "priority": priority}
-    run_sql(_ENQUEUE_ITEMS, job | {"payload": json.dumps(payload or {}), "seconds": due_in_seconds})
+    job = {"entity_type": entity_type, "ids": ids, "cause": cause, "seconds": due_in_seconds}
+    job |= {"priority": priority or choices.PRIORITY_OF[cause], "payload": json.dumps(payload or {})}
+    run_sql(_ENQUEUE_ITEMS, job)
     wakeups.wake_on_commit(entity_type, due_in_seconds)
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
-    """Enqueue records to be compared with their items, with the cause and the priority of a sweep."""
-    enqueue(
-        entity_type,
-        records,
-        cause=choices.Cause.SWEEP,
-        priority=choices.Priority.SWEEP,
-        direction=choices.QueueDirection.TO_NPD,
-    )
+    """Enqueue records to be compared with their items, as a sweep does."""
+    enqueue(entity_type, records, cause=choices.Cause.SWEEP, direction=choices.QueueDirection.TO_NPD)
 
 
 # Only synced records, so that a conflict doesn't become pending.

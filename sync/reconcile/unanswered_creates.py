@@ -370,4 +370,4 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
             if item_id not in owners:
                 set_late_item(entity_type, record_id, item_id)
     # Also records whose jobs have failed or wait until later.
-    enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
+    enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY)

@@ -18,7 +18,6 @@ from sync.choices import (
     ApprovalKind,
     ApprovalState,
     Cause,
-    Priority,
     RecordSyncStatus,
     RemovedItemPolicy,
     TombstoneState,
@@ -260,7 +259,7 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
             for key, of_field in grouped(group, lambda request: request.key).items():
                 payload = {"by": name, approval_payload_key(key): str(act_id)}
                 ids = [request.entity_id for request in of_field]
-                enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+                enqueue(entity_type, ids, cause=Cause.PERSON, payload=payload)
         log_action_many(by, pending, f"{code.capitalize()}.")
     return len(pending)
 

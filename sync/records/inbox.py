@@ -20,7 +20,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 
 from sync import registry
-from sync.choices import Cause, Priority
+from sync.choices import PRIORITY_OF, Cause
 from sync.clock import sync_now
 from sync.kernel.db import fetch_prepared, storable_json
 from sync.limits import credentials
@@ -219,7 +219,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "name": event.item_name or "",
         # An item that leaves the board isn't listed.
         "is_listed": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
-        "priority": int(Priority.EDIT),
+        "priority": int(PRIORITY_OF[Cause.WEBHOOK]),
         "cause": int(Cause.WEBHOOK),
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
         "free": FREE_DELIVERIES,

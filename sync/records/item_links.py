@@ -17,7 +17,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from sync import registry
-from sync.choices import ActivityKind, Cause, Priority, QueueStatus, SyncDirection, UnmatchedReason
+from sync.choices import ActivityKind, Cause, QueueStatus, SyncDirection, UnmatchedReason
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
@@ -124,7 +124,7 @@ def request_unlink(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Request that the next passes of these records unlink them."""
     payload = {UNLINK_KEY: by, "by": by}
     with transaction.atomic():
-        enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(entity_type, ids, cause=Cause.PERSON, payload=payload)
 
 
 def request_recreation(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
@@ -143,7 +143,7 @@ def request_recreation(entity_type: str, ids: Sequence[UUID], by: str) -> list[s
             else:
                 suitable.append(record.pk)
         payload = {RECREATE_KEY: True, "by": by}
-        enqueue(entity_type, suitable, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(entity_type, suitable, cause=Cause.PERSON, payload=payload)
     return problems
 
 
@@ -190,7 +190,7 @@ def relink(record: SyncedModel, by: str) -> str:
         line.batch_id = batch_id
         ActivityLine.objects.bulk_create(fold_alike([line]))
         # The trigger's job only has the cause and priority of a save.
-        enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
+        enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, payload={"by": by})
     return item_id
 
 
@@ -367,7 +367,7 @@ def consider_again(rows: QuerySet[IgnoredItem]) -> int:
     items = list(rows.select_for_update(of=("self",)).order_by("item_id"))
     # Same transaction: a pass must not run while the item still counts as ignored.
     for entity_type, ids in _ids_by_type(items).items():
-        enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
+        enqueue_unmatched(entity_type, ids, cause=Cause.PERSON)
     IgnoredItem.objects.filter(pk__in=[row.pk for row in items]).delete()
     return len(items)
 
@@ -403,5 +403,5 @@ def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any])
             free.append(row)
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(free).items():
-            enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+            enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, payload=payload)
     return free

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
-from sync.choices import ActivityKind, Cause, Priority, QueueDirection, TombstoneReason, TombstoneState
+from sync.choices import ActivityKind, Cause, QueueDirection, TombstoneReason, TombstoneState
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.fields.field_values import tombstone_name
@@ -70,7 +70,7 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
     if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
-        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY)
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
@@ -79,7 +79,7 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
     ids = tombstones.values_list("entity_id", flat=True)
-    enqueue(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
+    enqueue(entity_type, ids, cause=Cause.WEBHOOK, direction=QueueDirection.TO_NPD)
 
 
 def restore_record(
@@ -182,7 +182,7 @@ def restore_by_person(tombstone: Tombstone, by: str, act_id: UUID | None = None)
         ActivityLine.objects.bulk_create([*fold_alike(_unlogged_deletion(locked, record)), line])
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: str(act_id), "by": by}
-        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, payload=payload)
     return record
 
 

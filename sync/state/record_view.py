@@ -234,11 +234,10 @@ class RecordView:
         # Without a job, its last pass held it back, which the end of a stop doesn't change.
         if self._page.board.detail and (job is not None or not self.sync_state.note):
             return self._page.board.detail
-        if job is not None and (reason := self._page.boards.reason_now(job)):
-            return reason
-        if job is not None and job.error_message:
-            return Message("attempt_failed", number=job.attempts, most=job.max_attempts, error=job.error_message)
-        return (job and job.reason) or self.sync_state.note or Message("change_waits")
+        reason = self._page.boards.reason_of(job) if job is not None else ""
+        if job is not None and reason and reason == job.error_message:
+            return Message("attempt_failed", number=job.attempts, most=job.max_attempts, error=reason)
+        return reason or self.sync_state.note or Message("change_waits")
 
     @property
     def attempts(self) -> str:

@@ -770,7 +770,7 @@ TEMPLATES: Mapping[str, str] = {
     "webhooks_fell_silent": "People changed the board {times:,} times since the last webhook came. " + _SILENT,
     "webhooks_never_came": "People changed the board {times:,} times, but no webhook ever came. " + _SILENT,
     # The sync as a whole.
-    **{f"stopped_{code}": f"Sync stopped: {code.label}." for code in StopCode},
+    **{f"stopped_{code}": f"Sync stopped: {code.label}." for code in StopCode if code is not StopCode.BOARD},
     "refused_all": "Sync stopped: {board}. {error}",
     **{f"refused_{kind}": f"{kind.label}: {{board}}. {{error}}" for kind in CallKind},
     "runs_again": "The sync runs again[[: {board}]].",

@@ -42,7 +42,7 @@ def stop_board(
 ) -> None:
     """Stop a board as a pass does that finds it archived."""
     until = until or sync_now() + timedelta(minutes=1)
-    stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": said(reason)}
+    stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": said(reason), "code": "board"}
     models.BoardLink.objects.filter(entity_type=entity_type).update(stops={ALL_CALLS: stop})
 
 

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from conflicts.models import SyncConflict
 from npd.management.commands.demo import demo_people
 from npd.models import Contact, Organization
-from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
+from sync.choices import Cause, QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, Intent, SyncQueue
 from sync.outbox import enqueue_unmatched
 from sync.queue import retry_all
@@ -133,5 +133,5 @@ def a_person_acts(played: Played) -> None:
     retry_all(SyncQueue.objects.filter(status=QueueStatus.FAILED), by="admin")
     item = played.sandbox.item_named(STRANGER)
     played.sandbox.act("edit", item_id=item["id"], column_id="email", text="fair@example.com")
-    enqueue_unmatched("contact", [item["id"]], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue_unmatched("contact", [item["id"]], cause=Cause.SWEEP)
     call_command("sync_drain", stdout=StringIO())

@@ -7,7 +7,7 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.choices import Cause, Priority
+from sync.choices import Cause
 from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import enqueue
@@ -71,7 +71,7 @@ def test_an_item_that_somebody_restored_is_asked_about_again_after_a_failed_read
     assert question(key)
     world.sandbox.faults({"status": 503, "count": 1})
     for seconds in (0, 60):
-        enqueue("contact", [key], cause=Cause.SWEEP, priority=Priority.SWEEP)
+        enqueue("contact", [key], cause=Cause.SWEEP)
         world.work(seconds=seconds)
     assert world.sandbox.item(item_id)["state"] == "active"
     assert question(key)

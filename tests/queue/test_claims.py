@@ -18,7 +18,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.db import fetch_rows
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox import enqueue, finish
+from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim
 from sync.queue import SyncQueueService
 from sync.words.message import Message
@@ -91,9 +91,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_owner_learns_it(link: BoardL
 
 def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardLink) -> None:
     contact = Contact.objects.create(name="Ann")
-    SyncQueueService().enqueue(
-        "contact", contact.pk, direction=QueueDirection.TO_NPD, cause=Cause.WEBHOOK, priority=Priority.EDIT
-    )
+    SyncQueueService().enqueue("contact", contact.pk, direction=QueueDirection.TO_NPD, cause=Cause.WEBHOOK)
     SyncQueue.objects.filter(direction="to_npd").update(next_retry="2999-01-01T00:00Z")
     (claimed,) = claim(lease_of(link), 100)
     expected = {("to_monday", 1, "in_progress"), ("to_npd", 0, "in_progress")}
@@ -167,8 +165,8 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
     assert "worker" in row.error_message
 
 
-SWEEP = {"cause": Cause.SWEEP, "priority": Priority.SWEEP}
-PERSON = {"cause": Cause.PERSON, "priority": Priority.PERSON}
+SWEEP = {"cause": Cause.SWEEP}
+PERSON = {"cause": Cause.PERSON}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +211,7 @@ def test_of_what_came_during_a_pass_that_waits_news_are_due_and_the_rest_waits_w
 def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.update(attempts=2)
-    by_person = {"cause": Cause.PERSON, "priority": Priority.PERSON, "direction": QueueDirection.TO_NPD}
+    by_person = {"cause": Cause.PERSON, "direction": QueueDirection.TO_NPD}
     enqueue("contact", [contact.pk], payload={"by": "pat"}, **by_person)
     lease = lease_of(link)
     (claimed,) = claim(lease, 100)
@@ -259,7 +257,7 @@ def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], Lease]:
 
 def test_claims_go_on_by_time_but_for_what_is_more_urgent(link: BoardLink) -> None:
     contacts, lease = ten_and_a_claim_of_two(link)
-    SyncQueueService().enqueue("contact", contacts[8].pk, cause=Cause.PERSON, priority=Priority.PERSON)
+    SyncQueueService().enqueue("contact", contacts[8].pk, cause=Cause.PERSON)
     assert [c.entity_id for c in claim(lease, 2)] == [contacts[8].pk, contacts[2].pk]
     assert [c.entity_id for c in claim(lease, 2)] == [contacts[3].pk, contacts[4].pk]
 
@@ -317,18 +315,34 @@ def lease(link: BoardLink) -> Lease:
 
 
 def asked_for(**more: Any) -> None:
-    enqueue("contact", [ID], **{"cause": Cause.SWEEP, "priority": Priority.SWEEP, **more})
+    enqueue("contact", [ID], **{"cause": Cause.SWEEP, **more})
 
 
 def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_less() -> None:
     asked_for(payload={"a": 1})
     SyncQueue.objects.update(next_retry=sync_now() + timedelta(hours=1))
-    asked_for(cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "mary"})
+    asked_for(cause=Cause.PERSON, payload={"by": "mary"})
     asked_for(cause=Cause.SWEEP, priority=Priority.LOAD)
     row = SyncQueue.objects.get()
     assert (row.priority, row.causes) == (Priority.PERSON, Cause.SWEEP | Cause.PERSON)
     assert row.payload == {"a": 1, "by": "mary"}
     assert row.next_retry <= sync_now()
+
+
+@pytest.mark.parametrize(
+    ("cause", "priority"),
+    [
+        (Cause.SAVE, Priority.EDIT),
+        (Cause.PERSON, Priority.PERSON),
+        (Cause.WEBHOOK, Priority.EDIT),
+        (Cause.SWEEP, Priority.SWEEP),
+        (Cause.DEPENDENCY, Priority.EDIT),
+    ],
+)
+def test_a_job_is_as_urgent_as_its_cause(link: BoardLink, cause: Cause, priority: Priority) -> None:
+    enqueue("contact", [ID], cause=cause)
+    enqueue_unmatched("contact", ["601"], cause=cause)
+    assert list(SyncQueue.objects.values_list("priority", flat=True)) == [priority, priority]
 
 
 def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(lease: Lease) -> None:
@@ -345,7 +359,7 @@ def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: Boar
     Contact.objects.update(sync_status="synced")
     with transaction.atomic():
         Contact.objects.select_for_update(no_key=True).get()
-        request = in_background(partial(enqueue, "contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON))
+        request = in_background(partial(enqueue, "contact", [contact.pk], cause=Cause.PERSON))
         wait_for("the request waits for the record's row", somebody_waits_for_us)
         assert not SyncQueue.objects.exists()
     request.result(60)

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import F
 
 from npd.models import Contact
-from sync.choices import Cause, Priority
+from sync.choices import Cause
 from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
 from sync.operations.comparison import ComparisonResult, compare_board
@@ -46,7 +46,7 @@ def state(world: World) -> dict[str, Any]:
 
 def pass_over_every_record(world: World) -> None:
     linked = Contact.objects.exclude(monday_id=None).values_list("pk", flat=True)
-    enqueue("contact", sorted(linked), cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("contact", sorted(linked), cause=Cause.SWEEP)
     world.work()
 
 

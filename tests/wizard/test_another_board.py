@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
-from sync.choices import Cause, Priority
+from sync.choices import Cause
 from sync.clock import sync_now
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.db import run_sql
@@ -141,7 +141,7 @@ def test_an_answer_that_no_pass_has_applied_ends_with_its_board_and_the_plan_say
     first = first_board(wizard, "Ann")
     do(wizard, first, "edit record", 0)
     do(wizard, first, "edit item", 0)
-    enqueue("contact", [Contact.objects.get().pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("contact", [Contact.objects.get().pk], cause=Cause.SWEEP)
     wizard.settle()
     conflict = SyncConflict.objects.get()
     choose(conflict, wizard.person, role_title={"choose": "monday"})
@@ -156,7 +156,7 @@ def test_a_rejected_value_that_a_person_left_is_planned_to_be_sent_again_too(wiz
     first = first_board(wizard, "Ann")
     do(wizard, first, "refuse record", 0)
     ann = Contact.objects.get()
-    enqueue("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("contact", [ann.pk], cause=Cause.SWEEP)
     wizard.settle()
     answer_rejected(ann, wizard.person, "npd", "", "email", {"npd": REFUSED, "monday": "ann@x.org"})
     wizard.settle()
@@ -268,7 +268,7 @@ def test_an_item_with_the_npd_id_is_linked_before_one_that_only_has_the_same_ema
     # A worker takes this item before the records.
     records = SyncQueue.objects.exclude(entity_id=None)
     records.update(next_retry=sync_now() + timedelta(hours=1))
-    enqueue_unmatched("contact", [second], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    enqueue_unmatched("contact", [second], cause=Cause.WEBHOOK)
     wizard.drain()
     records.update(next_retry=sync_now())
     wizard.settle()
@@ -319,7 +319,7 @@ def test_an_item_that_waits_for_its_email_waits_no_longer_once_its_board_is_left
     wizard.change(creates_records="on")
     wizard.apply()
     bob = an_item(wizard.monday, first, "Bob")
-    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK)
     wizard.drain()
     waiting = SyncQueue.objects.filter(status="pending", remote_id=bob)
     assert waiting.exists()
@@ -338,7 +338,7 @@ def test_what_a_person_decided_about_items_counts_again_when_their_board_is_chos
     wizard.change(creates_records="off")
     wizard.apply()
     bob = an_item(wizard.monday, first, "Bob", mail=mail("bob@x.org"))
-    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    enqueue_unmatched("contact", [bob], cause=Cause.WEBHOOK)
     wizard.settle()
     ignore_unmatched(UnmatchedItem.objects.filter(name="Bob"), "olga")
     ann = Contact.objects.get()
@@ -440,7 +440,7 @@ def test_the_plan_says_what_becomes_of_the_item_of_a_record_that_was_deleted_on_
     ann = Contact.objects.get(name="Ann")
     key = ann.pk
     ann.delete()
-    enqueue("contact", [key], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue("contact", [key], cause=Cause.SWEEP)
     if is_just_removed:
         wizard.drain()
     else:
@@ -753,7 +753,7 @@ def do(wizard: Wizard, board: str, deed: str, number: int) -> None:
             if deed == "delete record":
                 key = record.pk
                 record.delete()
-                enqueue("contact", [key], cause=Cause.SAVE, priority=Priority.EDIT)  # which a transaction's end does
+                enqueue("contact", [key], cause=Cause.SAVE)  # which a transaction's end does
             else:
                 Contact.objects.filter(pk=record.pk).update(**changes[deed])
         return
@@ -955,7 +955,7 @@ def test_the_plan_is_what_happens(wizard: Wizard, django_settings: Any, records:
             # The test is one transaction, so that its saves leave no jobs.
             gone = Tombstone.objects.values_list("entity_id", flat=True)
             ids = [*Contact.objects.exclude(sync_enabled=False).values_list("pk", flat=True), *gone]
-            enqueue("contact", ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+            enqueue("contact", ids, cause=Cause.SWEEP)
             wizard.settle()
         plan = wizard.planned(board, namesakes=answer, **choices)
         before = state_of(wizard, board)

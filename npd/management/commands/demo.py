@@ -100,7 +100,7 @@ def seed() -> int:
     unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
     note_unmatched(link, [UnmatchedFinding(item_id, UNMATCHED_NAME) for item_id in unmatched_ids])
-    enqueue_unmatched("contact", unmatched_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
+    enqueue_unmatched("contact", unmatched_ids, cause=choices.Cause.SWEEP)
     return len(organizations) + len(contacts)
 
 

@@ -18,7 +18,7 @@ from conflicts.store import end_fields
 from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
-from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
+from sync.choices import Cause, ColumnProblem, Priority, SyncDirection, UnmatchedReason
 from sync.fields import lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
@@ -364,8 +364,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
         locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
         ids = list(locked.values_list("pk", flat=True))
-        direction = QueueDirection.TO_NPD
-        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
+        enqueue_comparison(spec.entity_type, ids)
         if ids:
             number = registry.count_of_type(len(ids), spec.entity_type)
             outcome.steps.append(Message("step_records", records=number))

@@ -14,7 +14,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from conflicts.store import reject_resolutions, save_reports
 from sync import registry
-from sync.choices import ActivityKind, Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
+from sync.choices import ActivityKind, Cause, Priority, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.models import (
     ActivityLine,
@@ -29,7 +29,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.activity_lines import fold_alike
-from sync.outbox import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched
 from sync.records import authors
 from sync.records.approvals import release_obsolete
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY, UnmatchedFinding, note_unmatched
@@ -135,9 +135,7 @@ def link_chosen(link: BoardLink, items: Mapping[str, str], by: str) -> None:
             linked.append(record)
     lines = [authors.person_line(record, ActivityKind.LINK, CHOSEN, by) for record in linked]
     ActivityLine.objects.bulk_create(fold_alike(lines))
-    ids = [record.pk for record in linked]
-    direction = QueueDirection.TO_NPD
-    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
+    enqueue_comparison(link.entity_type, [record.pk for record in linked])
 
 
 def request_new(link: BoardLink, records: Sequence[str], items: Sequence[str], by: str) -> None:

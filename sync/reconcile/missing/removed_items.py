@@ -418,7 +418,7 @@ def creating_job(plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> dict
     """Return the job that creates a new item, as the act of the person who asked for it or of the board's setting."""
     job: dict[str, Any] = {"payload": {"by": plan.facts.claim.requested_by or SYNC_ACTOR}}
     if removal.is_chosen:
-        job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
+        job["cause"] = choices.Cause.PERSON
     return job
 
 

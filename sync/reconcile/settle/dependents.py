@@ -60,7 +60,7 @@ def store_write_loops(run: PassRun, now: datetime, plans: Iterable[RecordPlan]) 
         wait = max((until - now).total_seconds(), 0) + 1
         ids = sorted(record_id for record_until, record_id in throttled if record_until == until)
         later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.enqueue(ids, Priority.SWEEP, cause=Cause.SWEEP, **later)
+        run.enqueue(ids, cause=Cause.SWEEP, **later)
 
 
 def store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
@@ -92,7 +92,7 @@ def store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     )
     records = sorted({entity_id for entity_id, *_ in new})
     later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": AWAIT_RETRY_SECONDS}
-    run.enqueue(records, Priority.SWEEP, **later)
+    run.enqueue(records, priority=Priority.SWEEP, **later)
 
 
 def enqueue_pointing(run: PassRun, plans: Sequence[RecordPlan], sync_states: Mapping[str, SyncMetadata]) -> None:

@@ -67,7 +67,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         if answer.rejection_reason:
             reason = Message("answer_not_done", why=answer.rejection_reason)
             reject_resolutions(entity_type, [answer.asked_id], reason, conflict_id=answer.conflict.conflict_id)
-            run.enqueue_items([item_id], choices.Priority.PERSON)
+            run.enqueue_items([item_id], priority=choices.Priority.PERSON)
             continue
         _carry_out_answer(run, record_plan, answer)
         applied = {RECORD_KEY: answer.result}
@@ -97,7 +97,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         # The line of the answer is the asked record's.
         other_id = answer.record_id if answer.merged_id == answer.asked_id else answer.merged_id
         run.log_line(other_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
-        run.enqueue([answer.record_id], choices.Priority.PERSON)
+        run.enqueue([answer.record_id], priority=choices.Priority.PERSON)
     elif acts.ACTS[answer.act].links and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
@@ -105,7 +105,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         if answer.record_id != answer.asked_id:
             cause = cause_of_claim(plan.facts.claim)
             run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
-            run.enqueue([answer.record_id], choices.Priority.PERSON)
+            run.enqueue([answer.record_id], priority=choices.Priority.PERSON)
     elif answer.act == acts.NEW_ITEM:
         items = {answer.item_id, *asked_items(plan.record, plan.facts.conflicts)} - {""}
         owned = run.records.filter(monday_id__in=items).values_list("monday_id", flat=True)
@@ -115,7 +115,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
-        run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
+        run.enqueue([plan.id], cause=choices.Cause.PERSON, payload=payload)
     elif answer.act == acts.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
     elif answer.act == acts.LEAVE_ALONE:

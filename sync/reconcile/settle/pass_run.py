@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import models
 
-from sync.choices import Cause, Priority, QueueStatus
+from sync.choices import Cause, QueueStatus
 from sync.fields.field_values import BoardContext
 from sync.kernel.db import run_sql
 from sync.models import ActivityLine, SyncedModel, SyncMetadata, SyncQueue
@@ -34,13 +34,13 @@ class PassRun:
         self.calls = 0  # made to Monday
         self.read_request_id = ""  # of the call that read the items
 
-    def enqueue(self, ids: Iterable[UUID], priority: Priority = Priority.EDIT, **job: Any) -> None:
+    def enqueue(self, ids: Iterable[UUID], **job: Any) -> None:
         """Queue a pass for these records, caused by this one unless `job` has another cause."""
-        enqueue(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
+        enqueue(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, **job})
 
-    def enqueue_items(self, ids: Iterable[str], priority: Priority = Priority.EDIT, **job: Any) -> None:
+    def enqueue_items(self, ids: Iterable[str], **job: Any) -> None:
         """Queue a pass for these items, likewise."""
-        enqueue_unmatched(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority, **job})
+        enqueue_unmatched(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, **job})
 
     def log_line(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: Any
