@@ -126,15 +126,20 @@ def records_seeking(entity_type: str, item_ids: Iterable[str]) -> dict[str, set[
     return seeking
 
 
-def items_in_question(entity_type: str, record_ids: Iterable[UUID]) -> set[str]:
-    """Return the items of which people are asked whether they are one of these records."""
+def in_question(entity_type: str, ids: Iterable[UUID | str]) -> tuple[set[str], set[UUID]]:
+    """Return the items, and the records, of which people are asked whether they are one of these records or items."""
     is_candidate = Q(pk__in=[])
-    for record_id in record_ids:
-        is_candidate |= Q(about__candidates__contains=[{"id": str(record_id)}])
-    rows = SyncConflict.objects.filter(
-        is_candidate, entity_type=entity_type, resolved_at=None, about__asks__in=ABOUT_ITEM
-    )
-    return set(rows.values_list("monday_item_id", flat=True))
+    for candidate_id in ids:
+        is_candidate |= Q(about__candidates__contains=[{"id": str(candidate_id)}])
+    rows = SyncConflict.objects.filter(is_candidate, entity_type=entity_type, kind=ConflictKind.IDENTITY)
+    items = set[str]()
+    records = set[UUID]()
+    for row in rows.filter(resolved_at=None):
+        if row.about["asks"] in ABOUT_ITEM:
+            items.add(row.monday_item_id)
+        else:
+            records.add(row.entity_id)
+    return items, records
 
 
 def close_identity_conflicts(

@@ -20,7 +20,7 @@ from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
-from sync.monday.board_items import BatchItems, Item, Reading
+from sync.monday.board_items import NAME_COLUMN, BatchItems, Item, Reading
 from sync.monday.errors import MondayError
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
@@ -248,6 +248,7 @@ class Listing(ListedItems):
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
         self.linked = dict[UUID, SyncedModel]()  # the records that the plan links or changes, as they will be
+        self.written = dict[str, Item]()  # the items that the plan changes, as far as they are found by what is written
         self.checked_items = frozenset[str]()  # items that get a pass, even if a record is asked about them
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
@@ -277,9 +278,18 @@ class Listing(ListedItems):
         names: Collection[str] = (),
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
-        matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
+        keys = dict.fromkeys(map(match_key, texts))
+        matched = [item for key in keys for item in self._by_match.get(key, ())]
         namesakes = [item for name in names for item in self.by_name.get(name, ())]
+        if self.written:
+            named = self._as_written(named)
+            found = {item.id: item for item in [*self._as_written(matched), *self.written.values()]}
+            matched = [item for item in found.values() if field_values.match_key_of_item(board, item) in keys]
+            namesakes = self._as_written(namesakes)
         return BatchItems(self.items_by_id(board, item_ids), named, matched, namesakes)
+
+    def _as_written(self, items: Iterable[Item]) -> list[Item]:
+        return [self.written.get(item.id, item) for item in items]
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         items = super().items_by_id(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
@@ -307,6 +317,21 @@ class Listing(ListedItems):
     def _by_match_key(self, records: Iterable[SyncedModel]) -> Mapping[str, Sequence[SyncedModel]]:
         return grouped(records, lambda record: field_values.match_key_of_record(self.board, record))
 
+    def note(self, planned_pass: PlannedPass) -> None:
+        """Remember the records and items that a pass changes, as they will be."""
+        for record_plan in planned_pass.plan.records.values():
+            if record_plan.link_to or record_plan.changes_npd or (record_plan.is_open and record_plan.creates):
+                self.linked[record_plan.id] = _record_after(record_plan)
+        changes, _ = item_writes(self.board, planned_pass.plan)
+        for write in changes:
+            item = self.written.get(write.item_id) or self.items.get(write.item_id)
+            if item is not None:
+                self.written[item.id] = _item_after(self.board, item, write.values)
+        following = planned_pass.following
+        if following is not None:
+            self.note(following)
+            self.linked |= {key: _record_after(record_plan) for key, record_plan in following.plan.records.items()}
+
     def unreadable_changes(self) -> Iterator[PlannedChange]:
         """Yield the items for which Monday answers an error, as they are left."""
         entity_type = self.board.link.entity_type
@@ -331,6 +356,15 @@ def _record_after(plan: pass_plan.RecordPlan) -> SyncedModel:
     return record
 
 
+def _item_after(board: BoardContext, item: Item, values: Mapping[str, Any]) -> Item:
+    """Return an item with what is written of its name and its match key, by which records find it."""
+    match = board.match_mapping
+    readings = dict(item.values)
+    if match is not None and match.column_id != NAME_COLUMN and match.column_id in values:
+        readings[match.column_id] = replace(item.reading(match.column_id), text="", value=values[match.column_id])
+    return replace(item, name=values.get(NAME_COLUMN, item.name), values=readings)
+
+
 def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
@@ -343,16 +377,30 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     size = api_quota.batch_size(board.link.pk) if board.link.pk else ITEMS_PER_READ
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
     planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
+    for planned_pass in planned_passes:
+        listing.note(planned_pass)
+    # A record that is asked about an item is decided again when another one's pass has written to that.
+    asked = set[UUID]()
+    for planned_pass in planned_passes:
+        plans = planned_pass.plan.records
+        asking = [key for key, plan in plans.items() if not listing.written.keys().isdisjoint(candidates_of(plan))]
+        for key in asking:
+            del plans[key]
+        asked.update(asking)
+    if asked:
+        claims = [claim for claim in records if claim.entity_id in asked]
+        planned_passes.append(plan_pass_with_following(board, claims, listing))
+        listing.note(planned_passes[-1])
     taken = set[str]()
     for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
         for record_plan in planned_pass.plan.records.values():
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
-            question = record_plan.question.data if record_plan.question else {}
-            taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())} - listing.checked_items
-            if record_plan.link_to or record_plan.changes_npd or (record_plan.is_open and record_plan.creates):
-                listing.linked[record_plan.id] = _record_after(record_plan)
-        for record_plan in planned_pass.following.plan.records.values() if planned_pass.following else ():
-            listing.linked[record_plan.id] = _record_after(record_plan)
+            taken |= candidates_of(record_plan) - listing.checked_items
     free = [claim for claim in items if claim.remote_id not in taken]
     return [*planned_passes, plan_pass_with_following(board, free, listing)]
+
+
+def candidates_of(plan: pass_plan.RecordPlan) -> set[str]:
+    """Return the items of which a person is asked whether they are the record's."""
+    return {str(candidate["id"]) for candidate in plan.question.candidates} if plan.asks_which_item else set()

@@ -179,6 +179,19 @@ def test_a_question_ends_when_its_two_no_longer_look_the_same(world: World, side
     assert (questions(), sorted(Organization.objects.values_list("name", flat=True))) == ([], ["Beta", "New item"])
 
 
+def test_a_record_that_fits_another_ones_item_is_asked_about_no_more_once_that_item_has_another_key(
+    world: World,
+) -> None:
+    first = world.linked("Ann", email="ann@example.com")
+    second = world.contact("Bob", email="ann@example.com")
+    world.work()
+    assert [question.monday_item_id for question in questions()] == [first.monday_id]
+    Contact.objects.filter(pk=first.pk).update(email="new@example.com")
+    world.work(first)
+    world.work()
+    assert (questions(), world.status(second)) == ([], "synced")
+
+
 def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(world: World, pat: Any) -> None:
     contact, copy = copied(world)
     [question] = questions()

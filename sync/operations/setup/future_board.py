@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sync import registry
 from sync.boards.board_columns import InspectedColumns
-from sync.choices import RemovedItemPolicy, TombstoneState
+from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, TombstoneState
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.models import BoardLink, SyncedModel, Tombstone, UnmatchedItem
@@ -37,8 +37,9 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
-    ask = RemovedItemPolicy.ASK
-    new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
+    # A link that isn't stored yet has no policies from the database.
+    policies = {"removed_item_policy": RemovedItemPolicy.ASK, "deleted_record_policy": DeletedRecordPolicy.ARCHIVE}
+    new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, **policies)
     link = copy(chosen.stored_link or new)
     if chosen.link is None:  # what is stored is about another board
         link.group_id = ""

@@ -21,7 +21,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import NAMESAKE, SAME_NAME, ConflictKind
 from sync import attention, registry
 from sync.attention import Kind
-from sync.choices import BlockedCode, Cause, UnmatchedReason
+from sync.choices import CHOSEN_REASONS, QUIET_REASONS, BlockedCode, Cause, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import match_key_of_item, match_key_of_record, record_name, with_item
@@ -229,6 +229,7 @@ def _with_namesakes(
     if not deciding:
         return planned_passes
     listing.linked = {}
+    listing.written = {}
     for namesake in deciding:  # each record and each item once
         if namesake.choice == selection.LINK and namesake.item_id not in plan.links.values():
             plan.links.setdefault(namesake.record_id, namesake.item_id)
@@ -427,8 +428,19 @@ def _note_closed_conflicts(
 
 
 def _note_closed_questions(plan: SetupBoardPlan, item_plans: Iterable[pass_plan.ItemPlan]) -> None:
-    """Note the questions about items whose causes end, such as that items become records."""
+    """Note the questions about items, and the items that wait for a person, whose causes end.
+
+    Such a cause is that new items become records.
+    """
+    rows = attention.waiting(kinds=[Kind.UNMATCHED]).filter(entity_type=plan.entity_type)
+    waiting = {entry.item_id: entry for entry in attention.entries(attention.without_notices(rows), limit=None)}
+    needs_nobody = {*QUIET_REASONS, *CHOSEN_REASONS}
+    if not plan.chosen.choices.creates_records:
+        needs_nobody.add(UnmatchedReason.NO_KEY_YET)  # after a while it is NO_KEY
     for item_plan in item_plans:
+        entry = waiting.get(item_plan.facts.item_id)
+        if entry is not None and item_plan.finding and item_plan.finding.reason in needs_nobody:
+            plan.add(_ended(plan, entry.name, None, entry.item_id, reason=entry.title))
         asked = item_plan.facts.asked_record if item_plan.facts.question else None
         if asked is not None and item_plan.closing_reason and not item_plan.facts.is_creation_requested:
             plan.add(_ended(plan, str(asked), asked.pk, item_plan.facts.item_id, reason=item_plan.closing_reason))

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from conflicts.reports import SAME_NAME, OpenConflict
-from conflicts.store import items_in_question
+from conflicts.store import in_question
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, UnmatchedReason
 from sync.fields.field_values import ACTIVE
@@ -141,10 +141,10 @@ def list_asked_items(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     item_links.note_unmatched(run.link, by_item.values(), from_pass=True)
 
 
-def enqueue_items_in_question(
+def enqueue_in_question(
     run: PassRun, plans: Sequence[RecordPlan], conflicts: Mapping[UUID, Sequence[OpenConflict]]
 ) -> None:
-    """Queue the items of which people are or were asked whether they are these records', if that may be known now.
+    """Queue the items and records of which people are or were asked whose they are, if that may be known now.
 
     `conflicts` are those that are open after the pass. An item that nobody is asked about any more is decided anew.
     """
@@ -152,13 +152,15 @@ def enqueue_items_in_question(
     matched = [mapping for mapping in run.board.mapped if mapping is match or mapping.column_id == NAME_COLUMN]
     synced = (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
     item_ids = set[str]()
-    changed = list[UUID]()
+    changed = list[UUID | str]()
     for plan in plans:
         decisions = [plan.fields[mapping.key].decision for mapping in matched if mapping.key in plan.fields]
         is_changed = any(decision.action in synced for decision in decisions)
         if is_changed or plan.creates or plan.link_to or not plan.is_synced:
-            changed.append(plan.id)
+            changed += [plan.id, *filter(None, [plan.item_id])]
         item_ids |= asked_items(plan.facts.record, plan.facts.conflicts) - asked_items(plan.record, conflicts[plan.id])
     if changed:
-        item_ids |= items_in_question(run.entity_type, changed)
+        items, records = in_question(run.entity_type, changed)
+        item_ids |= items
+        run.enqueue(records)
     run.enqueue_items(sorted(item_ids.difference(plan.item_id for plan in plans)))

@@ -9,13 +9,7 @@ from uuid import UUID
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import RECORD_KEY, ConflictKind, OpenConflict
-from conflicts.store import (
-    close_identity_conflicts,
-    items_in_question,
-    records_seeking,
-    reject_resolutions,
-    save_reports,
-)
+from conflicts.store import close_identity_conflicts, in_question, records_seeking, reject_resolutions, save_reports
 from sync import choices
 from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow, sync_now
@@ -337,7 +331,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPl
     """Leave the second items of deleted records to people, and have them listed; decide anew about others' items."""
     without_item = [plan for plan in plans if not plan.record.monday_id]
     if without_item:
-        items = items_in_question(run.entity_type, [plan.id for plan in without_item])
+        items, _ = in_question(run.entity_type, [plan.id for plan in without_item])
         items = items.union(*(asked_items(plan.record, plan.facts.conflicts) for plan in without_item))
         run.enqueue_items(sorted(items))
     ignored_items = []

@@ -266,7 +266,7 @@ def _write_dependent_rows(
     dependents.enqueue_pointing(run, kept, stored_states)
     dependents.follow_links(run, kept)
     dependents.list_asked_items(run, kept)
-    dependents.enqueue_items_in_question(run, kept, conflicts)
+    dependents.enqueue_in_question(run, kept, conflicts)
 
 
 def _add_editors(run: pass_run.PassRun, plan: RecordPlan, report: ConflictReport) -> None:
