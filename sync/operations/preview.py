@@ -403,4 +403,6 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
 
 def candidates_of(plan: pass_plan.RecordPlan) -> set[str]:
     """Return the items of which a person is asked whether they are the record's."""
-    return {str(candidate["id"]) for candidate in plan.question.candidates} if plan.asks_which_item else set()
+    if plan.question is None or not plan.asks_which_item:
+        return set()
+    return {str(candidate["id"]) for candidate in plan.question.candidates}

@@ -20,6 +20,7 @@ from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan, resolutions
 from sync.reconcile.field_plan import is_kept_different
+from sync.reconcile.missing.identity import CREATES_HELD
 from sync.words.message import Message, code_of, sentences
 
 _UNDO_UNMAPPED = Message("undo_unmapped")
@@ -246,8 +247,9 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
     if plan.question is not None and plan.question.kind == ConflictKind.IDENTITY:
         asked_item = plan.question.monday_item_id
         yield plan.question
-    # No question is left where this pass links, creates or asks for another item, or where the record needs none.
-    needs_none = plan.link_to is not None or plan.creates or plan.asks_which_item
+    # No question is left where this pass links, creates or asks for another item, or would create one if it might.
+    is_held = code_of(plan.reason) == CREATES_HELD
+    needs_none = plan.link_to is not None or plan.creates or is_held or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
     questions = [conflict for conflict in plan.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
     for conflict in questions:
@@ -258,7 +260,7 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
         is_unwanted = not plan.is_synced and (conflict.seeks_item or plan.filter_reason)
         is_over = needs_none or is_unwanted or is_known or is_owned
         if item_id != asked_item and is_over:
-            reason = plan.filter_reason or Message("item_is_known")
+            reason = plan.filter_reason or (plan.reason if is_held else Message("item_is_known"))
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)
 
 

@@ -13,6 +13,7 @@ from sync import attention
 from sync.models import ActivityLine, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, made_twice, newcomers, open_conflict
+from tests.support.words import said
 from tests.support.world import World, mail
 
 
@@ -190,6 +191,17 @@ def test_a_record_that_fits_another_ones_item_is_asked_about_no_more_once_that_i
     world.work(first)
     world.work()
     assert (questions(), world.status(second)) == ([], "synced")
+
+
+def test_a_question_about_an_items_name_ends_with_that_name_though_nothing_new_is_created(world: World) -> None:
+    item = world.add("Ann")
+    BoardLink.objects.filter(entity_type="contact").update(creates_held=said("No emails."))
+    ann = world.contact("Ann", email="ann@example.com")
+    world.hear(rounds=2, seconds=20)
+    assert [question.monday_item_id for question in questions()] == [item]
+    world.sandbox.act("rename", item_id=item, name="Cleo")
+    world.hear(rounds=3, minutes=1)
+    assert (questions(), world.status(ann)) == ([], "pending")
 
 
 def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(world: World, pat: Any) -> None:

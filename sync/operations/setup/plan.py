@@ -179,6 +179,7 @@ def plan_board(
     else:
         _note_closed_conflicts(plan, record_plans, board_setup.remapped_keys(board.link, board.mappings))
         _note_closed_questions(plan, planned_passes[-1].plan.items)
+        _note_closed_items(plan, listing, planned_passes[-1].plan.items)
     records = _note_outcome(plan, listing, planned_passes)
     _note_missing(plan, listing, record_plans)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
@@ -428,22 +429,27 @@ def _note_closed_conflicts(
 
 
 def _note_closed_questions(plan: SetupBoardPlan, item_plans: Iterable[pass_plan.ItemPlan]) -> None:
-    """Note the questions about items, and the items that wait for a person, whose causes end.
-
-    Such a cause is that new items become records.
-    """
-    rows = attention.waiting(kinds=[Kind.UNMATCHED]).filter(entity_type=plan.entity_type)
-    waiting = {entry.item_id: entry for entry in attention.entries(attention.without_notices(rows), limit=None)}
-    needs_nobody = {*QUIET_REASONS, *CHOSEN_REASONS}
-    if not plan.chosen.choices.creates_records:
-        needs_nobody.add(UnmatchedReason.NO_KEY_YET)  # after a while it is NO_KEY
+    """Note the questions about items whose causes end, such as that items become records."""
     for item_plan in item_plans:
-        entry = waiting.get(item_plan.facts.item_id)
-        if entry is not None and item_plan.finding and item_plan.finding.reason in needs_nobody:
-            plan.add(_ended(plan, entry.name, None, entry.item_id, reason=entry.title))
         asked = item_plan.facts.asked_record if item_plan.facts.question else None
         if asked is not None and item_plan.closing_reason and not item_plan.facts.is_creation_requested:
             plan.add(_ended(plan, str(asked), asked.pk, item_plan.facts.item_id, reason=item_plan.closing_reason))
+
+
+def _note_closed_items(
+    plan: SetupBoardPlan, listing: future_board.SetupListing, item_plans: Iterable[pass_plan.ItemPlan]
+) -> None:
+    """Note the items that wait for a person, and then no longer do: they are gone, or new ones become no records."""
+    needs_nobody = {*QUIET_REASONS, *CHOSEN_REASONS}
+    if not plan.chosen.choices.creates_records:
+        needs_nobody.add(UnmatchedReason.NO_KEY_YET)  # after a while it is NO_KEY
+    findings = {item_plan.facts.item_id: item_plan.finding for item_plan in item_plans}
+    rows = attention.waiting(kinds=[Kind.UNMATCHED]).filter(entity_type=plan.entity_type)
+    for entry in attention.entries(attention.without_notices(rows), limit=None):
+        finding = findings.get(entry.item_id)
+        is_gone = not listing.problem and entry.item_id not in {*listing.items, *listing.unreadable}
+        if is_gone or (finding is not None and finding.reason in needs_nobody):
+            plan.add(_ended(plan, entry.name, None, entry.item_id, reason=entry.title))
 
 
 def _tried_again(entity_type: str, record_plans: Iterable[pass_plan.RecordPlan]) -> Iterator[PlannedChange]:
