@@ -794,7 +794,7 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     got = {key: item for key, item in after["linked"].items() if item in items}
     assert plan.ids("create") == {key for key, item in got.items() if item not in listed}
     linked = {key for key, item in got.items() if item in listed and before["linked"].get(key, item) != item}
-    # What Monday refuses only shows when it is sent; so does what depends on it: an item with that email would be found.
+    # What Monday refuses only shows when it is sent, and so does what depends on it, such as whose item is found by it.
     refused = {change.subject for change in plan.changes if change.kind == "push" and change.after == REFUSED}
     depending = plan.ids("link") - linked if refused else set()
     assert plan.ids("link") - depending == linked
