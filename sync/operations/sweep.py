@@ -27,7 +27,7 @@ from sync.fields.field_values import ACTIVE
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
-from sync.limits import api_quota, breaker
+from sync.limits import api_quota, breaker, probes
 from sync.limits.metered_client import connector
 from sync.models import (
     BoardLink,
@@ -147,7 +147,9 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
-    breaker.forget_failures(has_written=False)
+    # A log that is read doesn't prove that items are, so a pass that comes next finds out.
+    if not probes.is_read_next():
+        breaker.forget_failures(has_written=False)
     _enqueue_undecided_items(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)

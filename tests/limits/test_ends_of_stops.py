@@ -2,6 +2,7 @@
 names the person who had it tried again.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.choices import ActivityKind
+from sync.clock import sync_now
 from sync.limits import probes
 from sync.models import ActivityLine, BoardLink, MondayAccount
 from sync.operations.sweep import sweep_due_boards
@@ -55,7 +57,7 @@ def happens(world: World, step: str) -> None:
         MondayAccount.objects.update(asked_at=None)
         probes.try_again(by="olga")
     elif step == "sweep":
-        BoardLink.objects.update(swept_at=None)
+        BoardLink.objects.update(swept_at=sync_now() - timedelta(days=2))
         sweep_due_boards()
     elif step == "hourly":
         probes.refresh_quota()
