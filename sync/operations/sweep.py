@@ -110,7 +110,8 @@ def boards_to_sweep() -> Iterator[BoardLink]:
     """
     wait = sweep_interval()
     for link in availability.readable_boards():
-        if process.is_shutting_down():
+        # While all calls are stopped and no job is due, nobody else makes the probe.
+        if process.is_shutting_down() or not probes.probe_if_due():
             return
         if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
             continue

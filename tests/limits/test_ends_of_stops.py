@@ -95,3 +95,14 @@ def test_a_stop_is_shown_with_one_beginning_until_a_call_of_its_kind_goes_throug
     assert not stops()
     assert lines() in ([(ActivityKind.STOP, ""), (ActivityKind.STOP_END, "olga")], [])
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_an_outage_while_nothing_is_due_ends_with_the_next_probe(world: World) -> None:
+    people(world)
+    world.sandbox.control("faults", count=100_000, **FAULTS["all"])
+    happens(world, "sweep")
+    assert attention.waiting(kinds=[Kind.STOP])
+    world.sandbox.control("faults", "DELETE")
+    world.pass_time(minutes=1)
+    sweep_due_boards()  # no sweep is due yet
+    assert not attention.waiting(kinds=[Kind.STOP])
