@@ -57,7 +57,7 @@ from sync.records.authors import log_model_action
 LISTED_ROWS = 20
 PAGE_ROWS = 200
 
-# So many values of a column are shown.
+# So many values of a column are shown, and of cells without one.
 SAMPLES = 3
 # What a person may choose about the reading of a file, and the button that reads it so.
 READING = {"sheet": "Show the columns of this sheet", "encoding": "Show the text in this encoding"}
@@ -69,6 +69,7 @@ MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 FILE_GONE = "The file is gone: it is kept for an hour, until it is imported or a person is erased. Choose it again."
 OTHER_TITLES = "The titles are other ones now. Look where each column goes."
+TICKED = "It is ticked because a row that was found by its name alone would replace a value in NPD."
 IMPORTED_ALREADY = "The file was imported already (see Activity). To import it once more, choose it again."
 
 
@@ -358,6 +359,9 @@ class RecordFilesMixin(ImportExportMixin):
                 f"To take another country, press “Change columns and choices” and choose it under “{labels['region']}”."
             )
             result.notes.append(f"{numbers} {choice}")
+        if result.placeholders:
+            examples = humanize.listed(map(humanize.quote, islice(dict.fromkeys(result.placeholders), SAMPLES)))
+            result.notes.append(f"Cells that count as empty: {len(result.placeholders):,}, which read {examples}.")
         links = BoardLink.objects.filter(entity_type=self.model.entity_type()).exclude(board_id="")
         if cost := api_quota.cost_sentence({link.pk: len(result.written) for link in links}):
             result.notes.append(cost)
@@ -365,6 +369,8 @@ class RecordFilesMixin(ImportExportMixin):
         form = ConfirmForm(initial={"step": step, "shown_digest": result.digest})
         rows = humanize.count_with_noun(warned, "row")
         form.fields["leave_out_warned"].label = f"Leave out namesakes and what is listed “with a warning”: {rows}"
+        if result.replaces_by_name:
+            form.fields["leave_out_warned"].help_text = TICKED
         if not warned:
             del form.fields["leave_out_warned"]
         context = {

@@ -81,6 +81,7 @@ class ImportRow(RowResult):  # type: ignore[misc]  # import_export has no types
         self.changed_names: set[str] = set()
         self.diff: list[tuple[str, str, str]] = []  # the label, the old and the new text of each changed field
         self.empty_cells = 0  # whose fields keep a value
+        self.placeholders: list[str] = []  # what its cells have in place of a value
         self.reasons: list[str] = []  # why it isn't imported
         self.left_out: list[str] = []  # which of its values aren't, and why
         self.further_values: list[str] = []  # of cells whose first value is imported, and of further columns
@@ -317,7 +318,10 @@ class RowReader:
         is_new = row.original is self.blank
         if not is_new and self._is_unchanged(row, field, text):
             return
-        if has_value(text):
+        is_value = has_value(text)
+        if text and not is_value:
+            row.placeholders.append(text)
+        if is_value:
             first = self._first_value(row, name, text)
             if not is_new and first != text and self._is_unchanged(row, field, first):
                 return

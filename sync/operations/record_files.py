@@ -225,12 +225,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             empty = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
             result.empty_note = f"{empty} in NPD unchanged."
         result.notes = [*missing_key_note(self.model, self.columns), *filter(None, [result.empty_note])]
+        result.placeholders = [text for row in result.valid_rows() for text in row.placeholders]
         # Of the rows that are listed for them: what is refused for its name says nothing of its other values.
         is_listed = self.options.get("bad_values") == REFUSE
         listed = [row for row in result.rows if row.is_invalid() == is_listed]
         result.unknown_names = len({name for row in listed for name in row.unknown_names})
         result.national_numbers = sum(row.national_numbers for row in listed)
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
+        has_key_column = key_names(self.model)[0] in self.columns
+        result.replaces_by_name = has_key_column and any(map(self._replaces_by_name, result.written))
         self.has_refused = any(map(self._reasons, result.rows))
         shown = [
             (row.number, row.import_type, row.diff, row.left_out, row.reasons, row.doubt, self._ids_in_npd(row))
@@ -264,6 +267,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         names = [name for name, model in self.relations.items() if not is_creatable(model)]
         records = [row.instance, *(getattr(row.instance, name) for name in names)]
         return [str(record.pk) for record in records if record and not record._state.adding]
+
+    def _replaces_by_name(self, row: Any) -> bool:
+        """Whether a row replaces values of a record that may be another person of the same name."""
+        is_found_by_name = row.doubt and row.found_by == self.spec.name_field
+        return bool(is_found_by_name and any(before for _, before, _ in row.diff))
 
     def _is_left_out(self, row: Any) -> bool:
         return bool(row.doubt and self.options.get("leave_out_warned"))

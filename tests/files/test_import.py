@@ -236,6 +236,31 @@ def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client)
 
 
 @pytest.mark.parametrize(
+    ("file", "is_ticked"),
+    [
+        ("Name,Email,Role\nAnn,,Cook\n", True),
+        ("Name,Email,Role\nEve,,Cook\n", False),  # nothing is replaced
+        ("Name,Email,Role\nAnn,ann@x.org,Cook\nBob,b@x.org,\nBob,b@y.org,\n", False),
+        ("Name,Role\nAnn,Cook\n", False),  # a file without emails is about names
+    ],
+)
+def test_rows_with_a_warning_are_left_out_unless_a_person_unticks_it_where_a_namesake_would_lose_a_value(
+    browser: Client, file: str, is_ticked: bool
+) -> None:
+    contact("Ann", "ann@x.org", role_title="CEO")
+    contact("Eve", "eve@x.org")
+    page = preview(browser, file)
+    html = page.content.decode()
+    assert ("leavesOut: true" in html, "It is ticked because" in html) == (is_ticked, is_ticked)
+
+
+def test_cells_that_stand_for_no_value_are_named(browser: Client) -> None:
+    file = "Name,Email,Phone,Role\nAnn,ann@x.org,n/a,n/a\nBob,bob@x.org,n/a,Chair\n,,-,\n"
+    assert "Cells that count as empty: 3, which read “n/a”." in preview(browser, file).content.decode()
+    assert "count as empty" not in preview(browser, "Name,Phone\nAnn,\n").content.decode()
+
+
+@pytest.mark.parametrize(
     ("titles", "role"),
     [
         ("Titel,Vorname,Nachname", ""),
