@@ -54,7 +54,7 @@ def probe_if_due() -> bool:
     MondayAccount.objects.filter(id=1).update(
         user_id=info.user_id, version_answered=info.version_value, answered_mark=credentials.token_mark()
     )
-    breaker.end_stop_after_answer(is_read_next=_is_read_next())
+    breaker.end_stop_after_answer(is_read_next=is_read_next())
     log.info("account answers again")
     return True
 
@@ -119,7 +119,7 @@ def _is_probed_sooner(stop: Stop, now: datetime) -> bool:
     return delivered.exists() or saved.exists()
 
 
-def _is_read_next(links: Iterable[BoardLink] | None = None) -> bool:
+def is_read_next(links: Iterable[BoardLink] | None = None) -> bool:
     """Whether one of these boards, or of all, has jobs that its next pass reads at once."""
     boards = map(lookups.with_configured_board, BoardLink.objects.all()) if links is None else links
     free = [link.entity_type for link in boards if link.board_id and breaker.stop_of_call(link) is None]
@@ -271,7 +271,7 @@ def _try_active_boards(by: str) -> bool:
         breaker.try_now(link, by=by)
         MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     for link in active:
-        if not _is_read_next([link]):
+        if not is_read_next([link]):
             breaker.end_stop(link)
     _resume(active)
     return len(active) == len(links)
@@ -331,7 +331,7 @@ def store_account_info(info: AccountInfo, *, by: str = "") -> None:
         if _waits_for_minute(stop, now):
             breaker.store_stop(account, ALL_CALLS, replace(stop, needs_probe=False, failures=0))
             return
-        breaker.end_stop_after_answer(is_read_next=_is_read_next(), by=by)
+        breaker.end_stop_after_answer(is_read_next=is_read_next(), by=by)
     log.info("account answers again")
     _resume(list(BoardLink.objects.all()))
 

@@ -27,7 +27,7 @@ from sync.fields.field_values import ACTIVE
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
-from sync.limits import api_quota, breaker
+from sync.limits import api_quota, breaker, probes
 from sync.limits.metered_client import connector
 from sync.models import (
     BoardLink,
@@ -110,7 +110,8 @@ def boards_to_sweep() -> Iterator[BoardLink]:
     """
     wait = sweep_interval()
     for link in availability.readable_boards():
-        if process.is_shutting_down():
+        # While all calls are stopped and no job is due, nobody else makes the probe.
+        if process.is_shutting_down() or not probes.probe_if_due():
             return
         if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
             continue
@@ -147,7 +148,9 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
-    breaker.forget_failures(has_written=False)
+    # A log that is read doesn't prove that items are, so a pass that comes next finds out.
+    if not probes.is_read_next():
+        breaker.forget_failures(has_written=False)
     _enqueue_undecided_items(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)

@@ -2,6 +2,7 @@
 names the person who had it tried again.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.choices import ActivityKind
+from sync.clock import sync_now
 from sync.limits import probes
 from sync.models import ActivityLine, BoardLink, MondayAccount
 from sync.operations.sweep import sweep_due_boards
@@ -55,7 +57,7 @@ def happens(world: World, step: str) -> None:
         MondayAccount.objects.update(asked_at=None)
         probes.try_again(by="olga")
     elif step == "sweep":
-        BoardLink.objects.update(swept_at=None)
+        BoardLink.objects.update(swept_at=sync_now() - timedelta(days=2))
         sweep_due_boards()
     elif step == "hourly":
         probes.refresh_quota()
@@ -93,3 +95,14 @@ def test_a_stop_is_shown_with_one_beginning_until_a_call_of_its_kind_goes_throug
     assert not stops()
     assert lines() in ([(ActivityKind.STOP, ""), (ActivityKind.STOP_END, "olga")], [])
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_an_outage_while_nothing_is_due_ends_with_the_next_probe(world: World) -> None:
+    people(world)
+    world.sandbox.control("faults", count=100_000, **FAULTS["all"])
+    happens(world, "sweep")
+    assert attention.waiting(kinds=[Kind.STOP])
+    world.sandbox.control("faults", "DELETE")
+    world.pass_time(minutes=1)
+    sweep_due_boards()  # no sweep is due yet
+    assert not attention.waiting(kinds=[Kind.STOP])
