@@ -215,8 +215,8 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
-    """Return "Bea Board on Monday", or "Monday user 4711" if the name is unknown."""
-    name = monday_user_name(user_id, people)
+    """Return "Bea Board on Monday", or "Monday user 4711" if the name is unknown; empty for nobody."""
+    name = monday_user_name(user_id, people) if user_id else ""
     return f"{name}{_ON_MONDAY}" if people.get(user_id, {}).get("name") else name
 
 

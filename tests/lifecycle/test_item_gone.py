@@ -10,15 +10,18 @@ from pghistory.models import Events
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
+from sync.admin.activity import actor_of
 from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile.gather.item_facts import deletion_obstacles
-from sync.records.authors import monday_editor_name
+from sync.records.authors import SYNC_ACTOR, monday_editor_name
 from sync.records.item_links import RECREATE_KEY, request_recreation
+from sync.records.tombstones import restore_by_person
 from tests.admin import states
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
+from tests.support.people import signed_in
 from tests.support.words import said
 from tests.support.world import TOM, World
 
@@ -45,6 +48,19 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
     world.hear()
     line = ActivityLine.objects.get(entity_id=contact.pk, kind="returned")
     assert line.actor == monday_editor_name(str(TOM), MondayAccount.objects.get().users) != ""
+
+
+def test_a_deletion_by_the_boards_setting_is_nobodys_who_deleted_the_record_before(world: World, pat: Any) -> None:
+    contact = world.linked()
+    set_policy("delete_record")
+    assert signed_in(pat).post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"}).status_code == 302
+    restore_by_person(Tombstone.objects.get(entity_id=contact.pk), "pat")
+    world.work()
+    take_away(world, contact, "delete")
+    quiet_passes(world)
+    assert not Contact.objects.filter(pk=contact.pk).exists()
+    line = ActivityLine.objects.filter(entity_id=contact.pk, kind="delete").latest("id")
+    assert (line.actor, actor_of(line)) == ("", SYNC_ACTOR)
 
 
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:

@@ -85,11 +85,10 @@ def add_removals(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) ->
         record = plan.record
         events = reversed(facts.events.get(record.monday_id or "", ()))
         event = next((row.event for row in events if row.type in REMOVAL_TYPES), None)
-        user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
         plan.facts.removal = RemovedItemFacts(
             state,
-            actor=authors.monday_editor_name(user, people) if user else "",
+            actor=authors.monday_editor_name(event.user_id or "", people) if event else "",
             removed_at=event.happened_at if event else None,
             is_deletion_rejected=record.pk in rejections,
             is_rejection_new=rejections.get(record.pk) == choices.ApprovalState.REJECTED,

@@ -1,20 +1,19 @@
 """The rows of activity about a pass: who did what, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sync import choices
-from sync.choices import ActivityKind, BlockedCode
+from sync.choices import ActivityKind, BlockedCode, Cause
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, field_of
 from sync.merge import Action
 from sync.models import ActivityLine, Intent
-from sync.models.activity_lines import DELETION_KINDS, MADE, MAX_ACTOR_LENGTH, REFILLS, UNREPORTED, is_of_deletion
+from sync.models.activity_lines import DELETION_KINDS, MADE, MAX_ACTOR_LENGTH, REFILLS, UNREPORTED
 from sync.models.records_and_items import approval_payload_key
-from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.board_events import EventKind
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
@@ -23,17 +22,18 @@ from sync.records import authors, edits
 from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.words.message import Message
 
-_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERWRITTEN)
+# The lines about a new item, which are one act.
+_KINDS_OF_NEW_ITEM = (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED)
 
-# What a person's request does. Other lines have authors of their own, whoever asked for the pass.
-_REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)
+# Who did something, and the id that tells their act from others; both may be empty.
+Author: TypeAlias = tuple[str, str]
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
     """Return what led to a line of activity, as its `cause` stores it: the jobs, their causes, and who asked for it."""
     cause: dict[str, Any] = {
         "rows": [job.id for job in claim.jobs],
-        "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
+        "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],
     }
     if claim.requested_by:
         cause["by"] = claim.requested_by
@@ -42,13 +42,8 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
 
 def _needs_history(line: ActivityLine) -> bool:
     """Whether the line is about somebody's edit in NPD, whose author has to be read."""
-    is_edit = line.kind in _NPD_EDIT_KINDS and REFILLS not in line.values
-    return is_edit or bool(line.values.get("overridden"))
-
-
-def _is_first_sync(plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether a field's value is sent for the first time, without an edit."""
-    return field_plan.base is None and choices.Cause.SAVE not in plan.facts.causes
+    is_edit = line.kind in (ActivityKind.PUSH, ActivityKind.OVERWRITTEN) and not line.is_refill
+    return bool(line.key) and (is_edit or bool(line.values.get("overridden")))
 
 
 def who_ends_conflicts(plans: Sequence[pass_plan.EntityPlan]) -> dict[UUID, str]:
@@ -67,23 +62,28 @@ class PassHistory:
     def __init__(
         self, board: BoardContext, plans: Sequence[pass_plan.EntityPlan], batch_id: UUID, read_request_id: str
     ) -> None:
-        model = board.model
         self.board = board
         self.people = board.settings.people
         self.setup = board.link.setup or {}
         self.plans = plans
         self.batch_id = batch_id
         self.read_request_id = read_request_id  # empty if Monday wasn't read
-        edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
+        edited = {plan.id for plan in plans if any(map(_needs_history, plan.log))}
+        self.edits = authors.latest_events(board.model, edited, without_batch=str(batch_id))
         events = [event for history in self.edits.values() for event in history]
         self.users = authors.users_of(events)
         # Imports and undos, whose own lines say what they wrote.
         self.told_acts = {batch for event in events if (batch := authors.told_batch(event))}
-        with_deletion_lines = [
-            plan.id for plan in plans if any(is_of_deletion(line.kind, line.values) for line in plan.log)
-        ]
-        self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
+        deleted = [plan for plan in plans if isinstance(plan, pass_plan.DeletedPlan) and plan.log]
+        self.deletions = authors.deletion_authors((plan.record.entity_type(), plan.id) for plan in deleted)
+        # By the kind of a line. Others have the author that the plan names, whoever asked for the pass.
+        self.authors_by_kind: Mapping[str, Callable[[ActivityLine, pass_plan.EntityPlan], Author]] = {
+            ActivityKind.PUSH: self._sender,
+            ActivityKind.PULL: self._editor_on_monday,
+            ActivityKind.RETURNED: self._restorer,
+            **dict.fromkeys((ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED), self._requester),
+            **dict.fromkeys((*DELETION_KINDS, ActivityKind.APPROVAL), self._deleter),
+        }
 
     def rows(self) -> list[ActivityLine]:
         lines = [self._row(line, plan) for plan in self.plans for line in plan.log]
@@ -91,7 +91,7 @@ class PassHistory:
 
     def _other_edits_in_npd(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
         """Return a line for each person's edit that these don't tell of, so that nobody's is hidden by a later one."""
-        saved = [plan for plan in self.plans if plan.is_settled and choices.Cause.SAVE in plan.facts.causes]
+        saved = [plan for plan in self.plans if plan.is_settled and Cause.SAVE in plan.facts.causes]
         if not saved:
             return []
         synced_at = {plan.id: plan.facts.sync_state.last_successful_sync for plan in saved}
@@ -134,130 +134,132 @@ class PassHistory:
         )
 
     def _row(self, planned: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
-        """Return the row of a line, with its actor and, as its cause, all that led to it."""
-        field_plan = plan.fields.get(planned.key)
+        """Return the row of a line, with its author and, as its cause, all that led to it."""
         line = copy(planned)
-        line.actor = planned.actor or self._requested_by(planned, plan, field_plan)
-        # An event without a column is about the whole item.
-        columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        new_events = plan.history.unchecked_events
-        rows = [row for row in new_events if row.event and (not columns or row.event.column_id in columns)]
-        events = [row.event for row in rows if row.event]
         intent = plan.write.open_intent if line.kind != ActivityKind.PULL else None
-        cause = self._cause(plan, field_plan, intent) | {"events": [row.pk for row in rows]}
-        actor = line.actor
-        if field_plan is not None:
-            editors, actor = self._editors(line, plan, field_plan, events)
-            cause |= editors
-        if line.kind == ActivityKind.RETURNED and not actor:
-            restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
-            actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
-        undo = ""  # that deleted the record
-        if is_of_deletion(line.kind, line.values) and (deletion := self.deletions.get(plan.id)):
-            actor = actor or deletion.by
-            undo = deletion.undo
-            if deletion.message:
-                cause["deletion"] = Message("quoted", quote=deletion.message)
-            elif deletion.request:
-                cause["act"] = deletion.request
-        if line.is_refill and (synced_at := plan.facts.sync_state.last_successful_sync):
-            # A set-up chose the column, or nobody is known to have.
-            actor = self._set_up_by(synced_at) or actor
-        if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
-            cause[MADE] = True
-            actor, act = self._maker(line, plan)
-            cause |= {"act": act} if act else {}
-        is_told = cause.get("act") in self.told_acts
-        # An approval or rejection is shown as one act with its result, an import or a restore with the items that it
-        # led to.
-        act_id = plan.facts.claim.payload.get(approval_payload_key(line.key)) or undo
-        if is_told and line.kind == ActivityKind.CREATE:
-            act_id = cause["act"]
-        elif MADE in cause or line.kind == ActivityKind.LINK:
-            act_id = act_id or plan.facts.claim.payload.get(RECORD_RESTORED_KEY)
         line.entity_type = plan.record.entity_type()
         line.entity_id = plan.id
-        line.actor = actor
         line.batch_id = self.batch_id
         line.request_id = intent.request_id if intent else self.read_request_id
-        line.cause = cause
-        # But for an edit on Monday that it overwrote, of which only this line tells.
-        is_told_push = is_told and line.kind == ActivityKind.PUSH and not line.values.get("overridden")
-        line.folded = bool(act_id) or is_told_push
-        # The answer by which an item was removed has a line that says so.
-        is_answered = isinstance(plan, pass_plan.DeletedPlan) and plan.facts.choice is not None
-        line.folded |= is_answered and line.kind in (ActivityKind.ARCHIVED, ActivityKind.DELETED)
-        line.fold_id = UUID(act_id) if act_id else None
+        line.cause = self._cause(line, plan, intent)
+        if approval_payload_key(line.key) in plan.facts.claim.payload:
+            line.actor = line.actor or plan.facts.claim.requested_by
+        author_of = self.authors_by_kind.get(line.kind)
+        if plan.makes_item and line.kind in _KINDS_OF_NEW_ITEM:
+            line.cause[MADE] = True
+            author_of = self._maker
+        if author_of is not None:
+            line.actor, act = author_of(line, plan)
+            line.cause |= {"act": act} if act else {}
+        self._fold(line, plan)
         return line
 
-    def _requested_by(
-        self, line: ActivityLine, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan | None
-    ) -> str:
-        """Return who asked for what a line says; empty if they only had others' edits synced."""
-        claim = plan.facts.claim
-        is_requested = line.kind in _REQUESTED_KINDS or approval_payload_key(line.key) in claim.payload
-        if line.kind == ActivityKind.PUSH and field_plan is not None:
-            is_requested |= _is_first_sync(plan, field_plan)
-        return claim.requested_by if is_requested else ""
-
-    def _cause(
-        self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan | None, intent: Intent | None
-    ) -> dict[str, Any]:
-        """Return the jobs, the rule and the calls behind a line."""
-        cause = cause_of_claim(plan.facts.claim)
-        if field_plan is not None and field_plan.decision.reason:
-            cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
+    def _cause(self, line: ActivityLine, plan: pass_plan.EntityPlan, intent: Intent | None) -> dict[str, Any]:
+        """Return the jobs, calls and events behind a line, and of a field the rule and the editors of both sides."""
+        field_plan = plan.fields.get(line.key)
+        # An event without a column is about the whole item.
+        columns = (None, field_plan.mapping.column_id) if field_plan else ()
+        news = plan.history.unchecked_events
+        rows = [row for row in news if row.event and (not columns or row.event.column_id in columns)]
+        cause = cause_of_claim(plan.facts.claim) | {"events": [row.pk for row in rows]}
         if self.read_request_id:
             cause["read"] = self.read_request_id
         if intent is not None:
             cause |= {"intent": str(intent.pk), "alias": intent.alias}
+        if field_plan is None:
+            return cause
+        decision = field_plan.decision
+        if decision.reason:
+            cause |= {"rule": decision.reason, "action": str(decision.action)}
+        if edit := self._edit_in_npd(line, plan):
+            cause["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
+        last = next((row for row in reversed(rows) if row.user_id), None)
+        if last and last.event and decision.action is not Action.NOTHING:
+            cause["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
+            if last.event.happened_at is not None:
+                cause["monday"]["at"] = last.event.happened_at.isoformat()
         return cause
 
-    def _maker(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> tuple[str, str]:
-        """Return whose act a new item is, with its group id: whoever asked for it, else who saved the record last."""
-        is_saved = choices.Cause.SAVE in plan.facts.causes
+    def _fold(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> None:
+        """Fold a line into an act that has one of its own: a decision with its result, an import with its items."""
+        payload = plan.facts.claim.payload
+        is_told = line.cause.get("act") in self.told_acts
+        act_id = payload.get(approval_payload_key(line.key))
+        if line.is_of_deletion and plan.id in self.deletions:
+            act_id = act_id or self.deletions[plan.id].undo
+        elif is_told and line.kind == ActivityKind.CREATE:
+            act_id = line.cause["act"]
+        elif line.is_of_new_item or line.kind == ActivityKind.LINK:
+            act_id = act_id or payload.get(RECORD_RESTORED_KEY)
+        # But for an edit on Monday that it overwrote, of which only this line tells.
+        is_told_push = is_told and line.kind == ActivityKind.PUSH and not line.values.get("overridden")
+        # The answer by which an item was removed has a line that says so.
+        is_answered = isinstance(plan, pass_plan.DeletedPlan) and plan.facts.choice is not None
+        is_answered &= line.kind in (ActivityKind.ARCHIVED, ActivityKind.DELETED)
+        line.folded = bool(act_id) or is_told_push or is_answered
+        line.fold_id = UUID(act_id) if act_id else None
+
+    # --- the authors, by the kind of the line -------------------------------------------------------------------------
+
+    def _requester(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        return line.actor or plan.facts.claim.requested_by, ""
+
+    def _sender(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        """Return whose edit was sent; of a first sync without an edit, who asked for it or started the set-up."""
+        if line.is_refill:
+            return self._set_up_by(plan.facts.sync_state.last_successful_sync) or line.actor, ""
+        has_base = plan.fields[line.key].base is not None
+        is_saved = Cause.SAVE in plan.facts.causes
+        is_first_sync = not (has_base or is_saved)
+        actor = line.actor or (plan.facts.claim.requested_by if is_first_sync else "")
+        edit = self._edit_in_npd(line, plan)
+        if edit is None or edit.who == authors.SYNC_ACTOR:
+            return actor, ""
+        # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
+        act = edit.group_id if has_base and (is_saved or not actor) else ""
+        starter = self._set_up_by(edit.at) if is_first_sync else ""
+        return actor or (starter or edit.who)[:MAX_ACTOR_LENGTH], act
+
+    def _edit_in_npd(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> authors.LastEdit | None:
+        """Return the edit that gave a line's field its value, if the line is about one."""
+        field_plan = plan.fields.get(line.key)
+        if field_plan is None or not _needs_history(line):
+            return None
+        attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
+        return authors.last_edit(self.edits.get(plan.id, []), attnames, self.users)
+
+    def _editor_on_monday(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        return authors.monday_editor_name(line.cause.get("monday", {}).get("user", ""), self.people) or line.actor, ""
+
+    def _restorer(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        users = [row.user_id for row in plan.history.unchecked_events if row.type == EventKind.RESTORED and row.user_id]
+        return line.actor or authors.monday_editor_name(users[-1] if users else "", self.people), ""
+
+    def _deleter(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        """Return who deleted the record in NPD, or asked for what became of its item."""
+        requester = plan.facts.claim.requested_by if line.kind in DELETION_KINDS else ""
+        actor = line.actor or requester
+        deletion = self.deletions.get(plan.id)
+        if deletion is None:
+            return actor, ""
+        if deletion.message:
+            line.cause["deletion"] = Message("quoted", quote=deletion.message)
+        return actor or deletion.by, "" if deletion.message else deletion.request
+
+    def _maker(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> Author:
+        """Return whose act a new item is: whoever asked for it, else who saved the record last."""
+        is_saved = Cause.SAVE in plan.facts.causes
         if not is_saved and (actor := plan.facts.claim.requested_by or line.actor):
             return actor, ""
         history = self.edits.get(plan.id, ())
         if history and (starter := self._set_up_by(history[0].pgh_created_at)):
             return starter, ""
         author, act = authors.last_author(history, self.users)
-        return author or line.actor, act if is_saved else ""
+        return author or line.actor or plan.facts.claim.requested_by, act if is_saved else ""
 
-    def _editors(
-        self,
-        line: ActivityLine,
-        plan: pass_plan.EntityPlan,
-        field_plan: pass_plan.FieldPlan,
-        events: Sequence[ItemEvent],
-    ) -> tuple[dict[str, Any], str]:
-        """Return the known editors of both sides, and the actor: for a value taken over, its editor."""
-        attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
-        actor = line.actor
-        editors: dict[str, Any] = {}
-        history = self.edits.get(plan.id, []) if _needs_history(line) else []
-        edit = authors.last_edit(history, attnames, self.users)
-        if edit is not None:
-            editors["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
-            if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                starter = self._set_up_by(edit.at) if _is_first_sync(plan, field_plan) else ""
-                actor = (starter or edit.who)[:MAX_ACTOR_LENGTH]
-            # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
-            is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
-            if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
-                editors["act"] = edit.group_id
-        last = next((event for event in reversed(events) if event.user_id), None)
-        if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
-            editors["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
-            if last.happened_at is not None:
-                editors["monday"]["at"] = last.happened_at.isoformat()
-            if line.kind == ActivityKind.PULL:
-                actor = authors.monday_editor_name(last.user_id, self.people)
-        return editors, actor
-
-    def _set_up_by(self, edited_at: datetime) -> str:
+    def _set_up_by(self, edited_at: datetime | None) -> str:
         """Return who started a set-up of the board after this time; empty for nobody."""
-        is_older = self.setup and edited_at < datetime.fromisoformat(self.setup["started"])
+        is_older = self.setup and edited_at and edited_at < datetime.fromisoformat(self.setup["started"])
         return str(self.setup["by"]) if is_older else ""
 
 
