@@ -1,13 +1,13 @@
 """What the events about an item say about its fields: changes with their values before and after."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sync.fields.field_values import BoardContext
 from sync.merge import Canonical, Side
-from sync.models import SyncedModel, WebhookEvent
+from sync.models import FieldMapping, SyncedModel, WebhookEvent
 from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.conversion import EVENT_UNREADABLE, Converter, UnknownValue
 
@@ -77,18 +77,13 @@ def _plain_texts(value: Any) -> set[str]:
     return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
-def reported_changes(
-    board: BoardContext, record: SyncedModel | None, events: Iterable[WebhookEvent]
-) -> list[ChangeEvent]:
-    """Return the changes of mapped fields in these events, oldest first, and those of one moment as they arrived."""
-    by_column = {mapping.column_id: mapping for mapping in board.mapped}
+def changes_of(mapping: FieldMapping, converter: Converter, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of a field in these events, oldest first, and those of one moment as they arrived."""
     changes = []
     for received in sorted(events, key=lambda received: received.pk):
         event = received.event
-        mapping = by_column.get(event.column_id or "") if event else None
-        if event is None or mapping is None or event.kind not in EDIT_KINDS:
+        if event is None or event.column_id != mapping.column_id or event.kind not in EDIT_KINDS:
             continue
-        converter = board.converter(mapping, record)
         column_type = event.column_type or ""
         value = None
         is_known = True
@@ -121,11 +116,13 @@ def reported_changes(
     return sorted(changes, key=lambda change: change.at)
 
 
+def reported_changes(board: BoardContext, record: SyncedModel, events: Collection[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of all mapped fields in these events, each field's in the order of `changes_of`."""
+    return [
+        change for mapping in board.mapped for change in changes_of(mapping, board.converter(mapping, record), events)
+    ]
+
+
 def creator_of(events: Iterable[WebhookEvent]) -> str:
     """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
     return next((event.user_id for event in events if event.type == EventKind.CREATED), "")
-
-
-def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
-    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
-    return [change for change in reported_changes(board, record, events) if change.is_known]

@@ -21,7 +21,7 @@ from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
-from sync.reconcile.change_events import ChangeEvent, reported_changes
+from sync.reconcile.change_events import ChangeEvent
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.words.message import Message
@@ -155,9 +155,7 @@ def is_emptied_by_removal(facts: PassFacts, field: ComparedField) -> bool:
 
 def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> ChangeEvent | None:
     """Return the newest reported change of a field since both sides agreed on it."""
-    events = _events_since_agreed(facts, plan, field)
-    changes = reported_changes(facts.board, plan.record, events)
-    return next((change for change in reversed(changes) if change.key == field.mapping.key), None)
+    return plan.cell(facts.board, field.mapping, _events_since_agreed(facts, plan, field)).newest_change
 
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, field: ComparedField) -> Sequence[WebhookEvent]:

@@ -23,13 +23,13 @@ from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
 from sync.fields import field_bases, field_values
 from sync.merge import Action
+from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday.board_items import MAY_BE_READABLE_SOON, NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, ListConverter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
-from sync.reconcile.change_events import change_events
 from sync.reconcile.emptied_cells import is_emptied_by_removal
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
@@ -222,7 +222,7 @@ class FieldRule:
         if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
             edited = merge.EditTimes(
                 _npd_edit_time(self.plan, self.field_plan),
-                _monday_edit_time(self.facts, self.plan, mapping.key, values.remote),
+                _monday_edit_time(self.facts, self.plan, mapping, values.remote),
             )
         return merge.Field(
             local=values.local,
@@ -303,7 +303,7 @@ class FieldRule:
         if unfit := self.converter.rejection_reason(raw):
             field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=unfit))
             return
-        field_plan.sends_in_vain = our_writes.sends_in_vain(self.plan, field_plan, raw)
+        field_plan.sends_in_vain = our_writes.sends_in_vain(self.facts.board, self.plan, field_plan, raw)
         if field_plan.sends_in_vain >= MAX_SENDS:
             reason = swallowed_reason(field_plan, raw)
             if field_plan.choice:
@@ -412,14 +412,16 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(facts: PassFacts, plan: RecordPlan, key: str, remote: merge.Canonical) -> datetime | None:
+def _monday_edit_time(
+    facts: PassFacts, plan: RecordPlan, mapping: FieldMapping, remote: merge.Canonical
+) -> datetime | None:
     """Return when the field was edited on Monday: the time of the newest event, if that has this value.
 
     If it has another one, the event with the present one was lost.
     """
     events = facts.events.get(plan.item_id, ())
-    changes = [event for event in change_events(facts.board, plan.record, events) if event.key == key]
-    newest = max((event.at for event in changes), default=None)
+    changes = [event for event in plan.cell(facts.board, mapping, events).changes if event.is_known]
+    newest = changes[-1].at if changes else None
     return newest if any(event.value == remote for event in changes if event.at == newest) else None
 
 

@@ -25,7 +25,7 @@ from uuid import UUID
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import ComparedField, SeenValue, seen_values
+from sync.fields.field_bases import SeenValue
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
 from sync.models import ActivityLine, FieldMapping, IntentState, WebhookEvent
@@ -34,9 +34,9 @@ from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict
-from sync.reconcile.change_events import ChangeEvent, change_events, may_be_same, reported_changes, texts_in
+from sync.reconcile.cell_history import CellHistory, OwnWrite
+from sync.reconcile.change_events import ChangeEvent, may_be_same, texts_in
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.reconcile.read_lag import unshown_reports
 from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences
@@ -51,21 +51,20 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Note the values that our writes overwrote, whatever became of their records, because events come late. A rule."""
     for entity_plan in (*plan.records.values(), *plan.deleted.values()):
         if entity_plan.history.unchecked_events:
-            plan.event_faults += note_lost_updates(facts.board, entity_plan, facts.now)
+            plan.event_faults += note_lost_updates(facts.board, entity_plan)
     for deleted_plan in plan.deleted.values():
         # Fields of deleted records aren't merged, so their bases stay.
         deleted_plan.sync_state.base = deleted_plan.facts.sync_state.base
         deleted_plan.sync_state.altered = deleted_plan.facts.sync_state.altered
 
 
-def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> list[tuple[UUID, Exception]]:
+def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan) -> list[tuple[UUID, Exception]]:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
     Return our errors, with the record: events only add questions, so they must not keep it from syncing.
     """
     item_id = plan.record.monday_id or ""
-    changes = reported_changes(board, plan.record, plan.history.events)
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
     landed_writes = set[UUID]()
@@ -73,11 +72,11 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: date
     plan.lost_updates = []
     for mapping in board.mappings:
         key = mapping.key
-        changes_of_field = [change for change in changes if change.key == key]
-        if not any(change.is_new for change in changes_of_field):
-            continue
         try:
-            history = _FieldHistory(plan, plan.compared(board, mapping), changes_of_field, now)
+            cell = plan.cell(board, mapping)
+            if not any(change.is_new for change in cell.changes):
+                continue
+            history = _Overwriting(plan, plan.compared(board, mapping).base, cell)
             plan.lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
@@ -99,7 +98,7 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: date
     return faults
 
 
-class _FieldHistory:
+class _Overwriting:
     """The events of one field beside our writes of it, to tell which edits our writes overwrote.
 
     An event is ours if it names no other user, and a write of ours sent its value at that time (one of its `makers`).
@@ -113,16 +112,15 @@ class _FieldHistory:
        read B (`_lost_by_their_event`). If its value can't be read, only the history can have it.
     """
 
-    def __init__(
-        self, plan: pass_plan.EntityPlan, field: ComparedField, changes: Sequence[ChangeEvent], now: datetime
-    ) -> None:
+    def __init__(self, plan: pass_plan.EntityPlan, base: dict[str, Any] | None, cell: CellHistory) -> None:
         self.plan = plan
-        self.mapping = field.mapping
-        self.converter = field.converter
-        self.base = field.base
-        self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
-        self.unread = [event for event in changes if not event.is_known]
-        self.writes = own_writes(plan.history.writes, field, now)
+        self.mapping = cell.mapping
+        self.converter = cell.converter
+        self.base = base
+        self.changes = [event for event in cell.changes if event.is_known]  # oldest first, like `writes`
+        self.unread = [event for event in cell.changes if not event.is_known]
+        self.writes = cell.writes
+        self.reads = cell.reads
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in self.changes:
             writes = self.writes if plan.history.may_be_ours(event) else []
@@ -183,7 +181,7 @@ class _FieldHistory:
         Only writes since the last one known to have taken effect count: open ones, and those taken to have had none.
         """
         for write in reversed(self.writes):
-            if write.state in (IntentState.APPLIED, IntentState.CONFIRMED):
+            if write.took_effect:
                 return None
             if any(event.is_new and write.is_replaced_by(event) for event in self.foreign):
                 return write
@@ -252,11 +250,7 @@ class _FieldHistory:
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
         if any(event.matches(write.read, write.entry["read"]) for write in reads):
             return True
-        return any(
-            event.matches(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
-            for value in seen_values(self.plan.sync_state, event.key)
-            if datetime.fromisoformat(value.at) >= since
-        )
+        return any(event.matches(read.value, read.raw) for read in self.reads if read.at >= since)
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
         """Return the first of our writes after the event, unless its own event shows what it replaced.
@@ -344,7 +338,7 @@ def _keep_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
     if all(field_plan.send_raw is None for field_plan in plan.fields.values()):
         return
-    for key, event in unshown_reports(facts.board, plan, facts.now).items():
+    for key, event in unshown_reports(facts.board, plan).items():
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None or isinstance(event, OwnWrite) or not event.is_new:
             continue
@@ -364,16 +358,17 @@ def keep_dropped_edits(board: BoardContext, plan: pass_plan.EntityPlan) -> None:
     """
     item = plan.item
     is_elsewhere = item is not None and item.board_id not in (None, board.link.board_id)
-    events = plan.history.events if plan.history.unchecked_events else ()
-    changes = {change.key: change for change in reported_changes(board, plan.record, events)}
-    for key, change in changes.items():
-        if not (change.is_new and change.is_known and change.value is not None) or key in plan.doubts.set_aside:
+    for mapping in board.mapped if plan.history.unchecked_events else ():
+        cell = plan.cell(board, mapping)
+        change = cell.newest_change
+        if change is None or not (change.is_new and change.is_known) or change.value is None:
             continue
-        field = plan.compared(board, board.mapping_by_key[key])
+        if mapping.key in plan.doubts.set_aside:
+            continue
+        field = plan.compared(board, mapping)
         # Another board has other columns.
         is_lost = item is None or field.remote is None or (is_elsewhere and isinstance(field.remote, merge.Unknown))
-        sent = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
-        ours = [field.local, *(field_bases.side_of(field.converter.canonical_local, raw) for raw in sent)]
+        ours = [field.local, *(write.sent for write in cell.writes)]
         if is_lost and change.value not in ours:
             plan.add_lines(_line_of_edit(board, plan, change, "edit_dropped" if item else "edit_not_shown"))
 
@@ -487,7 +482,6 @@ def edits_removed_with_item(
 
     `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
     """
-    changes = change_events(board, plan.record, events) if keys else []
     lines = {}
     for mapping in board.mappings:
         if plan.item is None or mapping.key not in keys:
@@ -498,7 +492,8 @@ def edits_removed_with_item(
         lost_value = field.converter.display(field.remote)
         restore = partial(field.converter.to_local, field.remote_raw, field.local_raw)
         values = _restorable_values(field.converter, lost_value, field.local_raw, restore)
-        edits = [change for change in changes if (change.key, change.value) == (mapping.key, field.remote)]
+        changes = plan.cell(board, mapping, events).changes
+        edits = [change for change in changes if change.is_known and change.value == field.remote]
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         lines[mapping.label] = _line(board, mapping, user_id, values, "edit_removed", why=why)
     return lines

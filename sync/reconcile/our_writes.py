@@ -1,11 +1,9 @@
-"""What our own writes did to an item's cells: each to one field, bases without an answer, and writes without effect.
+"""What our own writes to an item count for: bases without an answer, and writes without effect.
 
 Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates until their items are looked for
 (unanswered_creates.py).
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +12,8 @@ from sync.fields import field_values
 from sync.fields.field_bases import AS_SENT, ComparedField, new_base, side_of
 from sync.fields.field_values import BoardContext
 from sync.models import Intent, IntentState
-from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
-from sync.monday.lag import ECHO_WINDOW
-from sync.monday.text_forms import looks_same
-from sync.reconcile.change_events import ChangeEvent, change_events, creator_of
+from sync.reconcile.change_events import creator_of
 from sync.reconcile.facts import PassFacts, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 
@@ -40,129 +35,21 @@ def take_confirmed(plan: EntityPlan, field: ComparedField) -> list[Intent]:
     return confirmed
 
 
-def is_lossless(converter: conversion.Converter, sent: merge.Canonical, stored: merge.Canonical) -> bool:
-    """Whether nothing that anybody reads is lost if Monday stores this value for the sent one."""
-    return not converter.names_items and looks_same(sent, stored)
-
-
-def was_swallowed(converter: conversion.Converter, sent_raw: Any, read_raw: Any, answered_raw: Any) -> bool:
-    """Whether the answer to a write shows exactly what was read before, and not a form of what was sent.
-
-    Of a create nothing was read, so it has swallowed a value that its answer shows as empty. Raises UnknownValue.
-    """
-    sent = converter.canonical_local(sent_raw)
-    answered = converter.canonical_remote(answered_raw)
-    return answered == converter.canonical_remote(read_raw) != sent and not is_lossless(converter, sent, answered)
-
-
-def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> bool:
-    """Whether a write is taken to have left a field as it was: it had no answer, or the answer shows that."""
-    if intent.state != IntentState.APPLIED:
-        return intent.state == IntentState.VOID
-    entry = intent.values[key]
-    answer = intent.answer or {}
-    with suppress(conversion.UnknownValue):
-        return key in answer and was_swallowed(converter, entry["local"], entry["read"], answer[key])
-    return False
-
-
-class OwnWrite:
-    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
-
-    def __init__(self, intent: Intent, field: ComparedField, now: datetime) -> None:
-        key = field.mapping.key
-        converter = field.converter
-        entry = intent.values[key]
-        answer = intent.answer or {}
-        self.id = str(intent.pk)
-        self.item_id = intent.item_id
-        self.is_create = is_create(intent)
-        self.entry = entry
-        self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
-        self.sent = converter.canonical_local(entry["local"])
-        is_void = had_no_effect(intent, key, converter)
-        self.state = IntentState.VOID if is_void else intent.state
-        has_answer = key in answer and not is_void
-        self.answer = converter.canonical_remote(answer[key]) if has_answer else self.sent
-        # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
-        # effect at `until` at the latest, unless it `may_land_late`.
-        read_at = entry.get(REFILLED_SINCE) or entry.get("read_at")
-        self.read_at = datetime.fromisoformat(read_at) if read_at else intent.created_at
-        # It filled in a cell that nobody was known to have emptied, since both sides agreed.
-        self.is_refill = REFILLED_SINCE in entry
-        self.intended_at = intent.created_at
-        self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # As an event has them.
-        self.at = self.until
-        self.arrived = self.until
-        self.is_known = True
-        self.has_previous = True
-        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
-        # somebody else may have written it.
-        self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
-        self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
-
-    def wrote(self, value: merge.Side) -> bool:
-        """Whether the cell may have this value because of this write."""
-        return value in (self.sent, self.answer)
-
-    def matches(self, value: merge.Side, raw: Any) -> bool:
-        """Whether a cell with this value shows what was written."""
-        return self.wrote(value)
-
-    def previous_matches(self, value: merge.Side, raw: Any) -> bool:
-        """Whether such a cell shows what was there before the write."""
-        return value == self.read
-
-    def may_have_made(self, event: ChangeEvent) -> bool:
-        """Whether the event may be this write's own, by its value and time."""
-        in_time = self.may_land_late or event.at <= self.until + ECHO_WINDOW
-        return self.wrote(event.value) and in_time and event.at >= self.intended_at - ECHO_WINDOW
-
-    def is_replaced_by(self, event: ChangeEvent) -> bool:
-        """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
-        is_later = event.at >= self.intended_at - merge.CLOCK_TOLERANCE
-        if event.arrived != event.at:
-            # A webhook, whose arrival is by our clock; a row of the log has Monday's time alone.
-            is_later = is_later and event.arrived >= self.intended_at
-        changed_the_cell = self.sent != self.read
-        return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
-
-
-def own_writes(intents: Iterable[Intent], field: ComparedField, now: datetime) -> list[OwnWrite]:
-    """Return what these intents did to a field, without those whose column is another or whose values aren't known."""
-    writes = []
-    for intent in intents:
-        entry = intent.values.get(field.mapping.key)
-        if entry and field.mapping.is_current(entry):
-            with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, field, now))
-    return writes
-
-
-def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
+def sends_in_vain(board: BoardContext, plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
     """Return how often Monday answered this value with the item as it was, while its cell said what it says now.
 
     What was sent before both sides agreed on the base doesn't count.
     """
-    mapping = field_plan.mapping
-    converter = field_plan.converter
     agreed_at = (field_plan.base or {}).get("at")
-    writes = plan.history.writes
-    if agreed_at:
-        writes = [write for write in writes if write.created_at >= datetime.fromisoformat(agreed_at)]
-    number = 0
-    for intent in writes:
-        entry = intent.values.get(mapping.key)
-        is_about_item = plan.item is not None and intent.item_id == plan.item.id
-        if intent.state != IntentState.APPLIED or not is_about_item or not entry or not mapping.is_current(entry):
-            continue
-        with suppress(conversion.UnknownValue):
-            cells = (entry["read"], field_plan.remote_raw)
-            is_same_cell = len(set(map(converter.canonical_remote, cells))) == 1
-            is_same = is_same_cell and converter.canonical_local(entry["local"]) == converter.canonical_local(raw)
-            number += is_same and had_no_effect(intent, mapping.key, converter)
-    return number
+    values = (
+        side_of(field_plan.converter.canonical_local, raw),
+        side_of(field_plan.converter.canonical_remote, field_plan.remote_raw),
+    )
+    return sum(
+        write.is_swallowed and write.item_id == plan.item_id and (write.sent, write.read) == values
+        for write in plan.cell(board, field_plan.mapping).writes
+        if not agreed_at or write.intended_at >= datetime.fromisoformat(agreed_at)
+    )
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed
@@ -185,44 +72,35 @@ def bases_of_late_writes(board: BoardContext, plan: RecordPlan) -> dict[str, dic
 
     If the newest event with this value names another user than the token's, the value is an edit instead.
     """
-    item = plan.item
-    landed = dict[str, tuple[dict[str, Any], merge.Side]]()
-    for intent in plan.history.ineffective_writes:
-        for mapping in board.mappings:
-            entry = intent.values.get(mapping.key)
-            if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
-                continue
-            field = plan.compared(board, mapping)
-            converter = field.converter
+    bases: dict[str, dict[str, Any]] = {}
+    if plan.item is None:
+        return bases
+    ineffective = {str(intent.pk) for intent in plan.history.ineffective_writes}
+    us = ("", plan.history.token_user)
+    for mapping in board.mappings:
+        cell = plan.cell(board, mapping)
+        field = plan.compared(board, mapping)
+        late = [
+            write
+            for write in cell.writes
+            if write.id in ineffective and write.state == IntentState.VOID and write.item_id == plan.item.id
             # A create that Monday answered without the value has left no base. A united list has elements that somebody
             # added on Monday, so it is merged as usual.
-            if (field.base is None and intent.state == IntentState.VOID) or entry.get("united"):
-                continue
-            if not had_no_effect(intent, mapping.key, converter):
-                continue
-            if _was_sent_again(plan, intent, mapping.key, converter):
-                continue
+            if (field.base is not None or write.is_swallowed) and not write.entry.get("united")
+            # Nor if the cell has the value from a later write.
+            if not any(
+                later.took_effect and later.sent == write.sent
+                for later in cell.writes
+                if later.intended_at > write.intended_at
+            )
             # The cell has the sent value, which is neither the base's nor NPD's.
-            has_sent = side_of(converter.canonical_local, entry["local"]) == field.remote
-            if has_sent and field.sides.remote_changed and field.sides.differ:
-                landed[mapping.key] = (new_base(mapping, item.id, entry["local"], field.remote_raw), field.remote)
-    user = plan.history.token_user
-    if not landed or not user:
-        return {key: base for key, (base, _) in landed.items()}
-    changes = change_events(board, plan.record, plan.history.events)
-    users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
-    return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
-
-
-def _was_sent_again(plan: RecordPlan, intent: Intent, key: str, converter: conversion.Converter) -> bool:
-    """Whether a later write sent the same value and took effect, so that the cell has it from that one."""
-    later = [write for write in plan.history.writes if write.created_at > intent.created_at and key in write.values]
-    return any(
-        write.values[key]["local"] == intent.values[key]["local"]
-        and write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
-        and not had_no_effect(write, key, converter)
-        for write in later
-    )
+            if write.sent == field.remote and field.sides.remote_changed and field.sides.differ
+        ]
+        same = [change for change in cell.changes if change.is_known and change.value == field.remote]
+        is_edit = bool(plan.history.token_user and same) and same[-1].user_id not in us
+        if late and not is_edit:
+            bases[mapping.key] = new_base(mapping, plan.item.id, late[-1].entry["local"], field.remote_raw)
+    return bases
 
 
 def bases_of_creates(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, Any]]:

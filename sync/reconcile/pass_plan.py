@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypeAlias
 from uuid import UUID
@@ -30,11 +30,13 @@ from sync.models import (
     SyncedModel,
     SyncMetadata,
     Tombstone,
+    WebhookEvent,
     WriteLoop,
 )
 from sync.monday import board_items
 from sync.monday.conversion import Converter
 from sync.outbox.claim import Claim
+from sync.reconcile.cell_history import CellHistory
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.outcomes import NOT_SENT, NOTHING_NEW, OPEN, SETTLED, Ending, Outcome, Write
 from sync.records.item_links import UnmatchedFinding
@@ -245,6 +247,14 @@ class EntityPlan:
         item_id = self.item.id if self.item else self.record.monday_id or ""
         base = field_bases.base_of(self.sync_state, mapping, item_id)
         return field_bases.ComparedField(board, mapping, self.record, self.item, base)
+
+    def cell(
+        self, board: field_values.BoardContext, mapping: FieldMapping, events: Iterable[WebhookEvent] | None = None
+    ) -> CellHistory:
+        """Return the past of a field's cell, by these events or else those of the record's history."""
+        history = self.history if events is None else replace(self.history, events=tuple(events))
+        seen = field_bases.seen_values(self.sync_state, mapping.key)
+        return CellHistory(mapping, board.converter(mapping, self.record), history, seen)
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""

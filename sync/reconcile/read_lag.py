@@ -13,18 +13,17 @@ from functools import cmp_to_key
 from typing import Any
 
 from sync import choices, merge
-from sync.fields import field_bases, field_values
-from sync.fields.field_bases import ComparedField, seen_values
+from sync.fields import field_values
+from sync.fields.field_bases import ComparedField
 from sync.fields.field_values import BoardContext
-from sync.kernel import grouped
-from sync.models import Intent, IntentState, WebhookEvent
+from sync.models import IntentState, WebhookEvent
 from sync.monday.board_events import LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import pass_plan
-from sync.reconcile.change_events import ChangeEvent, reported_changes
+from sync.reconcile.cell_history import CellHistory, EarlierRead, OwnWrite
+from sync.reconcile.change_events import ChangeEvent
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, code_of
 
 UNSHOWN_EDIT = Message("unshown_edit")
@@ -67,7 +66,7 @@ Shown = tuple[merge.Side, Any]
 
 
 def unshown_report(
-    reports: Sequence[Report], cell: Shown, base: Shown | None, earlier_reads: Sequence[tuple[merge.Side, datetime]]
+    reports: Sequence[Report], cell: Shown, base: Shown | None, earlier_reads: Sequence[EarlierRead]
 ) -> Report | None:
     """Return the report that a read `cell` doesn't show yet, because it shows what was there before; None if it does.
 
@@ -87,12 +86,12 @@ def unshown_report(
         return None  # both sides have agreed on another value since
     # An unknown value may be the same one in another form, which the raw value shows.
     is_base = base == cell or (newest.is_known and base is not None and base[0] == cell[0])
-    before = [value for value, at in earlier_reads if at < newest.arrived]
+    before = [read.value for read in earlier_reads if read.at < newest.arrived]
     was_read_before = not newest.has_previous and before[-1:] == [cell[0]]
     was_before = any(report.previous_matches(*cell) for report in reports)
     if not (matching or is_base or was_before or was_read_before):
         return None
-    for value, at in earlier_reads:
+    for value, _, at in earlier_reads:
         # A read from before the report arrived tells its order only if clocks can't be wrong about it.
         is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
         if value == cell[0] and is_later:
@@ -161,7 +160,7 @@ def wait_for_unmatched_item(facts: PassFacts, item: Item | None, events: Sequenc
 
 
 def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float | None:
-    reports = unshown_reports(facts.board, plan, facts.now)
+    reports = unshown_reports(facts.board, plan)
     return _first_look(facts, plan.history, plan.record.monday_id, plan.item, reports)
 
 
@@ -218,7 +217,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     board = facts.board
     if plan.item is None:
         return
-    stale = _stale_cells(unshown_reports(board, plan, facts.now), facts.now)
+    stale = _stale_cells(unshown_reports(board, plan), facts.now)
     if plan.facts.is_sync_pressed:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, seconds) in stale.items():
@@ -255,66 +254,52 @@ def _unshown_move(board: BoardContext, history: RecordHistory, item: Item | None
     return newest
 
 
-def unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> dict[str, Report]:
+def unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan) -> dict[str, Report]:
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
-    item = plan.item
-    unshown: dict[str, Report] = {}
-    intents = _recent_writes(plan, now)
-    if item is None or not (intents or plan.history.events):
-        return unshown  # nearly all records
-    changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
-    reported = changes.keys() | {key for intent in intents for key in intent.values}
-    for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
-        field = plan.compared(board, mapping)
-        writes = [
-            write
-            for write in own_writes(intents, field, now)
-            if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
-        ]
-        reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
-        if not reports or plan.direction_of(mapping) is choices.SyncDirection.NONE:
-            continue
-        base = (field.base_remote, field.base["remote"]) if field.base else None
-        earlier_reads = [
-            (field_bases.side_of(field.converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
-            for row in seen_values(plan.sync_state, mapping.key)
-        ]
-        cell = _shown(field)
-        if cell and (report := unshown_report(reports, cell, base, earlier_reads)):
-            unshown[mapping.key] = report
-    return unshown
+    history = plan.history
+    if plan.item is None or not (history.writes or history.events):
+        return {}  # nearly all records
+    fields = [
+        (plan.compared(board, mapping), plan.cell(board, mapping))
+        for mapping in board.mapped
+        if plan.direction_of(mapping) is not choices.SyncDirection.NONE
+    ]
+    reports = {field.mapping.key: _unshown(field, cell, plan.item) for field, cell in fields}
+    return {key: report for key, report in reports.items() if report is not None}
 
 
 def _reports_on_unmatched(board: BoardContext, history: RecordHistory, item: Item) -> dict[str, Report]:
     """Return by field the event that an item without a record doesn't show yet: it has neither writes nor a base."""
-    unshown: dict[str, Report] = {}
-    for key, changes in grouped(reported_changes(board, None, history.events), lambda change: change.key).items():
-        mapping = board.mapping_by_key[key]
-        reports = _reports([], changes, history)
-        cell = _shown(ComparedField(board, mapping, None, item))
-        if mapping.direction == choices.SyncDirection.NONE or not (reports and cell):
-            continue
-        if report := unshown_report(reports, cell, None, []):
-            unshown[key] = report
-    return unshown
+    fields = [
+        (ComparedField(board, mapping, None, item), CellHistory(mapping, board.converter(mapping), history))
+        for mapping in board.mapped
+        if mapping.direction != choices.SyncDirection.NONE
+    ]
+    reports = {field.mapping.key: _unshown(field, cell, item) for field, cell in fields}
+    return {key: report for key, report in reports.items() if report is not None}
 
 
-def _shown(field: ComparedField) -> Shown | None:
-    """Return what a cell shows; None if it can't be read. What was read may still be unknown, as several items are."""
-    return None if isinstance(field.remote_raw, merge.Unknown) else (field.remote, field.remote_raw)
+def _unshown(field: ComparedField, cell: CellHistory, item: Item) -> Report | None:
+    """Return what is known of a cell and isn't shown yet."""
+    # What was read may be unknown too, as several items are.
+    if isinstance(field.remote_raw, merge.Unknown) or not (reports := _reports(cell, item)):
+        return None
+    base = (field.base_remote, field.base["remote"]) if field.base else None
+    return unshown_report(reports, (field.remote, field.remote_raw), base, cell.reads)
 
 
-def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:
-    """Return our writes that a read may not show yet; a create has replaced nothing."""
-    since = now - LONGEST_LAG
-    recent = [write for write in plan.history.writes if write.settled_at and write.settled_at > since]
-    return [write for write in recent if plan.item and write.item_id == plan.item.id and not is_create(write)]
-
-
-def _reports(writes: Sequence[OwnWrite], changes: Sequence[ChangeEvent], history: RecordHistory) -> list[Report]:
-    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
+def _reports(cell: CellHistory, item: Item) -> list[Report]:
+    """Return what is known about a cell, the oldest first; empty if nothing is as new as a read may be old."""
+    history = cell.history
+    recently = history.now - LONGEST_LAG
+    # A create has replaced nothing.
+    writes = [
+        write
+        for write in cell.writes
+        if write.took_effect and write.until > recently and write.item_id == item.id and not write.is_create
+    ]
     events = []
-    for change in changes:
+    for change in cell.changes:
         is_of_write = any(
             write.intended_at - merge.CLOCK_TOLERANCE <= change.at <= write.until + merge.CLOCK_TOLERANCE
             for write in writes
@@ -323,7 +308,7 @@ def _reports(writes: Sequence[OwnWrite], changes: Sequence[ChangeEvent], history
         if change.is_known or not (history.may_be_ours(change) and is_of_write):
             events.append(change)
     events.sort(key=cmp_to_key(_order))
-    if not writes and not any(change.is_new or change.arrived > history.now - LONGEST_LAG for change in events):
+    if not writes and not any(change.is_new or change.arrived > recently for change in events):
         return []
     echoes = _echoes(writes, [change for change in events if history.may_be_ours(change)])
     reports: list[Report] = []

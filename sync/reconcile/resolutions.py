@@ -77,7 +77,7 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         return
     try:
         _check_unchanged(plan, field_plan, field, request)
-        _plan_inverse(facts.related, plan, field_plan, field, request)
+        _plan_inverse(facts, plan, field_plan, field, request)
     except UnknownValue as unknown:
         field_plan.undo_rejection = Message("undo_value_unknown", quote=reason_of(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
@@ -107,11 +107,7 @@ def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 
 
 def _plan_inverse(
-    related: field_values.RelatedRecords,
-    plan: RecordPlan,
-    field_plan: FieldPlan,
-    field: merge.Field,
-    request: reports.UndoRequest,
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, request: reports.UndoRequest
 ) -> None:
     """Plan to write both sides' previous values.
 
@@ -124,7 +120,7 @@ def _plan_inverse(
     remote = converter.canonical_remote(before["remote"])
     pull_raw = send_raw = None
     if local != field.local:
-        raw = field_values.resolve_relations(related, type(record), before["local"])
+        raw = field_values.resolve_relations(facts.related, type(record), before["local"])
         try:
             pull_raw = field_values.clean_values(record, raw)
         except ValidationError as error:
@@ -132,10 +128,10 @@ def _plan_inverse(
     if remote != field.remote:
         # If both sides agreed then, NPD's raw value needs no conversion, which could lose something.
         previous = before["local"] if remote == local else _as_npd_value(converter, before)
-        send_raw = field_values.resolve_relations(related, type(record), previous)
+        send_raw = field_values.resolve_relations(facts.related, type(record), previous)
         if reason := converter.rejection_reason(send_raw):
             raise ResolutionRejected("undo_monday_rejects", quote=reason)
-        if our_writes.sends_in_vain(plan, field_plan, send_raw) >= MAX_SENDS:
+        if our_writes.sends_in_vain(facts.board, plan, field_plan, send_raw) >= MAX_SENDS:
             raise ResolutionRejected("undo_swallowed")
     if send_raw is not None:
         action = merge.Action.PUSH if pull_raw is None else merge.Action.BOTH

@@ -56,7 +56,7 @@ def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) ->
     record_facts = facts(history=builders.history(events=events, intents=writes), sync_state=sync_state)
     return [
         update.value
-        for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
+        for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts)).lost_updates
     ]
 
 
@@ -150,7 +150,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, intents=[FIRST_WRITE], token_user=token_user)
-        updates = after(note_lost_updates, builders.board(), draft(history=before), NOW).lost_updates
+        updates = after(note_lost_updates, builders.board(), draft(history=before)).lost_updates
         assert [update.value for update in updates] == expected
 
 
@@ -160,7 +160,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, edit("Their notes", "n", seconds=-60.5, column_id="notes")]
     record_facts = facts(history=builders.history(events=events, intents=[FIRST_WRITE, notes]))
-    lost_updates = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    lost_updates = after(note_lost_updates, builders.board(), RecordPlan(record_facts)).lost_updates
     assert {update.key: update.value for update in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -173,7 +173,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Boss", state=IntentState.OPEN, settled_at=None)
     record_facts = facts(history=builders.history(events=[HASTY], intents=[write]))
-    [lost_update] = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    [lost_update] = after(note_lost_updates, builders.board(), RecordPlan(record_facts)).lost_updates
     assert (lost_update.is_outcome_open, lost_update.sent, lost_update.writes) == (True, "Boss", (str(write.pk),))
 
 
@@ -189,7 +189,7 @@ def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], e
     write = wrote("Boss", answer={"role_title": "Theirs"})
     sync_state = {"base": {"role_title": base("Boss", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     record_facts = facts(history=builders.history(events=events, intents=[write]), sync_state=sync_state)
-    bases = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).sync_state.base
+    bases = after(note_lost_updates, builders.board(), RecordPlan(record_facts)).sync_state.base
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
@@ -403,5 +403,5 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], intents=[wrote("Boss", "Theirs")])
     plan = draft(history=history)
-    [(_, fault)] = note_lost_updates(builders.board(), plan, NOW)
+    [(_, fault)] = note_lost_updates(builders.board(), plan)
     assert (plan.lost_updates, type(fault)) == ([], OverflowError)

@@ -29,7 +29,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import our_writes, outcomes, pass_plan
+from sync.reconcile import cell_history, outcomes, pass_plan
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import is_kept_different, is_same_value, swallowed_reason
@@ -198,7 +198,7 @@ class SettledRecord:
         log_push(self.plan, field_plan, before, after)
         self._agree(field_plan, item, self._completed(field_plan, send_raw), answered_raw)
         if sent_value != stored_value:
-            is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
+            is_lossless = cell_history.is_lossless(converter, sent_value, stored_value)
             code = "stored_lossless" if is_lossless else "stored_differently"
             stored_text = name_invisible(converter.display(stored_value))
             reason = Message(code, sent=name_invisible(after), stored=stored_text)
@@ -310,7 +310,7 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return False
-    return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
+    return cell_history.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
 def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WebhookEvent
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports
-from sync.reconcile.change_events import reported_changes
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
@@ -278,13 +277,12 @@ def _add_editors(run: pass_run.PassRun, plan: RecordPlan, report: ConflictReport
         return
     columns = [plan.fields[conflict.key].mapping.column_id for conflict in report.fields]
     events = WebhookEvent.objects.filter(board_id=run.board.link.board_id, item_id=report.monday_item_id)
-    newest_events = events.filter(column_id__in=columns).order_by("-received_at")[:MAX_EVENTS_OF_CONFLICT]
-    newest = {change.key: change for change in reported_changes(run.board, plan.record, newest_events)}
+    newest_events = list(events.filter(column_id__in=columns).order_by("-received_at")[:MAX_EVENTS_OF_CONFLICT])
     editors = {}
     for conflict in report.fields:
         field_plan = plan.fields[conflict.key]
         value = field_plan.converter.canonical_remote(field_plan.remote_raw)
-        change = newest.get(conflict.key)
+        change = plan.cell(run.board, field_plan.mapping, newest_events).newest_change
         if change and change.matches(value, field_plan.remote_raw):
             settings = run.board.settings
             if who := authors.monday_editor(change.user_id, settings.people, settings.token_user):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sync.reconcile.our_writes import OwnWrite
+from sync.reconcile.cell_history import OwnWrite
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, answer, plant
 
@@ -47,7 +47,7 @@ plant(
     "swallowed_taken_for_sent",
     "the base takes what a write sent whose answer shows the item as it was",
     drills.drill_change_without_effect,
-    "sync.reconcile.our_writes:was_swallowed",
+    "sync.reconcile.cell_history:was_swallowed",
 )(answer(False))
 
 
