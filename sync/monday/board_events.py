@@ -231,6 +231,10 @@ class ActivityEntry:
     data: Mapping[str, Any] = field(default_factory=dict)  # the event's details
 
 
+# The id of a row that can't be read; its time is its neighbour's.
+UNREADABLE_ROW = ""
+
+
 @dataclass(frozen=True)
 class BoardActivity:
     """The answer to `board_activity_query`."""
@@ -357,8 +361,9 @@ def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[lis
         elif not readable:
             raise entry
         else:
-            # It hides no other row. Its neighbour stands for it, because a page's length says whether more follow.
-            entries.append(entries[-1] if entries else readable[0])
+            # It hides no other row, and stays in its page, whose length says whether more follow.
+            neighbour = entries[-1] if entries else readable[0]
+            entries.append(ActivityEntry(UNREADABLE_ROW, "", "", neighbour.at))
     return entries, str(cursor) if cursor else None
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sync.monday import account, board_events, board_items, errors, graphql, item_documents, lag
@@ -216,10 +216,9 @@ class MondayConnector:
             # Beyond 10,000 rows a new query starts at the oldest row.
             elif number * form.rows >= board_events.LOG_ROWS:
                 oldest = entries[-1].at.replace(microsecond=0)
-                if until is not None and oldest >= until:
-                    message = f"The log holds more rows of one second than can be read ({board_events.LOG_ROWS:,})"
-                    raise MondayError(errors.UNREADABLE_ANSWER, message)
-                until = oldest
+                # More rows of one second can't be read. The nightly comparison finds what they changed.
+                is_full_second = until is not None and oldest >= until
+                until = oldest - timedelta(seconds=1) if is_full_second else oldest
                 number = 0
             number += 1
             page = cursor if has_cursors else number

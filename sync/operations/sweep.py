@@ -324,6 +324,8 @@ def store_missed_changes(link: BoardLink, entries: Sequence[board_events.Activit
 
     `entries` begin with the newest, as in the log; they are stored from the oldest on.
     """
+    if unreadable := sum(entry.id == board_events.UNREADABLE_ROW for entry in entries):
+        log.warning("rows of the activity log not read", board=link.entity_type, rows=unreadable)
     bodies = [body for entry in reversed(entries) for body in board_events.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from sync.monday import board_events
 from sync.monday.board_events import (
     NUMBERED_PAGES,
+    UNREADABLE_ROW,
     EventKind,
     board_activity_query,
     has_no_values,
@@ -128,7 +130,8 @@ def test_a_row_in_another_form_hides_no_other_row_nor_that_the_page_is_full(plac
     rows = [row(id="r1"), row(id="r2")]
     rows.insert(place, row(created_at=None))
     log = parse_board_activity(answer(board(activity_logs=rows))).log or []
-    assert ({entry.id for entry in log}, len(log)) == ({"r1", "r2"}, 3)
+    assert [entry.id for entry in log if entry.id] == ["r1", "r2"]
+    assert (log[place].id, log[place].at, log[place].item_ids) == (UNREADABLE_ROW, log[place - 1].at, ())
 
 
 @pytest.mark.parametrize("part", ["activity_logs", "columns"])
@@ -149,6 +152,18 @@ def test_a_board_that_is_not_shown_or_not_active_tells_nothing(nodes: Any) -> No
 
 
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
+
+
+def test_more_rows_of_one_second_than_a_query_gives_hide_no_earlier_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_events, "NUMBERED_PAGES", NUMBERED_PAGES._replace(rows=2))
+    monkeypatch.setattr(board_events, "LOG_ROWS", 4)
+    second = [answer(board(activity_logs=[row(id=f"{number}a"), row(id=f"{number}b")])) for number in range(4)]
+    earlier = answer(board(activity_logs=[row(id="earlier", created_at="17950999990000000")]))
+    account = Replying(*second, earlier)
+    pages = list(MondayConnector(account).read_log("1", MOMENT))
+    assert pages[-1][0].id == "earlier"
+    ends = [variables["to"] for _, variables, _ in account.calls]
+    assert ends == [None, None, "2026-11-19T14:53:21Z", "2026-11-19T14:53:21Z", "2026-11-19T14:53:20Z"]
 
 
 def test_times_are_asked_for_by_the_second_in_utc() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from npd.models import Contact
 from sync import attention
@@ -158,3 +159,23 @@ def test_a_sweep_keeps_to_its_share_of_the_day_and_the_next_goes_on_from_there(w
     swept_at = world.link().swept_at
     assert swept_at is not None
     assert swept_at > sync_now(), "who took more than a call waits for longer"
+
+
+def test_a_row_of_the_log_that_can_not_be_read_hides_no_other_and_is_in_the_log(world: World) -> None:
+    ann = world.linked(role_title="Old")
+    sweep_board(world.link())
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    world.edit(ann, "notes", {"text": "theirs"})
+    world.edit(ann, "role_title", "New")
+
+    def spoil_newest(query: str, data: Any) -> None:
+        for node in objects_in(data):
+            if node.get("activity_logs"):
+                node["activity_logs"][0] = {**node["activity_logs"][0], "created_at": None}
+
+    changing_answers(world, spoil_newest)
+    world.pass_time(minutes=20)
+    with capture_logs() as logs:
+        result = sweep_board(world.link())
+    assert (result.new_events, result.problem) == (1, "")
+    assert [entry["rows"] for entry in logs if entry["event"] == "rows of the activity log not read"] == [1]
