@@ -77,6 +77,11 @@ def name_actors(rows: Collection[Any]) -> None:
         row.page_by = names.get(actor_of(row), actor_of(row))
 
 
+def _edited_at(row: ActivityLine) -> str:
+    """Return when the edit was made that an entry is about, or whose value it sent; empty if it isn't known."""
+    return row.at.isoformat() if row.kind == ActivityKind.EDIT else row.cause.get("npd", {}).get("at") or ""
+
+
 def _act_key(row: ActivityLine) -> tuple[object, ...]:
     """Return a key that the entries of one act on one record share; empty for an act of its own."""
     about = (row.entity_type, row.subject, row.actor)
@@ -85,8 +90,7 @@ def _act_key(row: ActivityLine) -> tuple[object, ...]:
     if not row.key:
         return ()
     # Several passes may send the values of one save.
-    edited_at = row.at.isoformat() if row.kind == ActivityKind.EDIT else row.cause.get("npd", {}).get("at")
-    if row.kind in (ActivityKind.EDIT, ActivityKind.PUSH) and edited_at:
+    if row.kind in (ActivityKind.EDIT, ActivityKind.PUSH) and (edited_at := _edited_at(row)):
         return (*about, edited_at)
     return (*about, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
@@ -224,10 +228,29 @@ class ActLines:
         return list(dict.fromkeys(text for line in self.lines for text in activity_lines.reasons_of(line.row)))
 
 
+def _without_repeated(rows: Sequence[ActivityLine]) -> list[ActivityLine]:
+    """Return the entries without edits, and corrections of rejected values, that an entry about their push tells of.
+
+    They were stored before it, because the record's sync was off or the pass came later.
+    """
+    pushes = [row for row in rows if row.kind == ActivityKind.PUSH and not row.values.get("overridden")]
+    edits_sent = {(row.entity_id, row.key, _edited_at(row), row.values.get("before")) for row in pushes}
+    sent_at = {(row.entity_id, row.key, row.actor, str(row.values.get("raw_after"))): row.at for row in pushes[::-1]}
+
+    def is_repeated(row: ActivityLine) -> bool:
+        if row.kind == ActivityKind.EDIT:
+            return (row.entity_id, row.key, _edited_at(row), row.values.get("before")) in edits_sent
+        sent = sent_at.get((row.entity_id, row.key, row.actor, str(row.values.get("raw_after"))))
+        return row.kind == ActivityKind.REJECTED and "raw_after" in row.values and sent is not None and sent >= row.at
+
+    return [row for row in rows if not is_repeated(row)]
+
+
 def acts_of(
     rows: Sequence[ActivityLine], labels: Mapping[tuple[str, str], str], request: HttpRequest
 ) -> list[ActLines]:
     """Return the acts of a page's entries, in the order of their first ones; `labels` are as in `labels_of`."""
+    rows = _without_repeated(rows)
     offers = _UndoOffers(rows, request)
     groups: dict[tuple[object, ...], list[ShownLine]] = {}
     for row in rows:

@@ -230,7 +230,7 @@ class ActivityChangeList(TabbedChangeList):
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
         act_ids = {row.act_id for row in self.result_list if row.page_folded_count} - {None}
         states = activity_undo.undo_states(act_ids, request.user)
-        undone = {row.undoes for row in self.result_list if row.page_folded_count and row.undoes and row.deletes_record}
+        undone = {row.undoes for row in self.result_list if row.page_folded_count and row.undoes}
         imports = ActivityLine.objects.filter(pk__in=undone, cause__has_key="file")
         files = {line.pk: str(line.cause["file"]) for line in imports}
         for act in acts:
@@ -269,9 +269,9 @@ class ActivityChangeList(TabbedChangeList):
             return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
         if row.kind in (ActivityKind.CONFLICT_CHOSEN, ActivityKind.CONFLICT_SETTLED) and not row.key:
             return _words_of_answers(row, number)
-        if not row.deletes_record:
+        if row.undoes not in files and not row.deletes_record:
             return ""
-        file_name = f" of “{files[row.undoes]}”" if row.undoes in files else ""
+        file_name = f" of “{files[row.undoes]}”" if files.get(row.undoes) else ""
         return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
     def _offer_of(
@@ -466,7 +466,9 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
             if deleted:
                 parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            sentence: str = f"{' and '.join(parts)}. The next sync brings this to the board." if parts else ""
+            sentence: str = f"{' and '.join(parts)}." if parts else ""
+            if not all(step.note for step in result.undone):  # else nothing is sent
+                sentence += " The board follows by itself."
             if waiting:
                 link = admin_base.link_to(reverse("admin:index"), "See what waits for approval")
                 sentence = format_html("{} {} {}", sentence, " ".join(waiting), link)

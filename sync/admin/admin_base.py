@@ -196,8 +196,10 @@ class PageChangeList(ChangeList):
 
     @property
     def active_filter_count(self) -> int:
+        """The number of the panel's filters that are set, without what the tabs choose."""
         chosen = {name for name, values in self.filter_params.items() if any(values)}
-        return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
+        in_panel = [spec for spec in self.filter_specs if not getattr(spec, "is_chosen_by_tabs", False)]
+        return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in in_panel)
 
     result_list: Any
 

@@ -122,11 +122,14 @@ def _state_line(
     if server_problem := _server_problem(overview):
         return server_problem
     paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
+    pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
+    # Else what is tried again is listed below, or is not about a record.
+    retries = overview.retries if pending else ""
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        rest = paused or overview.retries or others
+        rest = paused or retries or others
         if any(board.holds_pending for board in boards):
             # How many of the pending records wait for it isn't counted.
             detail = ""
@@ -135,10 +138,9 @@ def _state_line(
         return StateLine("warn", "notifications", "; ".join(filter(None, (f"{need} attention", rest))), detail)
     if others:
         return StateLine("off", "group", f"Nothing to do for you; {others}")
-    if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
+    if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
-        retries = f"{overview.retries}." if overview.retries else ""
-        return StateLine("wait", "sync", f"Sync runs; {records} pending", retries)
+        return StateLine("wait", "sync", f"Sync runs; {records} pending", f"{retries}." if retries else "")
     words = f"{paused}; all else is well" if paused else "All is well"
     return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
 

@@ -21,12 +21,12 @@ from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards import availability
-from sync.choices import ApprovalState, DeletedRecordPolicy
+from sync.choices import ApprovalState
 from sync.fields import lookups, searches
 from sync.fields.field_values import Reference
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, CREATE_RECORD, Act, ActionError, NotPossible
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.planned_changes import ChangeKind
 from sync.operations.preview import plan_link
 from sync.records import approvals, authors, item_links
@@ -364,19 +364,7 @@ class ApprovalAdmin(home_acts.EntriesMixin, admin_base.RecordLinkMixin, admin_ba
     )
 
 
-def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
-    """Ask, and say what the boards' setting does with the items."""
-    question = home_acts.question_about(request, act, entries)
-    boards = BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries})
-    policies = set(boards.values_list("deleted_record_policy", flat=True))
-    if len(policies) != 1:
-        return question
-    verb = "archived" if policies == {DeletedRecordPolicy.ARCHIVE} else "deleted"
-    return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
-
-
-@home_acts.does(Kind.APPROVAL, "approve", question=_question_about_approvals)
-@home_acts.does(Kind.APPROVAL, "reject")
+@home_acts.does(Kind.APPROVAL, "approve", "reject")
 def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown) -> Report:
     requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
     decide = approvals.approve if act.code == "approve" else approvals.reject

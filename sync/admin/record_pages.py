@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold import widgets
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.dataclasses import SearchResult
 
 from sync import addresses, choices, queue, registry
@@ -38,11 +38,13 @@ from sync.state import record_view
 COMMAND_RESULTS = 20
 
 
-class SyncStateFilter(RadioFilter):
-    """Filters records by the states of a list's tabs, which set its parameter."""
+class SyncStateFilter(admin.SimpleListFilter):
+    """Filters records by the states of a list's tabs, which set its parameter; the panel of filters only keeps it."""
 
     title = "sync state"
     parameter_name = "sync_state"
+    template = "sync/state_filter.html"
+    is_chosen_by_tabs = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in record_view.RecordState]
@@ -97,7 +99,9 @@ class RecordChangeList(admin_base.PageChangeList):
         counts = self._counts
         name = SyncStateFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in [state for state in TABS if counts[state] or state == self._state or self.query]:
+        # Home's number of synced records leads to a list without a tab of its own.
+        states = [state for state in (*TABS, record_view.RecordState.SYNCED) if state in TABS or state == self._state]
+        for state in [state for state in states if counts[state] or state == self._state or self.query]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
             tabs.append(admin_base.ListTab(str(state.label), url, state == self._state, counts[state]))
         return tabs

@@ -20,10 +20,10 @@ from conflicts.reports import combined_text, is_long_text, side_headings
 from sync import addresses, permissions, registry
 from sync.attention.cause_table import DELETIONS, KINDS, OF_BOARDS, SECOND_ITEMS, Severity, acts_of, cause_of
 from sync.attention.rows import IN_ORDER, KIND_PLACE, ORDER_OF_GROUPS, SEVERITY, may_do, waiting
-from sync.choices import BlockedCode, UnmatchedReason
+from sync.choices import ApprovalKind, BlockedCode, UnmatchedReason
 from sync.fields import field_values, lookups
 from sync.kernel import humanize
-from sync.kernel.acts import LEAVE_ALONE, Act
+from sync.kernel.acts import APPROVAL_ACTS, LEAVE_ALONE, Act
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.models.boards_and_account import NO_COLUMN
@@ -55,6 +55,12 @@ class Wording:
     def label(self, entity_type: str, key: str) -> str:
         mapping = self.mappings.get((entity_type, key))
         return mapping.label if mapping else key.replace("_", " ").capitalize()
+
+    def removal_policy(self, entity_type: str) -> str:
+        """Return what the board's setting does with the items of deleted records; empty without a board."""
+        links = (mapping.link for (name, _key), mapping in self.mappings.items() if name == entity_type)
+        link = next(links, None)
+        return link.deleted_record_policy if link else ""
 
     def title(self, row: Attention, shared_error: str = "") -> str:
         """Return the title of a row's cause, the same for all rows with it: an error that they share, or our own."""
@@ -441,6 +447,8 @@ def _acts(row: Attention, wording: Wording) -> tuple[Act, ...]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
     elif row.kind == Kind.APPROVAL:
+        if row.code == ApprovalKind.ITEMS:
+            acts = list(APPROVAL_ACTS.get(wording.removal_policy(row.entity_type), acts))
         acts = [replace(act, label=filled_label(act.many, 1, row.entity_type)) for act in acts]
     elif row.kind == Kind.UNMATCHED:
         create = f"Create {registry.type_name(row.entity_type)}"

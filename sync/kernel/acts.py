@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
 
-from sync.choices import ApprovalKind
+from sync.choices import ApprovalKind, DeletedRecordPolicy
 
 
 class ActionError(Exception):
@@ -258,8 +258,17 @@ def answers_to(question: str) -> list[str]:
     return [act.code for act in _ACTS if act.answers == question]
 
 
+_KEEP_ITEMS = (
+    "Keep {items} on Monday",
+    "{items} will stay on Monday.",
+    (
+        "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are created from "
+        "them. To have a record back, restore it from “Deleted records”."
+    ),
+)
+
 # The words of both answers to bulk deletions, by what would be lost: the label for several, what Home says then, and
-# the effect.
+# the effect. Of items there are those of the board's setting, too.
 _ANSWERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
     ApprovalKind.ITEMS: {
         "approve": (
@@ -267,14 +276,23 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
             "{items} will be removed on Monday.",
             "The items are archived or deleted on Monday, as the board's setting says. People can restore them there.",
         ),
-        "reject": (
-            "Keep {items} on Monday",
-            "{items} will stay on Monday.",
-            (
-                "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are "
-                "created from them. To have a record back, restore it from “Deleted records”."
-            ),
+        "reject": _KEEP_ITEMS,
+    },
+    DeletedRecordPolicy.ARCHIVE: {
+        "approve": (
+            "Archive {items} on Monday",
+            "{items} will be archived on Monday.",
+            "The items are archived on Monday, as the board's setting says. People can restore them there.",
         ),
+        "reject": _KEEP_ITEMS,
+    },
+    DeletedRecordPolicy.DELETE: {
+        "approve": (
+            "Delete {items} on Monday",
+            "{items} will be deleted on Monday.",
+            "The items are deleted on Monday, as the board's setting says. People can restore them there.",
+        ),
+        "reject": _KEEP_ITEMS,
     },
     ApprovalKind.RECORDS: {
         "approve": (

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from sync import choices
+from sync import choices, registry
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import field_values
@@ -25,7 +25,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.gather.record_facts import read_facts
-from sync.words.message import Message
+from sync.words.message import Message, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,8 @@ class Verification:
                 self.differences.append({"record": str(before.id), "name": str(before.record), "fields": fields})
 
     def store(self, link: BoardLink) -> None:
-        BoardLink.objects.filter(pk=link.pk).update(
+        # Not if the link has another board meanwhile.
+        BoardLink.objects.filter(pk=link.pk, board_id=link.board_id).update(
             verified_at=SyncNow(),
             verified_records=self.verified,
             differed_records=self.drifted,
@@ -118,9 +119,11 @@ def verification_sentence(links: Collection[BoardLink]) -> str:
     if verified_at is None or not compared:
         return Message("not_verified")
     span = humanize.time_span((sync_now() - verified_at).total_seconds())
-    if differed := sum(link.differed_records for link in links):
-        return Message("verified_with_differences", span=span, differed=differed, compared=compared)
-    return Message("verified", span=span, compared=compared)
+    differed = sum(link.differed_records for link in links)
+    code = "verified_with_differences" if differed else "verified"
+    unverified = [registry.board_title(link.entity_type) for link in links if link.board_id and not link.verified_at]
+    rest = Message("not_verified", boards=humanize.join_first(sorted(unverified))) if unverified else ""
+    return sentences(Message(code, span=span, differed=differed, compared=compared), rest)
 
 
 def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:

@@ -666,7 +666,7 @@ TEMPLATES: Mapping[str, str] = {
     "not_reached": "Not reached: {records}. {reason}",
     "board_not_listed": "The board could not be listed. {error}",
     "monday_not_read": "Monday could not be read to the end. {error}",
-    "not_verified": "Not verified yet: both sides are compared every night.",
+    "not_verified": "Not verified yet[[: {boards}]]. Both sides are compared every night.",
     "verified": "Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides.",
     "verified_with_differences": "Differences, found {span} ago: {differed:,} of {compared:,} checked records were "
     "shown as synced, but differed. They are synced again, or you are asked.",
@@ -733,7 +733,8 @@ TEMPLATES: Mapping[str, str] = {
     "items_of_these": "The items of these {records}",
     "can_be_restored": "For {days} days you can restore what you delete, under “Deleted records”.",
     "relations_emptied": "{relations: and }. Restoring brings it back, unless another is set by then.",
-    "removal_waits": "{waits} for approval on Home: NPD Sync removes at most {limit} within an hour without asking.",
+    "removal_waits": "{waits} for approval on Home: NPD Sync removes at most {limit} within an hour without asking, "
+    "counting what was deleted before in that hour.",
     "unsynced_items_stay": "Those that aren't synced to Monday stay.",
     "edited_item_is_asked_about": "If somebody has edited it there since the last sync, we ask you first.",
     "edited_items_are_asked_about": "If somebody has edited one of them there since the last sync, we ask you first.",

@@ -55,8 +55,7 @@ SWALLOWED = {"answer": {"role_title": "Old"}}
 def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) -> list[Any]:
     record_facts = facts(history=builders.history(events=events, intents=writes), sync_state=sync_state)
     return [
-        update.value
-        for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts)).lost_updates
+        update.value for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts)).lost_updates
     ]
 
 

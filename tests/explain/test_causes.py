@@ -7,6 +7,8 @@ import pghistory
 import pytest
 from django.contrib.auth.models import User
 
+from conflicts.pages.rejections import answer_rejection
+from conflicts.reports import FieldSelection
 from npd.models import Contact
 from sync.admin.activity import actor_of
 from sync.clock import sync_now
@@ -119,6 +121,54 @@ def test_an_edit_that_waited_keeps_its_time_beside_the_time_at_which_it_was_sync
     assert line.synced_at == line.at > edited_at + timedelta(minutes=19)
     assert [", synced" in words_of(page.content.decode()) for page in pages] == [False, True]
     assert "20 minutes ago synced" in words_of(pages[0].content.decode())
+
+
+def shown_changes(person: Any, contact: Contact, key: str) -> list[tuple[list[tuple[str, str, bool]], ...]]:
+    """The lines about a field that the activity and the record's page show: the values, and whether it has an undo."""
+    browser = signed_in(person)
+    listed = browser.get(f"/admin/sync/activityline/?q={contact.pk}").context["cl"].result_list
+    page = browser.get(f"/admin/npd/contact/{contact.pk}/change/").context["activity"]["acts"]
+    return [
+        [
+            (line.before, line.after, bool(act.offer.url))
+            for act in acts
+            for line in act.lines
+            if line.row.key == key and line.is_value and line.row.kind != "link"
+        ]
+        for acts in ([row.page_act for row in listed], page)
+    ]
+
+
+def test_an_edit_that_was_made_with_sync_off_and_sent_later_is_one_line(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    ada = world.administrator("ada")
+    for values in ({"sync_enabled": False}, {"role_title": "Chair"}, {"sync_enabled": True}):
+        with pghistory.context(user=ada.pk):
+            world.save(contact, **values)
+    world.hear(contact)
+    assert contact.sync_status == "synced"
+    assert shown_changes(ada, contact, "role_title") == [[("Boss", "Chair", True)]] * 2
+
+
+def test_a_corrected_value_that_was_sent_has_one_undo(world: World) -> None:
+    contact = world.linked(email="good@example.com")
+    ada = world.administrator("ada")
+    with pghistory.context(user=ada.pk):
+        world.save(contact, email="not/ok@example.com")
+    seen = {"email": {"npd": "not/ok@example.com", "monday": "good@example.com"}}
+    answer_rejection(
+        ("contact", contact.pk, "email"),
+        by=ada,
+        selections={"email": FieldSelection("value", "new@example.com")},
+        seen=seen,
+    )
+    world.work()
+    world.hear(contact)
+    assert contact.sync_status == "synced"
+    assert (
+        shown_changes(ada, contact, "email")
+        == [[("good@example.com", "new@example.com", True), ("good@example.com", "not/ok@example.com", False)]] * 2
+    )
 
 
 @pytest.mark.parametrize("way", ["unlink", "sync off", "direction none", "delete"])

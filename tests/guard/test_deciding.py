@@ -108,7 +108,8 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(
     }
     assert "Keep 1 item on Monday?" in pages["reject"]
     assert "The records stay deleted in NPD. Their items stay on Monday as they are" in pages["reject"]
-    assert "Remove 1 item on Monday?" in pages["approve"]
+    verb = {"archived": "Archive", "deleted": "Delete"}[done]
+    assert f"{verb} 1 item on Monday?" in pages["approve"]
     assert f"The items are {done} on Monday, as the board's setting says." in pages["approve"]
     assert "Ann (deleted)" in pages["approve"]
     home = words_of(browser.get("/admin/").content.decode())

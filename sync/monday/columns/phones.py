@@ -46,6 +46,10 @@ _OTHER_NAMES = {
 }  # fmt: skip
 
 
+# Names before which a sentence says “the”.
+_TAKES_ARTICLE = re.compile(r"^(United|Bahamas|Comoros|Gambia|Maldives|Netherlands|Philippines)\b|Islands$|Republic")
+
+
 @lru_cache(maxsize=1_000)  # an import asks for each number
 def region_code(text: str) -> str | None:
     """Return a country's two-letter code (not +49) by that code or a name in any language; None for other texts."""
@@ -223,8 +227,9 @@ class PhoneConverter(conversion.OneText):
     def problem(self, text: str) -> Reason | None:
         if _parse_phone(text, self.region):
             return None
-        country = "" if text.startswith("+") else country_name(self.region) or self.region
-        return Reason("no_phone", value=text, country=country)
+        country = country_name(self.region) or self.region
+        place = f"the {country}" if _TAKES_ARTICLE.search(country) else country
+        return Reason("no_phone", value=text, country="" if text.startswith("+") else place)
 
     def display(self, canonical: conversion.Canonical) -> str:
         return shown_phone(str(canonical or ""))
