@@ -156,12 +156,9 @@ def test_a_corrected_value_that_was_sent_has_one_undo(world: World) -> None:
     with pghistory.context(user=ada.pk):
         world.save(contact, email="not/ok@example.com")
     seen = {"email": {"npd": "not/ok@example.com", "monday": "good@example.com"}}
-    answer_rejection(
-        ("contact", contact.pk, "email"),
-        by=ada,
-        selections={"email": FieldSelection("value", "new@example.com")},
-        seen=seen,
-    )
+    selections = {"email": FieldSelection("custom", "new@example.com")}
+    with pghistory.context(user=ada.pk):
+        answer_rejection(("contact", contact.pk, "email"), by=ada, selections=selections, seen=seen)
     world.work()
     world.hear(contact)
     assert contact.sync_status == "synced"
