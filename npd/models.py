@@ -156,14 +156,14 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Förnamn", "Fornavn", "Etunimi", "Křestní jméno", "Keresztnév", "Vorname (Adressattyp natürl. Person)", "Имя",
         "Ad", "Rufname", "Primer nombre", "Nombre de pila", "Nombre propio", "Primo nome", "Nome di battesimo",
         "Primeiro nome", "Nome próprio", "Pierwsze imię", "Imiona", "Voornamen", "Roepnaam", "Voor",
-        "Meno", "Prenume", "Ім'я",
+        "Meno", "Prenume", "Ім'я", "名",
     ),
     "last_name": (
         "surname", "family name", "last", "name last", "name last name", "Nachname", "Zuname", "Familienname",
         "Nom de famille", "Apellido", "Apellidos", "Achternaam", "Cognome", "Sobrenome", "Apelido", "Nazwisko",
         "Efternamn", "Etternavn", "Efternavn", "Sukunimi", "Příjmení", "Vezetéknév",
         "Name (Adressattyp natürl. Person)", "Фамилия", "Soyad", "Primer apellido", "Último nome", "Nome de família",
-        "Familienaam", "Priezvisko", "Прізвище",
+        "Familienaam", "Priezvisko", "Прізвище", "姓",
     ),
     "contact": (
         "full name", "complete name", "person", "Kontakt", "Kontaktperson", "Kontaktname", "Ansprechpartner",
@@ -179,7 +179,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
         "Adresse de messagerie", "E-post", "E-postadress", "Adres e-mail", "メール", "メールアドレス", "Эл. почта",
         "Электронная почта", "邮箱", "电子邮件", "E-posta", "messagerie", "Adresses e-mail",
-        "E-mailová adresa", "Sähköposti", "E-mail cím", "Пошта",
+        "E-mailová adresa", "Sähköposti", "E-mail cím", "Пошта", "Première adresse électronique",
     ),
     "organization": (
         "organisation", "company", "related company", "associated company", "account", "employer", "org", "Firma",
@@ -191,7 +191,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Zugehöriges Unternehmen", "Verbundenes Unternehmen", "Unternehmensname", "Organisationsname",
         "Firmenbezeichnung", "parent customer", "Entreprise associée", "Empresa relacionada", "Azienda collegata",
         "Gerelateerd bedrijf", "Společnost", "Kunde", "Kundenname", "customer", "client", "Název firmy", "Firmy",
-        "Cég", "Yritys", "Companie", "Компанія",
+        "Cég", "Yritys", "Companie", "Компанія", "Organizzazione", "Società", "Organização", "組織名",
     ),
     "role_title": (
         "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle", "Funktion",
@@ -204,7 +204,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Posizione lavorativa", "Arbeitstitel", "Pozice", "Pracovní pozice", "Pracovní zařazení", "Funkce", "Pozícia",
         "Funkcia", "Pozycja", "Funkcja", "Rola", "Stanowisko pracy", "Zajmowane stanowisko", "Roll", "Yrkestitel",
         "Jobbtitel", "Jobbtittel", "Stillingsbetegnelse", "Stillingstittel", "Pracovná pozícia", "Stanowisko służbowe",
-        "Görev", "Beosztás", "Tehtävänimike", "Посада",
+        "Görev", "Beosztás", "Tehtävänimike", "Посада", "Titolo organizzazione", "Título da organização",
+        "Titre dans l'organisation", "Titel binnen organisatie",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
@@ -219,7 +220,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Festnetz", "Festnetznummer", "Durchwahl", "Mobielnummer", "Cellulaire", "Fixe", "Telefoonnr", "Rückrufnummer",
         "Privatnummer", "Geschäftsnummer", "callback", "Rückmeldung", "Rückruf", "Rappel", "ISDN", "DDI", "Telefonu",
         "Telefonní", "Telefónne", "Pevná linka", "Linka", "Zpětné volání", "Oddzwanianie", "Telefon kontaktowy",
-        "Puhelin", "Matkapuhelin", "Telefonszám",
+        "Puhelin", "Matkapuhelin", "Telefonszám", "Abitazione",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",

@@ -312,7 +312,7 @@ class RecordFilesMixin(ImportExportMixin):
         rows, notes, sheets = reading
         titles = rows.headers[:-2]
         self._keep_choices(step, choices | {"titles": titles_digest(titles)})
-        columns = choices["columns"] or suggest_columns(self.model, titles)
+        columns = choices["columns"] or suggest_columns(self.model, titles, list(rows))
         form = self._import_form(request, initial=choices | {"encoding": rows.encoding})
         form.fields["sheet"].widget = UnfoldAdminSelectWidget(
             choices=[("", "All with the same columns"), *((name, name) for name in sheets)]

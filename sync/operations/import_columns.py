@@ -42,22 +42,22 @@ _WORDS = {
     geschaftl geschaftlich gesch dienst dienstl dienstlich firma firmen buro haupt zentral bureau principal pro
     professionnel professionale societe trabajo laboral comercial empresa oficina lavoro ufficio azienda werk kantoor
     hoofd zakelijk zakelijke arbets arbete arbejds arbejde jobb pracovni prace pracy praca sluzebni firemni słuzbowy
-    słuzbowa firmowy firmowa zamestnani рабочии робочии w g""",
+    słuzbowa firmowy firmowa zamestnani рабочии робочии uff w g""",
     "home": """home private personal privat priv zuhause domicile personnel perso maison fixe particular casa fijo
     fisso residencial thuis prive vast hem hjem domaci domu doma soukromy prywatny prywatna domowy domowa stacjonarny
-    домашнии h p""",
+    домашнии abitazione h p""",
     "other": """other secondary alternative billing mailing postal invoice shipping headquarter headquarters hq po sa
-    rechnung rechnungs weiteres weitere sonstige sekundare autre otro altro car auto voiture automovil radio callback
-    ruckmeldung ruckruf rappel isdn auta samochodzie zpetne volani oddzwanianie""",
+    secondaire rechnung rechnungs weiteres weitere sonstige sekundare autre otro altro car auto voiture automovil
+    radio callback ruckmeldung ruckruf rappel isdn auta samochodzie zpetne volani oddzwanianie""",
     # Numbers at which nobody answers: such columns aren't known, either.
     "fax": """fax telefax faxnummer faxnr faxnumber telecopie telecopieur telex pager beeper pieper piepser bip
     cercapersone buscapersona localizador semafoon""",
     # What a column's title ends with that says of which kind another's value is: “Phone 1 - Label”.
-    "label": "label type libelle etiqueta etichetta typ",
+    "label": "label type libelle etiqueta etichetta rotulo typ",
     # Nothing.
     "idle": """primary preferred pref default required optional mandatory pflichtfeld value wert valeur valor valore
     internet current of the and der die das des im u und la le les l de du et del y della di da do van het en i a och
-    og s""",
+    og s op waarde 値 your ihr ihre dein deine votre tu su tuo tua uw jouw""",
     # Nothing beside a title of a field of this kind: “Phone number”, “Nom de l'entreprise”, “City of Address”.
     "phone": "number no nummer nr numero num n numer cislo",
     "email": "address adresse adres direccion indirizzo endereco",
@@ -103,6 +103,11 @@ MAX_LABELS = 1_000  # different texts beside values
 
 REMEMBERED_SECONDS = 365 * 86_400
 
+# Of a column without a known title, so many rows say what it is.
+SAMPLED_ROWS = 200
+# What a cell with nothing but an address, or a number with its country, looks like, by the converter of its field.
+_FORMS = {"email": re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+"), "phone": re.compile(r"\+ ?\d[\d ()/.-]{6,20}")}
+
 
 def field_label(model: type[models.Model], name: str) -> str:
     return str(capfirst(str(model._meta.get_field(name).verbose_name)))  # type: ignore[union-attr]
@@ -125,12 +130,24 @@ def has_name_parts(model: type[SyncedModel]) -> bool:
     return registry.name_field(model) not in ("", None, registry.match_field(model))
 
 
-def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str]:
-    """Return each column's field, as it was chosen for these titles before, else as its title says."""
+def suggest_columns(model: type[SyncedModel], titles: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> list[str]:
+    """Return each column's field: as it was chosen for these titles before, else as its title or its cells say."""
     remembered: list[str] | None = cache.get(_memory_key(model, titles))
-    if remembered is None:
-        return known_titles(model).columns(titles)
-    return [*remembered, ""][: len(titles)]  # a file of refused rows has one column more
+    if remembered is not None:
+        return [*remembered, ""][: len(titles)]  # a file of refused rows has one column more
+    columns = known_titles(model).columns(titles)
+    for name, converter in converters_of(model).items():
+        if converter in _FORMS and name not in columns:
+            places = [place for place, title in enumerate(titles) if not columns[place] and not is_fax(title)]
+            if fitting := [place for place in places if _holds_only(_FORMS[converter], rows, place)]:
+                columns[fitting[0]] = name
+    return columns
+
+
+def _holds_only(form: re.Pattern[str], rows: Sequence[Sequence[str]], place: int) -> bool:
+    """Whether the filled cells of a column have this form, and each another value, unlike a record's owner."""
+    cells = [cell for row in rows[:SAMPLED_ROWS] if (cell := row[place].strip())]
+    return bool(cells) and len(set(cells)) == len(cells) and all(map(form.fullmatch, cells))
 
 
 def key_names(model: type[SyncedModel]) -> list[str]:

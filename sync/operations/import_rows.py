@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import lru_cache
+from html import unescape
 from itertools import chain, islice
 from typing import Any
 
@@ -61,6 +62,8 @@ _NOT_KNOWN = re.compile(r"[nN]\. ?[nNaA]\.?|k\. ?A\.?")
 _NAME_WORD = re.compile(r"([^\s.-]+)(\.?)")
 # How programs that calculate write codes: “10115.0”, “30 901820.0”.
 _CODE = re.compile(r"[\d\s()+/-]+\.0")
+_LINK = re.compile(r" \(https?://[^\s()]+\)")
+_ENTITY = re.compile(r"&#?\w{2,8};")
 WHOLE_DIGITS = 7  # a number with fewer doesn't count beside a longer one
 # Of the values that further columns have for a field, so many are compared.
 MOST_COMPARED = 8
@@ -378,9 +381,13 @@ class RowReader:
 
     def _names_in(self, name: str, text: str) -> list[str]:
         """Return the names of related records in a cell; “Nova, Inc.” is one."""
-        names = several_names(text)
-        is_list = {";", "\n"}.intersection(text) or all(map(self.related[name].find_any, names))
-        return names if names and is_list and not self.related[name].find_any(text) else [text]
+        plain = without_markup(text)
+        for whole in (text, plain):
+            if self.related[name].find_any(whole):
+                return [whole]
+        names = several_names(plain)
+        is_list = {";", "\n"}.intersection(plain) or _LINK.search(text) or all(map(self.related[name].find_any, names))
+        return names if names and is_list else [plain]
 
     def _related_record(self, row: ImportRow, name: str, text: str) -> SyncedModel:
         """Return the record that a cell names; raises ValueError if there isn't one, or if there are several."""
@@ -503,6 +510,11 @@ def namesake_key(name: str) -> str:
             is_behind_title = may_be_title or word in WORDS["name_title"]
             words += [] if is_behind_title else [word]
     return " ".join(words) or match_key(name)
+
+
+def without_markup(name: str) -> str:
+    """Return a name without what programs write into it and behind it: “Nova &amp; Co”, “Nova (https://…)”."""
+    return _LINK.sub("", _ENTITY.sub(lambda entity: unescape(entity[0]), name))
 
 
 def several_names(text: str) -> list[str]:

@@ -56,6 +56,7 @@ from sync.operations.import_rows import (
     is_creatable,
     namesake_key,
     several_names,
+    without_markup,
 )
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
@@ -168,7 +169,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         *self.titles, _, _ = dataset.headers
         self.separator = getattr(dataset, "separator", ",")
         self.file_rows = list(dataset)
-        self.columns = self.columns or suggest_columns(self.model, self.titles)
+        self.columns = self.columns or suggest_columns(self.model, self.titles, self.file_rows)
         if not identifies_records(self.model, self.columns):
             known_titles = ", ".join(str(field.column_name) for field in self.fields.values())
             first_row = humanize.quote(", ".join(self.titles))
@@ -211,7 +212,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         related = {}
         for name, model in self.relations.items():
             cells = {row.cells.get(name, "") for row in self.rows}
-            texts = {text for cell in cells for text in (cell, *several_names(cell))}
+            plain = {without_markup(cell) for cell in cells}
+            texts = {*cells, *plain, *(text for cell in plain for text in several_names(cell))}
             related[name] = read_lookup(model.objects.all(), dict.fromkeys(key_names(model), texts), models.Q())
         return related
 

@@ -236,6 +236,61 @@ def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client)
 
 
 @pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        # No title says what these are, but their cells do.
+        (
+            "Nom;Joindre;Ligne\nAnn;a@x.org;+49 30 901820\nBob;b@x.org;\n",
+            {"Email": "a@x.org", "Phone": "+49 30 901820"},
+        ),
+        ("Name;Antwort 2\nAnn;a@x.org\n", {"Email": "a@x.org"}),
+        # An owner is the same for several; a fax is no phone; a column that has another value, too, is neither.
+        ("Name;Betreuer\nAnn;o@x.org\nBob;o@x.org\n", {}),
+        ("Name;Telefax\nAnn;+49 30 901820\n", {}),
+        ("Name;Info\nAnn;a@x.org\nBob;on leave\n", {}),
+        ("Name;Email;Second\nAnn;a@x.org;b@x.org\n", {"Email": "a@x.org"}),
+        # Address books in other languages, and forms.
+        (
+            "Voornaam;Achternaam;E-mail 1 - Waarde;Telefoon 1 - Waarde\nAnn;Ace;a@x.org;+49 30 901820\n",
+            {"Email": "a@x.org", "Phone": "+49 30 901820"},
+        ),
+        ("Ihr Name;Ihre E-Mail-Adresse;Ihre Telefonnummer\nAnn;;+49 30 901820\n", {"Phone": "+49 30 901820"}),
+        ("Your name;Your email;Your phone number\nAnn;a@x.org;\n", {"Email": "a@x.org"}),
+        ("Prénom;Nom;Première adresse électronique\nAnn;Ace;a@x.org\n", {"Email": "a@x.org"}),
+        ("名;姓;メール 1 - 値\nAnn;Ace;a@x.org\n", {"Email": "a@x.org"}),
+        ("Nome;Cognome;Telefono (uff.)\nAnn;Ace;+49 30 901820\n", {"Phone": "+49 30 901820"}),
+    ],
+)
+def test_no_address_or_number_is_dropped_because_its_title_is_unknown(
+    browser: Client, file: str, fields: dict[str, str]
+) -> None:
+    row = changes(preview(browser, file))[2]
+    assert {label: after for label, _, after in row if label in ("Email", "Phone")} == fields
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("Nova (https://www.notion.so/Nova-1a2b?pvs=21)", "Nova"),
+        ("Nova (https://www.notion.so/N-1), Orbit (https://www.notion.so/O-2)", "Nova"),
+        ("Nova GmbH &amp; Co. KG", "Nova GmbH & Co. KG"),
+        ("M&uuml;ller &#38; Sons", "Müller & Sons"),
+        ("Nova (Berlin)", "Nova (Berlin)"),
+        ("AT&T; Orbit", "AT&T"),
+        ("R&D &copy Co", "R&D &copy Co"),
+    ],
+)
+def test_an_organization_has_its_name_without_what_programs_write_beside_it(
+    browser: Client, cell: str, name: str
+) -> None:
+    page = preview(browser, f'Name,Email,Company\nAnn,a@x.org,"{cell}"\n', create_missing="on")
+    assert page.context["result"].made_names == [name]
+    Organization.objects.create(name=cell)
+    page = preview(browser, f'Name,Email,Company\nAnn,a@x.org,"{cell}"\n', create_missing="on")
+    assert page.context["result"].made_names == []
+
+
+@pytest.mark.parametrize(
     ("file", "is_ticked"),
     [
         ("Name,Email,Role\nAnn,,Cook\n", True),
