@@ -56,7 +56,7 @@ _DIALLED = re.compile(r"[+(]|0\d")
 _ROWS = "(records?|rows?|entr(y|ies)|contacts?|datens(a|ä)tze?|einträge?|zeilen?|kontakte?)"
 _REPORT_LINE = re.compile(
     r"(page|seite|página|pagina|strona|sida) \d+( ?(of|von|de|sur|di|van|z|av|/) ?\d+)?"
-    r"|(printed|generated|exported|created|gedruckt|erstellt|exportiert) (on|by|at|am|von) .+"
+    r"|\W*(printed|generated|exported|created|gedruckt|erstellt|exportiert) (on|by|at|am|von):? .+"
     rf"|\d+ {_ROWS}|(total |number of )*{_ROWS}: *\d+|\W*(end of report|berichtsende)\W*"
     r"|confidential information.*|(copyright|©|\(c\)) .*\d{4}.*",
     re.IGNORECASE,
