@@ -200,7 +200,7 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     states.approval(states.contact("Eve"), "items")
     notified_after(minutes=6)
     assert "A difference was found: Contacts: 2 of 50 checked records" in text(mail)
-    assert "Approve: remove 1 item on Monday" in text(mail)
+    assert "Approve: archive 1 item on Monday" in text(mail)
     assert len(mail.mails) == 2
 
 
