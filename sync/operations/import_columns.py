@@ -136,6 +136,8 @@ def suggest_columns(model: type[SyncedModel], titles: Sequence[str], rows: Seque
     if remembered is not None:
         return [*remembered, ""][: len(titles)]  # a file of refused rows has one column more
     columns = known_titles(model).columns(titles)
+    if not identifies_records(model, columns):
+        return columns  # the titles may be in another row
     for name, converter in converters_of(model).items():
         if converter in _FORMS and name not in columns:
             places = [place for place, title in enumerate(titles) if not columns[place] and not is_fax(title)]
