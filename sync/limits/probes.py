@@ -271,10 +271,15 @@ def _try_active_boards(by: str) -> bool:
         breaker.try_now(link, by=by)
         MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     for link in active:
-        if not is_read_next([link]):
-            breaker.end_stop(link)
+        end_stop_of_shown(link)
     _resume(active)
     return len(active) == len(links)
+
+
+def end_stop_of_shown(link: BoardLink) -> None:
+    """End the stop of a board that Monday shows, if its wait is over and no pass comes that would find out more."""
+    if breaker.stop_of_call(link) is None and not is_read_next([link]):
+        breaker.end_stop(link)
 
 
 def _stopped_links() -> list[BoardLink]:

@@ -152,6 +152,8 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     if not probes.is_read_next():
         breaker.forget_failures(has_written=False)
     _enqueue_undecided_items(link)
+    link.refresh_from_db(fields=["stops"])
+    probes.end_stop_of_shown(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)
     return SweepResult(new_events)

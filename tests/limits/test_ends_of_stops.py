@@ -14,7 +14,7 @@ from sync.choices import ActivityKind
 from sync.clock import sync_now
 from sync.limits import probes
 from sync.models import ActivityLine, BoardLink, MondayAccount
-from sync.operations.sweep import sweep_due_boards
+from sync.operations.sweep import sweep_board, sweep_due_boards
 from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,3 +106,15 @@ def test_an_outage_while_nothing_is_due_ends_with_the_next_probe(world: World) -
     world.pass_time(minutes=1)
     sweep_due_boards()  # no sweep is due yet
     assert not attention.waiting(kinds=[Kind.STOP])
+
+
+def test_a_stopped_board_without_anything_to_do_goes_on_once_a_sweep_reads_it(world: World) -> None:
+    board = world.board_id("organization")
+    world.sandbox.control("boards", board_id=board, state="archived")
+    sweep_board(world.link("organization"))
+    assert stops()
+    world.sandbox.control("boards", board_id=board, state="active")
+    world.pass_time(minutes=11)
+    sweep_board(world.link("organization"))
+    assert not stops()
+    assert lines() == [(ActivityKind.STOP, ""), (ActivityKind.STOP_END, "")]
