@@ -3,7 +3,7 @@
 Rules ask `EntityPlan.cell` for it. What events and our writes say about an item as a whole is in `RecordHistory`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -51,14 +51,17 @@ class CellHistory:
     @cached_property
     def writes(self) -> list["OwnWrite"]:
         """Our writes, without those to another column or whose values aren't known any more."""
-        return list(self._known_writes())
+        return self.writes_of(self.history.writes)
 
-    def _known_writes(self) -> Iterator["OwnWrite"]:
-        key = self.mapping.key
-        for intent in self.history.writes:
-            if key in intent.values and self.mapping.is_current(intent.values[key]):
+    def writes_of(self, intents: Iterable[Intent]) -> list["OwnWrite"]:
+        """Return those of `writes` that these intents made."""
+        writes = []
+        for intent in intents:
+            entry = intent.values.get(self.mapping.key)
+            if entry and self.mapping.is_current(entry):
                 with suppress(UnknownValue):
-                    yield OwnWrite(intent, key, self.converter, self.history.now)
+                    writes.append(OwnWrite(intent, self.mapping.key, self.converter, self.history.now))
+        return writes
 
     @property
     def reads(self) -> list[EarlierRead]:

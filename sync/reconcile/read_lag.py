@@ -16,7 +16,7 @@ from sync import choices, merge
 from sync.fields import field_values
 from sync.fields.field_bases import ComparedField
 from sync.fields.field_values import BoardContext
-from sync.models import IntentState, WebhookEvent
+from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.board_events import LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
@@ -256,8 +256,7 @@ def _unshown_move(board: BoardContext, history: RecordHistory, item: Item | None
 
 def unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan) -> dict[str, Report]:
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
-    history = plan.history
-    if plan.item is None or not (history.writes or history.events):
+    if plan.item is None or not (plan.history.events or _recent_writes(plan.history, plan.item)):
         return {}  # nearly all records
     fields = [
         (plan.compared(board, mapping), plan.cell(board, mapping))
@@ -288,16 +287,17 @@ def _unshown(field: ComparedField, cell: CellHistory, item: Item) -> Report | No
     return unshown_report(reports, (field.remote, field.remote_raw), base, cell.reads)
 
 
+def _recent_writes(history: RecordHistory, item: Item) -> list[Intent]:
+    """Return our writes to an item that a read may not show yet; a create has replaced nothing."""
+    since = history.now - LONGEST_LAG
+    recent = [write for write in history.writes if write.settled_at and write.settled_at > since]
+    return [write for write in recent if write.item_id == item.id and not is_create(write)]
+
+
 def _reports(cell: CellHistory, item: Item) -> list[Report]:
     """Return what is known about a cell, the oldest first; empty if nothing is as new as a read may be old."""
     history = cell.history
-    recently = history.now - LONGEST_LAG
-    # A create has replaced nothing.
-    writes = [
-        write
-        for write in cell.writes
-        if write.took_effect and write.until > recently and write.item_id == item.id and not write.is_create
-    ]
+    writes = [write for write in cell.writes_of(_recent_writes(history, item)) if write.took_effect]
     events = []
     for change in cell.changes:
         is_of_write = any(
@@ -308,7 +308,7 @@ def _reports(cell: CellHistory, item: Item) -> list[Report]:
         if change.is_known or not (history.may_be_ours(change) and is_of_write):
             events.append(change)
     events.sort(key=cmp_to_key(_order))
-    if not writes and not any(change.is_new or change.arrived > recently for change in events):
+    if not writes and not any(change.is_new or change.arrived > history.now - LONGEST_LAG for change in events):
         return []
     echoes = _echoes(writes, [change for change in events if history.may_be_ours(change)])
     reports: list[Report] = []
