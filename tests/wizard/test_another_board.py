@@ -777,10 +777,17 @@ def what_is_open(kinds: Collection[attention.Kind] = QUESTIONS) -> dict[str, str
     return {row.key: str(row.entity_id or row.item_id) for row in rows}
 
 
+def asked_items() -> dict[str, str]:
+    """The item of each question of whether it is a record's, by the question's record."""
+    questions = SyncConflict.objects.filter(resolved_at=None, kind="identity")
+    return {str(question.entity_id): question.monday_item_id for question in questions}
+
+
 def state_of(wizard: Wizard, board: str) -> dict[str, Any]:
     contacts = {str(contact.pk): contact for contact in Contact.objects.all()}
     return {
         "open": what_is_open(),
+        "asked": asked_items(),
         "rejected": set(what_is_open([attention.Kind.REJECTED]).values()),
         "items": items_of(wizard, board),
         "records": {key: record_values(contact) for key, contact in contacts.items()},
@@ -813,6 +820,8 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     closed = {before["open"][key] for key in before["open"].keys() - after["open"].keys()}
     answered = {namesake.record_id for namesake in plan.namesakes if namesake.choice}
     answered |= {change.item_id for change in plan.changes if change.kind in ("link", "new record")}
+    # Of the same item, but now with another record that it may be.
+    answered |= {record for record, item in before["asked"].items() if item in plan.ids("ask")}
     assert closed - plan.ids("ask") - answered <= plan.ids("ended")
     assert plan.ids("ended") - depending - refused <= closed
     # A value of a record whose item is gone stays as it is.
@@ -955,6 +964,30 @@ def django_settings(settings: Any) -> Any:
     steps=[
         ("first", [], True, {"first_match": "npd_wins", "creates_records": "off"}, "apart"),
         ("another", [("delete record", 1)], True, {"creates_records": "on", "first_match": "npd_wins"}, "link"),
+    ],
+)
+@example(
+    # An edit that no webhook has told yet, on a board that is set up again with nothing changed.
+    records=[("Ann", "a@x.org", "Boss", 2), ("Bob", "b@x.org", "", 1), ("Bob", "c@x.org", "Boss", 2)],
+    boards=[[("Bob", "c@x.org", "Boss", 2)], []],
+    steps=[
+        ("first", [], False, {"direction_role_title": "npd_to_monday", "first_match": "npd_wins"}, "leave"),
+        ("first", [("edit item", 1)], False, {"direction_role_title": "npd_to_monday", "first_match": "ask"}, "link"),
+    ],
+)
+@example(
+    # A record that is asked for gets the name of an item, whose question is then about another record.
+    records=[("Cleo", "a@x.org", "", 3), ("Bob", "c@x.org", "Boss", 1)],
+    boards=[
+        [
+            *[("Bob", "b@x.org", "", 2), ("Ann", "c@x.org", "Chair", 0), ("Bob", "b@x.org", "Chair", 3)],
+            *[("Cleo", "b@x.org", "Boss", 1), ("Bob", "", "Boss", 3)],
+        ],
+        [],
+    ],
+    steps=[
+        ("another", [("empty email", 1)], False, {"first_match": "npd_wins", "creates_records": "on"}, "apart"),
+        ("first", [("delete record", 0)], True, {"first_match": "monday_wins", "creates_records": "off"}, "leave"),
     ],
 )
 @given(
