@@ -76,13 +76,14 @@ def is_lossless(converter: Converter, sent: Canonical, stored: Canonical) -> boo
 
 
 def was_swallowed(converter: Converter, sent_raw: Any, read_raw: Any, answered_raw: Any) -> bool:
-    """Whether the answer to a write shows exactly what was read before, and not a form of what was sent.
+    """Whether the answer to a write shows exactly what was read before, or nothing, and not a form of what was sent.
 
-    Of a create nothing was read, so it has swallowed a value that its answer shows as empty. Raises UnknownValue.
+    Raises UnknownValue.
     """
     sent = converter.canonical_local(sent_raw)
     answered = converter.canonical_remote(answered_raw)
-    return answered == converter.canonical_remote(read_raw) != sent and not is_lossless(converter, sent, answered)
+    is_unchanged = answered in (converter.canonical_remote(read_raw), None)
+    return is_unchanged and answered != sent and not is_lossless(converter, sent, answered)
 
 
 class OwnWrite:
@@ -97,7 +98,7 @@ class OwnWrite:
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        # Monday answered it with the item as it was.
+        # Monday answered it with the cell as it was, or empty.
         self.is_swallowed = False
         if intent.state == IntentState.APPLIED and key in answer:
             with suppress(UnknownValue):

@@ -103,9 +103,12 @@ class RecordHistory:
 
 
 def _may_be_swallowed(intent: Intent) -> bool:
-    """Whether its answer shows a value that was read before."""
+    """Whether its answer shows a value that was read before, or none though one was sent."""
     answer = intent.answer or {}
-    return any(key in answer and (answer[key] or None) == entry["read"] for key, entry in intent.values.items())
+    return any(
+        key in answer and (answer[key] == entry["read"] or (not answer[key] and any(entry["local"].values())))
+        for key, entry in intent.values.items()
+    )
 
 
 @dataclass(frozen=True)

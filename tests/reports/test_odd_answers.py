@@ -9,6 +9,7 @@ import pytest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.operations.comparison import compare_board
 from tests.engine.test_relations import choose_on_board, connected, organization
@@ -20,14 +21,14 @@ __all__ = ["connected"]
 Change = Callable[[str, dict[str, Any]], None]
 
 
-def changing_answers(world: World, change: Change) -> None:
-    """Let `change(query, data)` alter Monday's answers to queries, in ways that no fault of the sandbox can."""
+def changing_answers(world: World, change: Change, kind: str = "query") -> None:
+    """Let `change(query, data)` alter Monday's answers to queries, or to mutations, as no fault of the sandbox can."""
     send = HTTPAdapter.send
 
     def changed(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
         answer = send(adapter, request, **options)
         query = json.loads(request.body).get("query", "") if request.url == world.sandbox.api_url else ""
-        if not query.startswith("query"):
+        if not query.startswith(kind):
             return answer
         body = json.loads(answer.content)
         change(query, body.get("data") or {})
@@ -47,6 +48,50 @@ def objects_in(node: Any) -> Iterator[dict[str, Any]]:
         yield node
     for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         yield from objects_in(part)
+
+
+@pytest.mark.parametrize("column", ["role_title", "email", "phone", "notes"])
+def test_a_write_that_is_made_asks_nobody_though_its_answer_shows_the_cell_as_empty(world: World, column: str) -> None:
+    first, second, third = {
+        "email": ("a@example.org", "b@example.org", "c@example.org"),
+        "phone": ("+442079460011", "+442079460012", "+442079460013"),
+    }.get(column, ("One", "Two", "Three"))
+    ann = world.linked("Ann", **{column: first})
+    world.pass_time(minutes=30)
+
+    def change(query: str, data: dict[str, Any]) -> None:
+        for cell in objects_in(data):
+            if cell.get("id") == column:
+                emptied = {"text", "value", "email", "phone", "label", "country_short_name"} & cell.keys()
+                cell.update(dict.fromkeys(emptied))
+
+    changing_answers(world, change, "mutation")
+    for value in (second, third):
+        world.save(ann, **{column: value})
+        world.work(seconds=5)
+    world.hear(ann, rounds=3, minutes=2)
+    assert (world.values(ann)[column], getattr(ann, column)) == (third, third)
+    assert not SyncConflict.objects.exists()
+
+
+def test_a_saved_name_is_kept_though_its_writes_answer_lacks_the_cells_and_reads_lag(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+
+    def change(query: str, data: dict[str, Any]) -> None:
+        for item in objects_in(data):
+            if "column_values" in item:
+                item["column_values"] = []
+
+    world.sandbox.faults({"lag": "all", "edits": 0, "writes": 8})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "patch", patch)
+        changing_answers(world, change, "mutation")
+        world.save(ann, name="Anna", role_title="New")
+    world.save(ann, notes="Likes tea")  # before the webhooks come
+    world.hear(ann, rounds=4, minutes=5)
+    assert (ann.name, ann.role_title, world.status(ann)) == ("Anna", "New", "synced")
+    assert (world.values(ann)["name"], world.values(ann)["role_title"]) == ("Anna", "New")
 
 
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:

@@ -371,6 +371,10 @@ def _note_outcome(
     else:
         plan.unplanned_records = sorted(map(str, listing.undecided_records))
         plan.unplanned_items = {key: listing.items[key].name[:200] for key in sorted(listing.undecided_items)}
+        # Edits of which nothing has told NPD Sync yet.
+        changed = {change.entity_id for change in plan.changes}
+        differing = [entry.item for key, entry in record_plans.items() if entry.item is not None and key in changed]
+        plan.items_to_check = {item.id: item.name[:200] for item in differing}
     owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:

@@ -60,8 +60,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     answered_items = questions.answered_items(facts, plan)
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
-    # Whatever their order, an item with only a name is asked about if another one becomes a record of that name.
-    for item_facts in sorted(facts.unmatched, key=partial(_has_only_a_name, facts.board)):
+    for item_facts in sorted(facts.unmatched, key=partial(_turn, facts.board)):
         if item_facts.item_id in answered_items:
             plan.items.append(released(item_facts, outcomes.ANSWERED.detail))
             continue
@@ -72,11 +71,18 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     _release_overruled_records(plan)
 
 
-def _has_only_a_name(board: BoardContext, item_facts: ItemFacts) -> bool:
+def _turn(board: BoardContext, item_facts: ItemFacts) -> int:
+    """Return when an item is decided about: whatever order they come in, the same ones are asked about.
+
+    For one of which a person wants a record nothing is waited for. One with only a name is asked about if another one
+    becomes a record of that name.
+    """
     item = item_facts.item
+    if item_facts.is_creation_requested:
+        return 0
     if item is None or field_values.npd_id_of(board, item):
-        return False
-    return field_values.match_key_of_item(board, item) == ""
+        return 1
+    return 2 if field_values.match_key_of_item(board, item) == "" else 1
 
 
 def _release_overruled_records(plan: pass_plan.Plan) -> None:
