@@ -70,7 +70,7 @@ def test_a_user_who_may_make_no_tables_is_told_what_to_type() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE ROLE nobodys_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO nobodys_owner")
         cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; SET LOCAL ROLE nobodys_owner")
-    with pytest.raises(ImproperlyConfigured, match="ALTER DATABASE .* OWNER TO nobodys_owner"):
+    with pytest.raises(ImproperlyConfigured, match=r"ALTER DATABASE .* OWNER TO nobodys_owner"):
         call_command("migrate", verbosity=0)
 
 
