@@ -102,6 +102,18 @@ def _with_pairs(request: HttpRequest, choices: selection.Choices) -> selection.C
     return replace(choices, namesakes={**choices.namesakes, **_pairs(request)})
 
 
+def _store_region(request: HttpRequest) -> None:
+    """Store the country of phone numbers without one, if the form has another and its sender may choose it."""
+    chosen = request.POST.get(REGION, "")
+    regions = dict(phone_regions())
+    current = lookups.phone_region()
+    if selection.may_set_up(request.user) and chosen in regions and chosen != current:
+        MondayAccount.objects.update_or_create(id=1, defaults={"phone_region": chosen})
+        words = {"before": regions.get(current, current), "after": regions[chosen]}
+        change = Message("setting", label="Country of phone numbers", **words)
+        authors.log_settings_changed(request.user, CONNECTION_TITLE, change)
+
+
 def _has_boards() -> bool:
     return BoardLink.objects.exclude(board_id="").exists()
 
@@ -174,14 +186,7 @@ class SetupWizardMixin(PageAdmin):
         if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
             raise PermissionDenied
         if REGION in request.POST:
-            chosen = request.POST[REGION]
-            regions = dict(phone_regions())
-            current = lookups.phone_region()
-            if chosen in regions and chosen != current:
-                MondayAccount.objects.update_or_create(id=1, defaults={"phone_region": chosen})
-                words = {"before": regions.get(current, current), "after": regions[chosen]}
-                change = Message("setting", label="Country of phone numbers", **words)
-                authors.log_settings_changed(request.user, CONNECTION_TITLE, change)
+            _store_region(request)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
         result = connection.test_stored_token(cast("User", request.user)) if request.method == "POST" else None
@@ -233,6 +238,7 @@ class SetupWizardMixin(PageAdmin):
             question = confirmed_action.Question(title, [effect], "Remove token", hidden=[("remove", "1")])
             remove = partial(connection.remove_token, user)
             return confirmed_action.run_action(self, request, remove, _step_url("connect"), lambda: question)
+        _store_region(request)
         try:
             result = connection.test_and_store_token(user, request.POST.get("token", ""))
         except ActionError as refusal:

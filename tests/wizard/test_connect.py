@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from sync.boards import availability
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.limits import credentials, metered_client, probes
 from sync.limits.api_quota import WaitKind
 from sync.models import ActivityLine, ApiQuota, MondayAccount, StoredSecret
@@ -42,8 +43,9 @@ def away(away: Wizard, unnamed: None) -> Wizard:
 
 def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, settings: Any) -> None:
     assert not credentials.has_token()
-    page = bare.post("token/", token=f"  {bare.monday.token}\n")
+    page = bare.post("token/", token=f"  {bare.monday.token}\n", phone_region="DE")
     assert "Connected" in page
+    assert lookups.phone_region() == "DE"
     assert "Set by Dora Demo" in page
     assert credentials.has_token()
     assert metered_client.connector(urgent=True).ping().user_id == MondayAccount.objects.get().user_id

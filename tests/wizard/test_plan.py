@@ -92,7 +92,7 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     assert reasons == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
 
 
-def test_a_plan_shows_each_field_of_a_record_and_says_how_many_have_other_reasons() -> None:
+def test_a_plan_shows_each_field_of_a_record_and_leads_to_all_of_them() -> None:
     changes = [
         PlannedChange(ChangeKind.PULL, "contact", "Ann", item_id="1", field="Email", after="ann@x.org", reason="empty"),
         PlannedChange(ChangeKind.PULL, "contact", "Ann", item_id="1", field="Phone", before="1", after="2"),
@@ -104,7 +104,7 @@ def test_a_plan_shows_each_field_of_a_record_and_says_how_many_have_other_reason
     page = words_of(render_to_string("sync/wizard_plan_rows.html", rows))
     assert "Ann Email: (empty) → ann@x.org Phone: 1 → 2 empty" in page
     assert "Records updated in NPD 5" in page
-    assert page.strip().endswith("Bo 1 1 2 other reasons")
+    assert page.strip().endswith("Bo 1 1 All 5")
 
 
 def test_a_one_way_field_is_said_to_take_its_sides_value_and_to_close_its_conflict(wizard: Wizard) -> None:
