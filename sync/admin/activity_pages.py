@@ -232,13 +232,15 @@ class ActivityChangeList(TabbedChangeList):
         states = activity_undo.undo_states(act_ids, request.user)
         undone = {row.undoes for row in self.result_list if row.page_folded_count and row.undoes}
         imports = ActivityLine.objects.filter(pk__in=undone, cause__has_key="file")
-        files = {line.pk: str(line.cause["file"]) for line in imports}
+        undone_imports = {line.pk: line for line in imports}
         for act in acts:
             row: Any = act.row
             row.page_act = act
             row.page_offer = self._offer_of(request, act, states)
-            summary = self._summary_of(row, files) if row.page_folded_count else ""
+            summary = self._summary_of(row, undone_imports) if row.page_folded_count else ""
             row.page_sums_up = bool(summary)
+            if row.undoes in undone_imports:  # which made records of other types, too
+                row.page_type = undone_imports[row.undoes].entity_type
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
         may_see_boards = request.user.has_perm("sync.view_boardlink")
@@ -252,10 +254,10 @@ class ActivityChangeList(TabbedChangeList):
         else:
             self.result_count = len(acts)
 
-    def _summary_of(self, row: Any, files: Mapping[int, str]) -> str:
+    def _summary_of(self, row: Any, undone_imports: Mapping[int, ActivityLine]) -> str:
         """Return what an act did to all its records, if its first entry's sentence is about one of them only.
 
-        `files` has the names of the files whose import was undone, by the undone entry.
+        `undone_imports` has the imports that were undone, by the undone entry.
         """
         number = row.page_folded_count + 1
         if row.is_rejected_removal:
@@ -269,9 +271,10 @@ class ActivityChangeList(TabbedChangeList):
             return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
         if row.kind in (ActivityKind.CONFLICT_CHOSEN, ActivityKind.CONFLICT_SETTLED) and not row.key:
             return _words_of_answers(row, number)
-        if row.undoes not in files and not row.deletes_record:
+        undone = undone_imports.get(row.undoes)
+        if undone is None and not row.deletes_record:
             return ""
-        file_name = f" of “{files[row.undoes]}”" if files.get(row.undoes) else ""
+        file_name = f" of “{undone.cause['file']}”" if undone and undone.cause["file"] else ""
         return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
     def _offer_of(
@@ -386,6 +389,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         for row in rows:
             row.page_folded_count = 0 if row.folded or is_of_act else records.get(row.fold_id, 1) - 1
             row.page_sums_up = False
+            row.page_type = row.entity_type
             row.page_board_url = ""
             row.page_refused_url = ""
             if row.cause.get("refused"):
@@ -395,7 +399,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def record(self, row: Any) -> SafeString | str | None:
         """Return a link to the record, or to the board that a line without one is about."""
         if row.page_sums_up:
-            return registry.board_title(row.entity_type)
+            return registry.board_title(row.page_type)
         if row.entity_id is not None or row.remote_id or not row.entity_type:
             return super().record(row)
         return admin_base.link_to(row.page_board_url, registry.board_title(row.entity_type))

@@ -487,11 +487,13 @@ def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
         (title, sum(bool(texts) for _, texts in rows), grouped_problems(rows)) for title, rows in problems.items()
     ]
     lists.append((new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]))
+    namesakes = [row for row in result.written if row.doubt and row.is_new()]
+    warned = [row for row in result.written if row.doubt and row.is_update()]
     rows_by_title = {
-        "Namesakes": [row for row in result.written if row.doubt and row.is_new()],
-        "With a warning": [row for row in result.written if row.doubt and row.is_update()],
-        "New": [row for row in plain if row.is_new()],
-        "Changed": [row for row in plain if row.is_update()],
+        "Namesakes": namesakes,
+        "Other new" if namesakes else "New": [row for row in plain if row.is_new()],
+        "Changed with a warning": warned,
+        "Other changed" if warned else "Changed": [row for row in plain if row.is_update()],
         "Unchanged": [row for row in result.valid_rows() if row.is_skip()],
     }
     for title, rows in rows_by_title.items():

@@ -54,7 +54,7 @@ MAX_ADDRESS = 1_000
 _WORD = re.compile(r"""[^\s<>()\[\]"“”„«»{},;:|/]+""")
 # Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
 _NO_VALUE = re.compile(
-    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
+    r"[-–—]+|[?？ ]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
     r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
 )
 # The same as people write it, but before a surname these are initials.

@@ -157,7 +157,7 @@ def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_ou
     }
     assert warnings(page) == expected
     html = words_of(page.content.decode())
-    assert "With a warning: 4" in html
+    assert "Changed with a warning: 4" in html
     assert "New: 1" in html
     assert "Changed:" not in html
     said = messages(confirm(browser, page, leave_out_warned="on"))
@@ -1067,7 +1067,7 @@ def test_new_organizations_and_namesakes_are_named_before_and_after(browser: Cli
     assert page.context["result"].made_names == ["Nova", "Orbit"]
     assert warnings(page) == {2: "A contact in NPD has this name, but another email or none."}
     lists = {title: [heading for heading, _, _ in groups[0][2]] for title, _, groups, _ in page.context["lists"]}
-    assert lists == {"New organizations": ["Nova", "Orbit"], "Namesakes": ["Row 2, ann"], "New": ["Row 3, Bob"]}
+    assert lists == {"New organizations": ["Nova", "Orbit"], "Namesakes": ["Row 2, ann"], "Other new": ["Row 3, Bob"]}
     assert "Made 2 organizations: Nova, Orbit." in messages(confirm(browser, page))
 
 
@@ -1109,7 +1109,7 @@ def test_a_name_with_titles_or_the_last_name_first_is_a_namesake_and_stays_as_it
     assert not warnings(preview(browser, "Name,City\nOetker,Kiel\nDr. Oetker,Kiel\n", "organization"))
 
 
-@pytest.mark.parametrize("placeholder", ["N.N.", "N. N.", "n.n.", "n/a", "N.A.", "k. A.", "-"])
+@pytest.mark.parametrize("placeholder", ["N.N.", "N. N.", "n.n.", "n/a", "N.A.", "k. A.", "-", "?? ??"])
 def test_what_stands_where_nobody_is_known_is_no_name(browser: Client, placeholder: str) -> None:
     page = preview(browser, f"Name,Email\n{placeholder},info@x.org\nNN Group,nn@x.org\n")
     assert (refused(page)[2].startswith("Name: It is empty."), list(changes(page))) == (True, [3])
