@@ -16,8 +16,8 @@ from npd.models import Contact
 from sync.limits import metered_client
 from sync.limits.api_quota import batch_size
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
+from sync.operations.dry_run import read_only_client
 from sync.operations.planned_changes import BoardPlan, ChangeKind, PlannedChange
-from sync.operations.preview import read_only_client
 from sync.operations.reconcile_all import plan_boards
 from tests.admin import states
 from tests.engine.conftest import choose
