@@ -328,7 +328,8 @@ class Listing(Gatherer):
     def note(self, planned_pass: PlannedPass) -> None:
         """Remember the records and items that a pass changes, as they will be."""
         for record_plan in planned_pass.plan.records.values():
-            if record_plan.link_to or record_plan.changes_npd or (record_plan.is_open and record_plan.creates):
+            is_written = record_plan.is_open and (record_plan.creates or record_plan.pulls)
+            if record_plan.link_to or record_plan.changes_npd or is_written:
                 self.linked[record_plan.id] = _record_after(record_plan)
         changes, _ = item_writes(self.board, planned_pass.plan)
         for write in changes:

@@ -405,10 +405,14 @@ class RecordPlan(EntityPlan):
         return self.facts.record.monday_id or "" if self.unlink_reason and self.is_settled else ""
 
     @property
+    def pulls(self) -> bool:
+        """Whether a value is to be written in NPD."""
+        return any(field_plan.pull_raw is not None for field_plan in self.fields.values())
+
+    @property
     def changes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        pulls = any(field_plan.pull_raw is not None for field_plan in self.fields.values())
-        return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
+        return self.is_settled and (self.pulls or self.deletes or bool(self.unlink_reason))
 
     @property
     def linked_record(self) -> SyncedModel:

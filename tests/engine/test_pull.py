@@ -1,5 +1,6 @@
 """From the board to NPD: webhooks only say that something may differ, and NPD gets what was read."""
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
+from sync.kernel.db import run_sql
 from sync.models import ActivityLine, MondayAccount, SyncQueue, WebhookEvent
 from tests.engine.conftest import choose, clash
 from tests.queue.test_claims import just_before
-from tests.support.world import TOM, World
+from tests.support.world import TOM, World, mail
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -126,3 +128,43 @@ def test_who_wrote_a_value_in_conflict_is_whom_the_newest_event_names_if_it_has_
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
     assert conflict.monday_data["role_title"] == "Theirs"
     assert conflict.about.get("editors", {}).get("role_title", {}).get("who") == who
+
+
+REFUSED_BY_NPD = {
+    "one value": ("CHECK (role_title <> 'Theirs')", {"role_title": "Old"}),
+    "two values together": ("CHECK (NOT (role_title = 'Theirs' AND notes = 'Theirs'))", {"notes": ""}),
+    "two values": ("CHECK (role_title <> 'Theirs' AND notes <> 'Theirs')", {"notes": "", "role_title": "Old"}),
+    "a value that another record has": ("UNIQUE (role_title)", {"role_title": "Old"}),
+}
+
+
+@pytest.fixture
+def house_rule() -> Iterator[Callable[[str], None]]:
+    """Adds a constraint of this house's own to the table of contacts."""
+    yield lambda constraint: run_sql(f"ALTER TABLE contacts ADD CONSTRAINT house_rule {constraint}")
+    run_sql("ALTER TABLE contacts DROP CONSTRAINT IF EXISTS house_rule")
+
+
+@pytest.mark.parametrize("what", REFUSED_BY_NPD)
+def test_values_that_npds_database_refuses_stay_on_the_board_and_the_others_come_in(
+    world: World, house_rule: Callable[[str], None], what: str
+) -> None:
+    constraint, refused = REFUSED_BY_NPD[what]
+    ann = world.linked("Ann", email="ann@example.org", role_title="Old")
+    world.linked("Bob", role_title="Theirs" if what.startswith("a value") else "Chair")
+    house_rule(constraint)
+    edits = {"role_title": "Theirs", "notes": {"text": "Theirs"}, "email": mail("new@example.org")}
+    for column, value in edits.items():
+        world.edit(ann, column, value)
+    world.hear(ann, rounds=2, minutes=1)
+    expected = {"role_title": "Theirs", "notes": "Theirs", "email": "new@example.org"} | refused
+    assert {name: getattr(ann, name) for name in expected} == expected
+    assert (world.sync_state(ann).blocked_fields.keys(), world.status(ann)) == (refused.keys(), "pending")
+    assert all("house_rule" in world.block_of(ann, name) for name in refused)
+    assert not SyncQueue.objects.filter(status__in=("pending", "failed")).exists()
+    for name in refused:
+        world.edit(ann, name, {"text": "Hers"} if name == "notes" else "Hers")
+    world.hear(ann, rounds=2, minutes=1)
+    expected |= dict.fromkeys(refused, "Hers")
+    assert {name: getattr(ann, name) for name in expected} == expected
+    assert (world.sync_state(ann).blocked_fields, world.status(ann)) == ({}, "synced")

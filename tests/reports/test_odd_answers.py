@@ -74,6 +74,26 @@ def test_a_write_that_is_made_asks_nobody_though_its_answer_shows_the_cell_as_em
     assert not SyncConflict.objects.exists()
 
 
+def test_a_saved_name_is_kept_though_its_writes_answer_lacks_the_cells_and_reads_lag(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+
+    def change(query: str, data: dict[str, Any]) -> None:
+        for item in objects_in(data):
+            if "column_values" in item:
+                item["column_values"] = []
+
+    world.sandbox.faults({"lag": "all", "edits": 0, "writes": 8})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "patch", patch)
+        changing_answers(world, change, "mutation")
+        world.save(ann, name="Anna", role_title="New")
+    world.save(ann, notes="Likes tea")  # before the webhooks come
+    world.hear(ann, rounds=4, minutes=5)
+    assert (ann.name, ann.role_title, world.status(ann)) == ("Anna", "New", "synced")
+    assert (world.values(ann)["name"], world.values(ann)["role_title"]) == ("Anna", "New")
+
+
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:
     world.list_in_pages_of_eight()
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])

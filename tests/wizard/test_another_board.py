@@ -800,14 +800,16 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     after = state_of(wizard, board)
     items, listed, records = after["items"], before["items"], after["records"]
     got = {key: item for key, item in after["linked"].items() if item in items}
-    assert plan.ids("create") == {key for key, item in got.items() if item not in listed}
+    created = {key for key, item in got.items() if item not in listed}
     linked = {key for key, item in got.items() if item in listed and before["linked"].get(key, item) != item}
     # What Monday refuses only shows when it is sent, and so does what depends on it, such as whose item is found by it.
     refused = {change.subject for change in plan.changes if change.kind == "push" and change.after == REFUSED}
-    depending = plan.ids("link") - linked if refused else set()
+    planned = plan.ids("link") | plan.ids("create")
+    depending = planned - linked - created if refused else set()
+    assert plan.ids("create") - depending == created
     assert plan.ids("link") - depending == linked
     assert plan.ids("new record") == {after["linked"][key] for key in records.keys() - before["records"].keys()}
-    assert len(items) == len(listed) + len(plan.ids("create")) - len(plan.ids("archive item"))
+    assert len(items) == len(listed) + len(created) - len(plan.ids("archive item"))
     gone = Tombstone.objects.filter(monday_id__in=listed.keys() - items.keys())
     assert plan.ids("archive item") == set(map(str, gone.values_list("entity_id", flat=True)))
     changed = {item for item in listed.keys() & items.keys() if values_of(items[item]) != values_of(listed[item])}
@@ -992,6 +994,22 @@ def django_settings(settings: Any) -> Any:
         ("another", [("empty email", 1)], False, {"first_match": "npd_wins", "creates_records": "on"}, "apart"),
         ("first", [("delete record", 0)], True, {"first_match": "monday_wins", "creates_records": "off"}, "leave"),
     ],
+)
+@example(
+    # A record that was asked about had no item when it was deleted, and its first item is on the board that is chosen.
+    records=[("Ann", "b@x.org", "", 3)],
+    boards=[[], [("Ann", "b@x.org", "", 1), ("Ann", "b@x.org", "", 1)]],
+    steps=[
+        ("first", [], False, {}, "leave"),
+        ("another", [], False, {}, "leave"),
+        ("first", [("delete record", 0)], False, {"creates_records": "on"}, "leave"),
+    ],
+)
+@example(
+    # A person links a record with an item whose email it takes over, and which another item has, too.
+    records=[("Cleo", "c@x.org", "Chair", 3)],
+    boards=[[("Cleo", "a@x.org", "Boss", 3), ("Bob", "a@x.org", "", 3)], []],
+    steps=[("first", [], True, {"first_match": "monday_wins", "creates_records": "on"}, "link")],
 )
 @given(
     records=drawn_people,

@@ -436,7 +436,8 @@ class SetupListing(dry_run.Listing):
         decided = copy(tombstone)
         decided.settled_at = None  # that Monday may still show that item says nothing about the item on this board
         if self.left_board and tombstone.state in OPEN_TOMBSTONE_STATES:
-            decided.state = TombstoneState.KEPT  # its item stays on the board that is left
+            # Its item stays on the board that is left.
+            decided.state = TombstoneState.KEPT if tombstone.monday_id else TombstoneState.NOTHING_LEFT
         return decided
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:

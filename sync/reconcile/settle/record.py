@@ -134,7 +134,10 @@ class SettledRecord:
             return
         action = field_plan.decision.action
         is_sent = field_plan.send_raw is not None and answered_item is not None
-        if is_sent and _is_swallowed(field_plan, item):
+        if is_sent and self._lacks_values(item):
+            self._keep_base(field_plan)
+            self._leave_to_next_pass()
+        elif is_sent and _is_swallowed(field_plan, item):
             self._settle_swallowed(field_plan)
         elif field_plan.undo is not None:
             self._settle_undo(field_plan, item, is_sent=is_sent)
@@ -151,13 +154,18 @@ class SettledRecord:
             if field_plan.confirmed_entry is not None:
                 _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
 
+    def _lacks_values(self, answered_item: Item) -> bool:
+        """Whether Monday's answer lacks a value that was sent, so that it is taken for none."""
+        plan = self.plan
+        sent = [each for each in plan.fields.values() if each.send_raw is not None]
+        answered = [each for each in sent if plan.write.item_of(each.key) is answered_item]
+        return any(_answered_value(each, answered_item) is _NOT_SHOWN for each in answered)
+
     def _settle_undo(self, field_plan: pass_plan.FieldPlan, item: Item, *, is_sent: bool) -> None:
         """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
         if field_plan.send_raw is not None and not is_sent:
             return
-        if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-            self._leave_to_next_pass()
-        elif field_plan.pull_raw is None or self._pull(field_plan):
+        if field_plan.pull_raw is None or self._pull(field_plan):
             assert field_plan.undo is not None
             sync_state = self.plan.sync_state
             base = field_plan.undo.before["base"]
@@ -187,9 +195,6 @@ class SettledRecord:
         """Make what was sent and what Monday answered the base, and note if Monday altered it."""
         converter = field_plan.converter
         answered_raw = _answered_value(field_plan, item)
-        if answered_raw is _NOT_SHOWN:
-            self._leave_to_next_pass()
-            return
         send_raw = field_plan.send_raw or {}
         sent_value = converter.canonical_local(send_raw)
         stored_value = converter.canonical_remote(answered_raw)
@@ -210,9 +215,7 @@ class SettledRecord:
         if field_plan.pull_raw is None:
             return
         answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
-        if answered_raw is _NOT_SHOWN and still_holds(self.locked, field_plan.local_raw):
-            self._leave_to_next_pass()
-        elif self._pull(field_plan):
+        if self._pull(field_plan):
             log_pull(self.plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
             self._agree(field_plan, item, field_plan.pull_raw, answered_raw)
             _note_applied(field_plan, field_plan.display_local(field_plan.pull_raw))
@@ -308,8 +311,6 @@ def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
 def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     """Whether the item in Monday's answer shows that the value was not stored."""
     answered_raw = _answered_value(field_plan, item)
-    if answered_raw is _NOT_SHOWN:
-        return False
     return cell_history.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 

@@ -3,17 +3,20 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from typing import Any
 from uuid import UUID
 
 import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, models, transaction
+from psycopg.errors import ForeignKeyViolation
 
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import save_reports
 from sync.boards.board_columns import recheck_hold
-from sync.choices import ActivityKind, ApprovalKind, ApprovalState, QueueDirection
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState, BlockedCode, QueueDirection
 from sync.clock import SyncNow
+from sync.fields.field_values import BoardContext, update_values
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
 from sync.kernel.secret_texts import without_secrets
@@ -25,7 +28,7 @@ from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates, removed_items
 from sync.reconcile.outcomes import SETTLED, Ending, Outcome
-from sync.reconcile.pass_plan import Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
 from sync.reconcile.settle import dependents, items_and_deletions, jobs, pass_run
@@ -146,41 +149,72 @@ def _write_records(
     written = []
     for record_id, record_plan in plan.records.items():
         if record_id in locked:
-            settled = SettledRecord(record_plan, locked[record_id])
-            settled.settle(facts, pause, board_now)
-            if failure := _write_record(settled):
-                record_plan.start_anew(failure)
-            else:
-                written.append(settled)
+            settled = _settle_record(facts, record_plan, locked[record_id], pause, board_now)
+            written += [settled] if settled else []
         elif (item := record_plan.write.item) is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             tombstones.set_late_item(run.entity_type, record_id, item.id)
     return written
 
 
-def _write_record(settled: SettledRecord) -> Ending | None:
-    """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it.
+def _settle_record(
+    facts: PassFacts, plan: RecordPlan, locked: SyncedModel, pause: str, board_now: BoardContext | None
+) -> SettledRecord | None:
+    """Write or delete one record; return None if nothing of its plan applies.
 
-    Return how it ends instead if nothing of its plan applies.
+    Values that NPD's database refuses stay on the board, and the others are written.
     """
-    plan = settled.plan
+    before = plan.copied() if plan.pulls else None
+    settled = SettledRecord(plan, locked)
+    settled.settle(facts, pause, board_now)
     if plan.deletes:
-        return _delete_record(plan)
-    if not settled.values:
+        failure = _delete_record(plan)
+    elif error := _refusal_of(plan, settled.values):
+        log.warning("record not written", record=str(plan.id), error=type(error).__name__)
+        failure = Ending(Outcome.FAILED, Message("database_rejected_monday", quote=_sentence_of(error)))
+        # That a related record was deleted meanwhile is no fault of the value.
+        refused = _refused_fields(before) if before and not isinstance(error.__cause__, ForeignKeyViolation) else []
+        if before and refused:
+            for field_plan in refused:
+                field_plan.block(BlockedCode.INVALID, failure.detail)
+            vars(plan).update(vars(before))
+            return _settle_record(facts, plan, locked, pause, board_now)
+    else:
+        failure = None
+    if failure:
+        plan.start_anew(failure)
+    return None if failure else settled
+
+
+def _refused_fields(plan: RecordPlan) -> list[FieldPlan]:
+    """Return the fields whose new values NPD's database refuses, by itself or beside those before it."""
+    model = type(plan.record)
+    with transaction.atomic():
+        refused = [
+            field_plan
+            for field_plan in plan.fields.values()
+            if _refusal_of(plan, update_values(model, field_plan.pull_raw or {}))
+        ]
+        transaction.set_rollback(True)
+    return refused
+
+
+def _refusal_of(plan: RecordPlan, values: Mapping[str, Any]) -> DatabaseError | None:
+    """Write these values of a record in a savepoint of its own; return why NPD's database refuses them."""
+    if not values:
         return None
     try:
         with transaction.atomic():
-            type(plan.record).objects.filter(pk=plan.id).update(**settled.values)
+            type(plan.record).objects.filter(pk=plan.id).update(**values)
     except OperationalError:  # a lock or the connection, so the record isn't at fault
         raise
     except DatabaseError as error:
-        log.warning("record not written", record=str(plan.id), error=type(error).__name__)
-        return Ending(Outcome.FAILED, Message("database_rejected_monday", quote=_refusal(error)))
+        return error
     return None
 
 
 def _delete_record(plan: RecordPlan) -> Ending | None:
-    """Delete a record because its item was removed, as `_write_record` writes one."""
+    """Delete a record because its item was removed, in a savepoint of its own; return how it ends instead, if so."""
     obstacle, loss = deletion_obstacles(plan.record)
     if plan.removal and removed_items.deletion_must_wait(plan.removal, loss):
         return Ending(Outcome.RELEASED, CHANGED)
@@ -191,12 +225,12 @@ def _delete_record(plan: RecordPlan) -> Ending | None:
         except OperationalError:
             raise
         except DatabaseError as error:
-            obstacle = Message("database_rejected", quote=_refusal(error))
+            obstacle = Message("database_rejected", quote=_sentence_of(error))
     removed_items.take_deletion_result(plan, obstacle)
     return None
 
 
-def _refusal(error: DatabaseError) -> str:
+def _sentence_of(error: DatabaseError) -> str:
     return without_secrets(str(error).strip().splitlines()[0])
 
 
