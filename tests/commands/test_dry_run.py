@@ -162,6 +162,20 @@ def test_items_of_deleted_records_that_wait_for_approval_are_planned_as_question
     assert numbers[ChangeKind.ARCHIVE] == len(contacts) - waiting
 
 
+def test_a_deleted_record_whose_job_was_lost_is_planned_by_its_item(world: World) -> None:
+    contact = world.linked("Ann")
+    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy="archive_item")
+    contact.delete()
+    SyncQueue.objects.all().delete()
+    world.wait_out()
+    boards, _ = plan()
+    assert [(entry.kind, entry.name) for entry in changes_of(boards)] == [("archive item", "Ann")]
+    calls = world.calls()
+    call_command("sync_reconcile", stdout=StringIO())
+    assert Tombstone.objects.get().state == "archived"
+    assert sum(board.calls for board in boards) >= world.calls() - calls
+
+
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:
     states.boards()
     states.synced("Ann", "1")
