@@ -1,7 +1,7 @@
 """Passes that only plan: their facts, and what reconcile's rules decide. Nothing is written on either side.
 
 `decide_pass` plans one pass, for the comparison by night; `plan_pass_with_following` also the one that follows it.
-`plan_board` plans those over a whole board, for `sync_reconcile --dry-run` and the set-up; each of them takes both
+`plan_passes` plans those over a whole board, for `sync_reconcile --dry-run` and the set-up; each of them takes both
 sides as the ones before it leave them, because the `Listing` notes what they change.
 """
 
@@ -374,7 +374,7 @@ def _item_after(board: BoardContext, item: Item, values: Mapping[str, Any]) -> I
     return replace(item, name=values.get(NAME_COLUMN, item.name), values=readings)
 
 
-def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
+def plan_passes(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
     listing.planned_requests = ()

@@ -196,9 +196,9 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
 
 def _whole_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield what is done about the record and its item as a whole."""
-    after = ""
     if not plan.whole_act:
         return
+    after = ""
     if plan.removal and plan.act:
         reason = Message("removal_decided", removal=plan.removal.sentence, decided_by=by_whom(plan.removal))
     elif plan.whole_act == acts.UNLINK:

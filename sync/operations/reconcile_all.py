@@ -61,35 +61,32 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 
 def plan_boards() -> tuple[list[BoardPlan], dry_run.ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
-    plans = []
     with dry_run.read_only_client() as client:
-        for spec in registry.entities():
-            plan = BoardPlan(spec.entity_type, spec.board_title)
-            plans.append(plan)
-            _plan_comparison(plan, spec)
+        plans = [_plan_board(spec) for spec in registry.entities()]
     return plans, client
 
 
-def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
+def _plan_board(spec: registry.EntitySpec) -> BoardPlan:
+    plan = BoardPlan(spec.entity_type, spec.board_title)
     link = lookups.link_of(spec.entity_type)
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
-        return
+        return plan
     listing = dry_run.Listing(lookups.load_board(link))
     try:
         listing.read()
     except errors.MondayError as error:
         plan.problem = Message("board_not_listed", error=of_error(error))
-        return
+        return plan
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
     plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     plan.add(*listing.unreadable_changes())
-    planned_passes = dry_run.plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
+    planned_passes = dry_run.plan_passes(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
             plan.problem = Message("monday_not_read", error=planned_pass.unread_reason)
-            return
+            return plan
         plan.add(*planned_pass.changes)
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
     changed = {change.entity_id for change in plan.changes}
@@ -101,6 +98,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
         plan.checked += len(planned_pass.plan.records) + items
         enqueued += number
     plan.unchanged = len(records - changed)
+    return plan
 
 
 def _record_claims(spec: registry.EntitySpec, listing: dry_run.Listing) -> list[Claim]:

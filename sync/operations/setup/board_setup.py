@@ -19,7 +19,6 @@ from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, SyncDirection, UnmatchedReason
 from sync.fields import lookups
-from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import api_quota, breaker, credentials, metered_client, probes
@@ -354,12 +353,10 @@ def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> Non
     assert chosen.board is not None
     after = chosen.choices
     before = selection.stored_choices(link) or selection.Choices(link.entity_type, "", "", {})
-    labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
 
     def words_of(choices: selection.Choices) -> dict[str, str]:
-        lines = SyncFilter.parse(choices.sync_filter).lines(labels)
         return {
-            "What is synced": " ".join(lines).rstrip(".") or "everything",
+            "What is synced": " ".join(chosen.lines_of(choices)).rstrip(".") or "everything",
             "Create records from new items": "on" if choices.creates_records else "off",
             "When first linked and different": choices.first_match_text,
         }
