@@ -14,12 +14,14 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import environ
 import psycopg
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
@@ -48,7 +50,9 @@ ACCOUNT = r"([^@/?#\[\]\s]*@)?"
 PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 HOST = rf"(\[[0-9a-fA-F:.]+\]|[^@/?#:\[\]\s]*)(:{PORT})?"
 SERVER = rf"://{ACCOUNT}{HOST}([/?][^@\s]*)?"
-SECONDS = r"\d+(\.\d+)?"
+SECONDS = r"\d{1,7}(\.\d+)?"
+# As the header Host has it: Django answers no other.
+HOST_NAME = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
 
 server_url = kind(
     f"[a-z][a-z0-9+]*{SERVER}",
@@ -64,14 +68,20 @@ web_url = kind(
     "an address like https://name.example.org",
     lambda text: text.rstrip("/"),
 )
+# Links and webhooks have paths below it, and it is the name of the site.
+site_url = kind(
+    rf"https?://{HOST_NAME}(:{PORT})?/?",
+    "an address like https://name.example.org, without a path; of an international name its form with xn--",
+    lambda text: text.rstrip("/"),
+)
 # django-environ would read any other word as false.
 yes_or_no = kind(
     "(?i)true|yes|on|1|false|no|off|0", "true or false", lambda text: text.lower() in ("true", "yes", "on", "1")
 )
 whole_number = kind(r"\d+", "a number, 0 or more", int)
 port = kind(PORT, "a port, from 1 to 65535", int)
-seconds = kind(SECONDS, "a number of seconds, 0 or more", float)
-seconds_above_0 = kind(f"(?=.*[1-9]){SECONDS}", "a number of seconds above 0", float)
+seconds = kind(SECONDS, "a number of seconds from 0 to 9999999", float)
+seconds_above_0 = kind(f"(?=.*[1-9]){SECONDS}", "a number of seconds above 0, up to 9999999", float)
 throttle = kind(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", "a number of requests in a time, like 60/min")
 # What a header may contain.
 ascii_text = kind(r"[\x00-\x7f]*", "without letters that aren't ASCII: copy it again")
@@ -87,16 +97,22 @@ def comma_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+host_names = kind(
+    rf"[\s,]*((\*|\.?{HOST_NAME})\s*(,[\s,]*|$))*",
+    "host names without https:// and ports, separated by commas",
+    comma_list,
+)
+
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_URL": (postgresql, ""),
     "REDIS_URL": (server_url, ""),
     "CELERY_BROKER_URL": (server_url, ""),
-    "SITE_URL": (web_url, ""),
+    "SITE_URL": (site_url, ""),
     "SECRET_KEY": (str, ""),
     "ENCRYPTION_KEY": (comma_list, []),
     "DEBUG": (yes_or_no, False),
-    "ALLOWED_HOSTS": (comma_list, []),
+    "ALLOWED_HOSTS": (host_names, []),
     "TRUSTED_PROXIES": (whole_number, 0),
     "PORT": (port, 8000),
     "SANDBOX_PORT": (port, 8001),
@@ -194,6 +210,23 @@ env = Environment(**VARIABLES)
 
 def names_board(variable: str) -> bool:
     return variable.startswith("MONDAY_") and variable.endswith("_BOARD_ID")
+
+
+# What the Procfile, docker-compose.yml and Sentry's library read.
+READ_ELSEWHERE = ("WEB_CONCURRENCY", "WORKER_CONCURRENCY", "POSTGRES_PASSWORD", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE")
+
+
+@checks.register
+def check_names(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn of variables that nothing reads, and that differ from one of ours by a letter or two."""
+    names = [*VARIABLES, *READ_ELSEWHERE]
+    names += [f"{name}_FILE" for name in names]
+    warnings: list[checks.CheckMessage] = []
+    for name in os.environ:
+        meant = [] if name in names or names_board(name) else get_close_matches(name.upper(), names, 1, cutoff=0.9)
+        if meant:
+            warnings.append(checks.Warning(f"{name} is set, but nothing reads it. Is it {meant[0]}?", id="sync.W002"))
+    return warnings
 
 
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:

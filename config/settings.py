@@ -1,6 +1,7 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import os
+import re
 import sys
 from datetime import timedelta
 from typing import Any
@@ -43,7 +44,8 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
 # decrypts what was stored before ENCRYPTION_KEY was set.
 ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
 # This machine's own names are for whoever works on it.
-ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
+SITE_HOST = re.sub(r":\d+$", "", urlsplit(SITE_URL).netloc)
+ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [SITE_HOST]), "localhost", "127.0.0.1", "[::1]"]
 CRON_SECRET = env("CRON_SECRET")
 METRICS_TOKEN = env("METRICS_TOKEN")
 

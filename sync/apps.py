@@ -21,24 +21,30 @@ class SyncConfig(AppConfig):
         from sync.outbox import wakeups
 
         register(registry.check_synced_models)
-        pre_migrate.connect(check_encoding, sender=self)
+        pre_migrate.connect(check_database, sender=self)
         pre_migrate.connect(create_clock, sender=self)
         post_migrate.connect(definitions.install, sender=self)
         wakeups.connect_signals()
 
 
-def check_encoding(using: str, **kwargs: Any) -> None:
-    """Refuse a database as a server makes it that was installed without a locale.
+def check_database(using: str, **kwargs: Any) -> None:
+    """Refuse a database in which the user may make no tables, or as a server makes it that has no locale.
 
     In another encoding no record could be saved; and if it knows the case of ASCII's letters only, names with a capital
     Ö or Ł would never match.
     """
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT current_setting('server_encoding'), datctype, lower('Ö') = 'ö' FROM pg_database "
+            "SELECT current_setting('server_encoding'), datctype, lower('Ö') = 'ö', quote_ident(current_user), "
+            "quote_ident(datname), has_schema_privilege(to_regnamespace('public'), 'CREATE') FROM pg_database "
             "WHERE datname = current_database()"
         )
-        encoding, letters, knows_capitals = cursor.fetchone()
+        encoding, letters, knows_capitals, user, database, may_create = cursor.fetchone()
+    if not may_create:
+        raise ImproperlyConfigured(
+            f"the database's user {user} may make nothing in its schema “public”. Type as a superuser: "
+            f"ALTER DATABASE {database} OWNER TO {user};"
+        )
     if encoding == "UTF8" and knows_capitals:
         return
     fault = (

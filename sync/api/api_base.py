@@ -114,11 +114,12 @@ class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
             if name not in parameters:
                 names = ", ".join(sorted(parameters - {"format"}))
                 raise exceptions.ValidationError({name: f"There is no such parameter. There are: {names}."})
+            is_multiple = isinstance(filterset.filters.get(name), filters.MultipleChoiceFilter)
+            if len(request.query_params.getlist(name)) > 1 and not is_multiple:
+                raise exceptions.ValidationError({name: "Send it once."})
         cleaned = filterset.form.cleaned_data if filterset.is_valid() else {}
         for name, list_filter in filterset.filters.items():
             values = request.query_params.getlist(name)
-            if len(values) > 1 and not isinstance(list_filter, filters.MultipleChoiceFilter):
-                raise exceptions.ValidationError({name: "Send it once."})
             if values and (name in filterset.errors or cleaned.get(name, "") in EMPTY_VALUES):
                 sentence = f"“{values[-1]}” can't be read here. Send {_readable(list_filter)}, or leave “{name}” out."
                 raise exceptions.ValidationError({name: sentence})
@@ -208,6 +209,8 @@ class Pages(PageNumberPagination):
             raise exceptions.ValidationError({"mark": "This is no mark. Follow `next` as it is, or leave it out."})
         self.mark = moment.isoformat().replace("+00:00", "Z")
         if "cursor" in request.query_params or kind == "cursor":
+            if "page" in request.query_params:
+                raise exceptions.ValidationError({"page": "Pages by cursor have no numbers. Follow `next`."})
             self.cursor = IdCursorPagination()
             return self.cursor.paginate_queryset(queryset, request, view)
         return super().paginate_queryset(queryset, request, view)

@@ -314,24 +314,25 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     if not lines:
         return lines
     alike = grouped((line for line in lines if not line.folded), lambda line: line.fold_key)
-    # Recent listed lines that may belong to the same acts, with their age.
+    # Recent listed lines that may belong to the same acts.
     types = {line.entity_type for line in lines}
     kinds = {line.kind for line in lines}
     if any(line.is_of_deletion for line in lines):
         kinds |= {*DELETION_KINDS, ActivityKind.APPROVAL}
     actors = {line.actor for line in lines}
-    age = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
     rows = ActivityLine.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
-    rows = rows.filter(of_kind, actor__in=actors).annotate(age=age).order_by()
-    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id", "sentence")
+    rows = rows.filter(of_kind, actor__in=actors).annotate(read_at=SyncNow()).order_by()
+    columns = ("at", "kind", "key", "actor", "batch_id", "cause", "values", "fold_id", "sentence")
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
         is_deletion = group[0].is_of_deletion
         is_bulk = is_deletion or len({line.subject for line in group}) > MANY_ALIKE
         pause = BULK_PAUSE if is_bulk else ACT_PAUSE
         # After a minute, a bulk continues only a line that others are folded into; a single one was its own act.
-        before = [line for line in listed.get(key, ()) if line.age <= (pause if line.fold_id else ACT_PAUSE)]
+        before = [
+            line for line in listed.get(key, ()) if line.read_at - line.at <= (pause if line.fold_id else ACT_PAUSE)
+        ]
         fold_ids = {line.fold_id for line in before} - {None}
         is_one_act = group[0].reason == UNREPORTED and len(group) > 1
         if len({line.subject for line in (*before, *group)}) <= MANY_ALIKE and not (fold_ids or is_one_act):

@@ -42,6 +42,8 @@ LISTS = [CONTACTS, "/api/v1/organizations/", QUEUE, CONFLICTS, STATES] + [
 UNREADABLE = (
     "changed_since=2026-01-01", "updatedsince=2026-01-01", "Search=ann", "entity_type=", "entity_id=", "kind=",
     "page_size=many", "page_size=0", "pagination=pages", "ordering=shoe_size", "mark=yesterday",
+    # Of two the first would be left out, and pages by number would all be the first.
+    "ordering=id&ordering=-id", "page_size=2&page_size=3", "page=2&pagination=cursor",
 )  # fmt: skip
 
 

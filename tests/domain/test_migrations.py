@@ -65,6 +65,16 @@ def test_a_database_that_does_not_know_every_letter_is_refused(options: str, fau
 
 
 @pytest.mark.django_db
+def test_a_user_who_may_make_no_tables_is_told_what_to_type() -> None:
+    """As PostgreSQL 15 and newer have it for everybody but the database's owner."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE nobodys_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO nobodys_owner")
+        cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC; SET LOCAL ROLE nobodys_owner")
+    with pytest.raises(ImproperlyConfigured, match=r"ALTER DATABASE .* OWNER TO nobodys_owner"):
+        call_command("migrate", verbosity=0)
+
+
+@pytest.mark.django_db
 def test_models_and_migrations_say_the_same() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 

@@ -59,6 +59,10 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
             {"SECURE_PROXY_SSL_HEADER": None, "USE_X_FORWARDED_HOST": False, "SECURE_SSL_REDIRECT": False},
         ),
         (
+            {"SITE_URL": "https://[2001:db8::1]:8443"},
+            {"ALLOWED_HOSTS": ["[2001:db8::1]", "localhost", "127.0.0.1", "[::1]"]},
+        ),
+        (
             {"ENCRYPTION_KEY": "new, old", "EMAIL_URL": "smtp+ssl://npd%40x.org:p%24@smtp.x.org"},
             {
                 "ENCRYPTION_KEYS": ["new", "old", KEY],
@@ -77,6 +81,7 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         "http",
         "https behind proxies",
         "no proxy is believed",
+        "an address for a name",
         "keys and email",
     ],
 )
@@ -118,6 +123,16 @@ def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
         assert result.returncode != 0
         assert "Settings: set SECRET_KEY to a long random text" in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_it_may_mean() -> None:
+    names = {"MONDAY_WEBHOK_TOKEN": "sesame", "secret_key_file": "sesame", "SENTRY_RELEASE": "1", "EDITOR": "vi"}
+    result = manage("check", **SERVERS, SECRET_KEY=KEY, **names)
+    assert "MONDAY_WEBHOK_TOKEN is set, but nothing reads it. Is it MONDAY_WEBHOOK_TOKEN?" in result.stderr
+    assert "secret_key_file is set, but nothing reads it. Is it SECRET_KEY_FILE?" in result.stderr
+    assert result.stderr.count("is set, but") == 2
+    assert "sesame" not in result.stderr
+    assert result.returncode == 0
 
 
 def test_traces_are_shown_to_nobody_whom_a_proxy_lets_in() -> None:

@@ -57,7 +57,10 @@ with ThreadPoolExecutor(8) as pool:
 
 @pytest.fixture
 def pooled(processes: Processes) -> Iterator[int]:
-    """PgBouncer, which all processes go through; fewer connections than they need make transactions change theirs."""
+    """PgBouncer, which all processes go through; fewer connections than they need make transactions change theirs.
+
+    Its connections have a style of intervals that psycopg can't read, whatever a process has set on one of them.
+    """
     if PGBOUNCER is None:
         missing = "no pgbouncer on this machine (Debian, Ubuntu: sudo apt install pgbouncer)"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
@@ -67,7 +70,8 @@ def pooled(processes: Processes) -> Iterator[int]:
     )
     with folder_of_ones_own() as folder:
         (folder / "ini").write_text(
-            f"[databases]\n{at['NAME']} = {server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+            f"[databases]\n{at['NAME']} = {server} connect_query='SET IntervalStyle = iso_8601'\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
             "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
         )
         as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
