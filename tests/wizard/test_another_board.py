@@ -825,8 +825,8 @@ def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: 
     answered |= {change.item_id for change in plan.changes if change.kind in ("link", "new record")}
     # Of the same item, but now with another record that it may be.
     answered |= {record for record, item in before["asked"].items() if item in plan.ids("ask")}
-    # What is asked about a record that a person has deleted ends with it.
-    answered |= before["asked"].keys() - before["records"].keys()
+    # What is asked about a record ends once a person deletes it, or turns its sync off.
+    answered |= before["asked"].keys() - before["records"].keys() | plan.ids("sync_off")
     assert closed - plan.ids("ask") - answered <= plan.ids("ended")
     assert plan.ids("ended") - depending - refused <= closed
     # A value of a record whose item is gone stays as it is.
