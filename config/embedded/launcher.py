@@ -44,6 +44,7 @@ QUESTION = (
 )
 PROCESS = re.compile(rb"\S+ (\w+)\.\d+\s*\| ")  # how honcho begins a line of a process
 STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped")  # in honcho's log, when a process has ended
+THIS_MACHINE = "127.0.0.1"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -63,6 +64,8 @@ def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str
         **{name: env[name] for name in [*environment.VARIABLES, *filter(names_board, env)] if env.get(name)},
         "PORT": web,
         "SANDBOX_PORT": sandbox,
+        # A proxy in the shell is for addresses elsewhere.
+        "no_proxy": ",".join(filter(None, (env.get("no_proxy") or env.get("NO_PROXY"), THIS_MACHINE))),
     }
     if not env.get("DATABASE_URL"):
         variables["EMBEDDED"] = "true"
@@ -248,7 +251,7 @@ class Run:
         while time.monotonic() < deadline:
             self.check_processes()
             try:
-                requests.get(url, timeout=5)
+                requests.get(url, timeout=5, proxies={"no_proxy": THIS_MACHINE})
                 return
             except requests.RequestException:
                 time.sleep(LOOK_SECONDS)

@@ -27,8 +27,8 @@ from sync.fields.field_values import Reference
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, CREATE_RECORD, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
+from sync.operations.dry_run import plan_link
 from sync.operations.planned_changes import ChangeKind
-from sync.operations.preview import plan_link
 from sync.records import approvals, authors, item_links
 
 MAX_NAME = 80

@@ -28,7 +28,7 @@ from sync.monday import errors, lag
 from sync.monday.board_events import LOG_PREFIX
 from sync.monday.board_items import Item
 from sync.monday.connector import ITEM_FAULT_SCOPES
-from sync.operations import preview
+from sync.operations import dry_run
 from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
@@ -52,7 +52,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 PAGE = 500
 
 
-class PagedListing(preview.ListedItems):
+class PagedListing(dry_run.Listing):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
     Items without a record are stored as unmatched.
@@ -66,7 +66,7 @@ class PagedListing(preview.ListedItems):
         self.without_record: list[str] = []
         self.unread = 0  # passes that could not be read
 
-    def passes(self) -> Iterator[preview.PlannedPass]:
+    def passes(self) -> Iterator[dry_run.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
         board = self.board
         # What could not be read the last time is tried alone, so that it spoils no batch.
@@ -90,12 +90,12 @@ class PagedListing(preview.ListedItems):
                 yield planned_pass
         self.listed |= set(self.unreadable)
 
-    def _passes_over(self, claims: Sequence[Claim]) -> Iterator[preview.PlannedPass]:
+    def _passes_over(self, claims: Sequence[Claim]) -> Iterator[dry_run.PlannedPass]:
         """Yield the plan of a pass over these claims, or of its halves if an item that it asks for can't be read.
 
         So only the records that name such an item get a pass unread, and not all of their page.
         """
-        planned_pass = preview.decide_pass(self.board, claims, self)
+        planned_pass = dry_run.decide_pass(self.board, claims, self)
         has_failed = self.error is not None and self.error.scope in ITEM_FAULT_SCOPES
         # So many failures are nobody's fault but Monday's.
         if has_failed and len(claims) > 1 and self.unread < lag.MAX_UNREADABLE_ITEMS:

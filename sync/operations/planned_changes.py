@@ -1,8 +1,7 @@
 """What a pass would change by its plan: each change with its kind, its values as displayed, and its reason."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -11,20 +10,14 @@ from django.db import models
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.choices import SyncStatus
 from sync.fields import field_values
 from sync.kernel import acts, grouped, humanize
-from sync.merge import Action
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, outcomes, pass_plan
-from sync.reconcile.board_filter import leave_out_after_write
-from sync.reconcile.changes import lacks_npd_id
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.identity import CREATES_HELD, OTHER_FIRST
 from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
-from sync.reconcile.restraints import ended_requests
-from sync.reconcile.settle.record import STORED, SYNC_STATE_STATUS, complete_sync_state, sync_status
 from sync.words.message import Message, code_of, sentences
 
 
@@ -71,7 +64,7 @@ PARTS = {
     "left": (ChangeKind.FILTERED, ChangeKind.HELD, ChangeKind.SYNC_OFF, ChangeKind.LEFT),
 }
 
-# By the act that a person or a board's policy chose; other answers leave both sides as they are.
+# By the code of the act; other answers leave both sides as they are.
 ACT_KINDS = {
     acts.LINK: ChangeKind.LINK,
     acts.SAME_NAME: ChangeKind.LINK,
@@ -87,12 +80,13 @@ ACT_KINDS = {
     pass_plan.CLEAR_NPD_ID: ChangeKind.ASK,
 }
 
-
-# By why a record gets no item.
-KINDS_WITHOUT_ITEM = {
+# By the code of the reason for which no act is planned; for other reasons, a record or item is left as it is.
+REASON_KINDS = {
     # The first of several records with one key gets an item, which the others find: a person is asked.
     OTHER_FIRST: ChangeKind.ASK,
     CREATES_HELD: ChangeKind.HELD,
+    choices.UnmatchedReason.UNPLANNED: ChangeKind.UNPLANNED,
+    choices.BlockedCode.APPROVAL: ChangeKind.ASK,
 }
 
 
@@ -157,52 +151,85 @@ class BoardPlan:
 
 def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChange]:
     """Yield what the pass would change."""
-    entity_type = facts.board.link.entity_type
     for answer in plan.identity_answers:
-        # What a person's answer to “who is this?” does.
-        kind = ACT_KINDS.get(answer.act, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-        entity_id = answer.merged_id or answer.record_id or answer.asked_id
-        name = str(facts.answer_records.get(entity_id) or plan.records[answer.asked_id].record)
-        if reason := answer.result or answer.rejection_reason:
-            yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
+        yield from _answer_changes(facts, plan, answer)
     for record_plan in plan.records.values():
-        yield from _record_changes(facts.board, record_plan)
+        if record_plan.ending != outcomes.ANSWERED:
+            yield from _record_changes(facts.board, record_plan)
     for deleted in plan.deleted.values():
-        yield from _deletion_changes(deleted)
+        if deleted.ending != outcomes.ANSWERED:
+            yield from _deletion_changes(deleted)
     # An answer's own change says what becomes of its item.
     answered = answered_items(facts, plan)
     for item_plan in plan.items:
-        item_id = item_plan.facts.item_id
-        kind = ACT_KINDS.get(item_plan.act) or _kind_of_left_item(facts.board, item_plan)
-        record = item_plan.record
-        if item_id in answered:
-            continue
-        if item_plan.assigns and record is not None:
-            yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
-            continue
-        reason = item_plan.ending.detail
-        if item_plan.is_duplicate:
-            reason = Message("is_second_item_of", record=str(record))
-        name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
-        yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
+        if item_plan.facts.item_id not in answered:
+            yield _item_change(facts.board, item_plan)
 
 
-def _kind_of_left_item(board: field_values.BoardContext, item_plan: pass_plan.ItemPlan) -> ChangeKind:
-    """Return the kind of an item that no record gets."""
-    if item_plan.candidates:
-        return ChangeKind.ASK
-    if item_plan.finding and item_plan.finding.reason is choices.UnmatchedReason.UNPLANNED:
-        return ChangeKind.UNPLANNED
-    # Without new records such an item mostly stays as it is.
-    is_checked_again = item_plan.outcome is outcomes.Outcome.DEFERRED
-    return ChangeKind.WAITING if is_checked_again and board.link.creates_records else ChangeKind.LEFT
+def _answer_changes(
+    facts: PassFacts, plan: pass_plan.Plan, answer: pass_plan.IdentityAnswer
+) -> Iterator[PlannedChange]:
+    """Yield what a person's answer to “who is this?” does, or why it is rejected."""
+    kind = ACT_KINDS.get(answer.act, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
+    entity_id = answer.merged_id or answer.record_id or answer.asked_id
+    name = str(facts.answer_records.get(entity_id) or plan.records[answer.asked_id].record)
+    if reason := answer.result or answer.rejection_reason:
+        yield PlannedChange(kind, facts.board.link.entity_type, name, entity_id, answer.item_id, reason=reason)
 
 
 def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending == outcomes.ANSWERED:
+    changes = [*_whole_changes(board, plan), *_conflict_changes(plan), *_field_changes(plan)]
+    yield from changes
+    if plan.outcome in (outcomes.Outcome.FAILED, outcomes.Outcome.RELEASED) and plan.ending != outcomes.LINKED:
+        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
+    elif changes:
         return
-    changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
+    elif plan.removal and plan.outcome is outcomes.Outcome.DEFERRED:
+        yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
+    elif plan.filter_reason:
+        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
+    elif plan.reason:
+        kind = REASON_KINDS.get(code_of(plan.reason), ChangeKind.LEFT)
+        yield _record_change(plan, kind, reason=plan.reason)
+
+
+def _whole_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    """Yield what is done about the record and its item as a whole."""
+    if not plan.whole_act:
+        return
+    after = ""
+    if plan.removal and plan.act:
+        reason = Message("removal_decided", removal=plan.removal.sentence, decided_by=by_whom(plan.removal))
+    elif plan.whole_act == acts.UNLINK:
+        reason = Message("is_to_be_unlinked")
+    elif plan.whole_act == acts.NEW_ITEM:
+        reason = Message("no_item_yet")
+    else:
+        assert plan.item is not None
+        after = plan.item.name
+        is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
+        found_by = Message("its_npd_id") if is_by_npd_id else humanize.within_sentence(board.match_label)
+        reason = Message("item_found_by", key=found_by)
+    yield _record_change(plan, ACT_KINDS[plan.whole_act], after=after, reason=reason)
+
+
+def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    for report in conflict_reports.conflict_reports(plan):
+        if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
+            if report.data:
+                yield _record_change(plan, ChangeKind.ASK, reason=report.what)
+            continue
+        for values in report.fields:
+            field_plan = plan.fields.get(values.key)
+            if field_plan is None or not field_plan.choice:
+                sides = {"before": values.npd or "", "after": values.monday or ""}
+                change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)
+                yield replace(change, field=change.field or values.key)
+
+
+def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    """Yield what is sent, written in NPD, and blocked."""
     for field_plan in plan.fields.values() if plan.is_open else ():
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
@@ -212,40 +239,15 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
                 raw = field_plan.remote_raw
                 before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
-            changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
+            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason)
         if field_plan.pull_raw is not None:
             before = field_plan.display_local(field_plan.local_raw)
             after = field_plan.display_local(field_plan.pull_raw)
-            changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
-    changes += [
-        _record_change(plan, _kind_of_blocked(field_plan), field_plan, reason=field_plan.blocked_reason)
-        for field_plan in plan.fields.values()
-        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
-    ]
-    yield from changes
-    if plan.outcome in (outcomes.Outcome.FAILED, outcomes.Outcome.RELEASED) and plan.ending != outcomes.LINKED:
-        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.removal and plan.outcome is outcomes.Outcome.DEFERRED:
-        yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
-    elif not changes and plan.filter_reason:
-        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
-    elif not changes and plan.reason:
-        kind = KINDS_WITHOUT_ITEM.get(code_of(plan.reason), ChangeKind.LEFT)
-        yield _record_change(plan, kind, reason=plan.reason)
-
-
-def _kind_of_blocked(field_plan: pass_plan.FieldPlan) -> ChangeKind:
-    """Return the kind of a blocked field: what waits for an approval asks a person."""
-    return ChangeKind.ASK if field_plan.blocked_code is choices.BlockedCode.APPROVAL else ChangeKind.BLOCKED
-
-
-def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
-    """Return what was done with an item, and who decides about its record after the quiet time."""
-    is_asked = board.link.removed_item_policy == choices.RemovedItemPolicy.ASK
-    after = humanize.time_span(board.settings.removed_item_quiet_seconds)
-    return sentences(
-        removal.sentence, Message("asked_after_quiet_time" if is_asked else "set_after_quiet_time", after=after)
-    )
+            yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
+    for field_plan in plan.fields.values():
+        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict:
+            kind = REASON_KINDS.get(field_plan.blocked_code, ChangeKind.BLOCKED)
+            yield _record_change(plan, kind, field_plan, reason=field_plan.blocked_reason)
 
 
 def _record_change(
@@ -262,47 +264,25 @@ def _record_change(
     )
 
 
-def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal and plan.act:
-        reason = f"{plan.removal.sentence} {by_whom(plan.removal).capitalize()}."
-        yield _record_change(plan, ACT_KINDS[plan.act], reason=reason)
-    elif plan.unlink_reason:
-        yield _record_change(plan, ChangeKind.UNLINK, reason=Message("is_to_be_unlinked"))
-    elif plan.is_open and plan.creates:
-        yield _record_change(plan, ChangeKind.CREATE, reason=Message("no_item_yet"))
-    elif plan.link_to:
-        assert plan.item is not None
-        is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
-        found_by = Message("its_npd_id") if is_by_npd_id else humanize.within_sentence(board.match_label)
-        reason = Message("item_found_by", key=found_by)
-        yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
-
-
-def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in conflict_reports.conflict_reports(plan):
-        if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
-            if report.data:
-                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
-            continue
-        for values in report.fields:
-            field_plan = plan.fields.get(values.key)
-            if field_plan is None or not field_plan.choice:
-                sides = {"before": values.npd or "", "after": values.monday or ""}
-                change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)
-                yield replace(change, field=change.field or values.key)
+def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
+    """Return what was done with an item, and who decides about its record after the quiet time."""
+    is_asked = board.link.removed_item_policy == choices.RemovedItemPolicy.ASK
+    after = humanize.time_span(board.settings.removed_item_quiet_seconds)
+    return sentences(
+        removal.sentence, Message("asked_after_quiet_time" if is_asked else "set_after_quiet_time", after=after)
+    )
 
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
+    """Yield what is done about a deleted record's item; nothing if both stay as they are."""
     tombstone = plan.facts.tombstone
     reason: str
-    if plan.ending == outcomes.ANSWERED:
-        return
     if plan.act:
         kind = ACT_KINDS[plan.act]
         reason = Message("record_deleted_too")
     elif plan.question is not None:
         kind = ChangeKind.ASK
-        reason = str(plan.question.data.get("what", ""))
+        reason = plan.question.what
     elif plan.restores:
         kind = ChangeKind.NEW_RECORD
         reason = Message("person_restores_it")
@@ -314,10 +294,30 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
         reason = plan.ending.detail
     else:
         return
-    item_id = tombstone.monday_id or ""
-    yield PlannedChange(
-        kind, tombstone.entity_type, str(plan.facts.record), tombstone.entity_id, item_id, reason=reason
-    )
+    name = str(plan.facts.record)
+    yield PlannedChange(kind, tombstone.entity_type, name, tombstone.entity_id, plan.item_id, reason=reason)
+
+
+def _item_change(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> PlannedChange:
+    """Return what becomes of an item that no record has."""
+    entity_type = board.link.entity_type
+    item_id = plan.facts.item_id
+    if plan.assigns and plan.record is not None:
+        record = plan.record
+        return PlannedChange(ACT_KINDS[plan.act], entity_type, str(record), record.pk, item_id, reason=plan.sentence)
+    reason = plan.ending.detail
+    if plan.act:
+        kind = ACT_KINDS[plan.act]
+        reason = Message("is_second_item_of", record=str(plan.original_record))
+    elif plan.candidates:
+        kind = ChangeKind.ASK
+    elif plan.outcome is outcomes.Outcome.DEFERRED and board.link.creates_records:
+        # Without new records such an item mostly stays as it is.
+        kind = ChangeKind.WAITING
+    else:
+        kind = REASON_KINDS.get(plan.finding.reason if plan.finding else "", ChangeKind.LEFT)
+    name = plan.facts.item.name if plan.facts.item else f"item {item_id}"
+    return PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
 
 
 VALUE_LENGTH = 60  # characters of a value in a line
@@ -336,61 +336,3 @@ def change_line(change: PlannedChange) -> str:
     if change.after:
         return f"{name}: {after}{reason}"
     return f"{name}: {change.reason}" if change.reason else name
-
-
-def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collection[UUID] = ()) -> frozenset[UUID]:
-    """Return the records for which the pass would send, write, ask or end anything.
-
-    The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
-    because of their job.
-    """
-    ended = [request for request, _ in ended_requests(plan.open_requests, plan.records)]
-    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
-    for key, record_plan in plan.records.items():
-        if key not in changed and not _is_at_rest(facts, record_plan, has_job=key in with_jobs):
-            changed.add(key)
-    return frozenset(changed)
-
-
-def _has_work(board: field_values.BoardContext, plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
-    """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
-    facts = plan.facts
-    ends_events = plan.item and plan.history.unchecked_events
-    ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
-    return bool(
-        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to)
-        or plan.question
-        or (plan.log or (plan.is_open and lacks_npd_id(board, plan)))
-        or ((ends_events or ends_others) and not has_job)
-        # Every pass decides them again, and a person's decision may wait to be applied.
-        or facts.conflicts
-        or facts.undo_requests
-        or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
-    )
-
-
-def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
-    """Whether both sides say what they agreed on, and the record is stored as a pass would leave it.
-
-    A record that is asked about is not at rest: it gets a pass, which costs little.
-    """
-    before = plan.facts.sync_state
-    settled = copy(plan)
-    settled.sync_state = copy(plan.sync_state)
-    if plan.is_open:
-        settled.ending = outcomes.SETTLED
-    if not settled.is_settled or settled.lost_update_lines or _has_work(facts.board, plan, has_job=has_job):
-        return False
-    for key, field_plan in plan.fields.items():
-        has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
-        if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
-            return False
-    settled.log = []
-    leave_out_after_write(facts, settled, None)
-    complete_sync_state(settled, before, facts.now, plan.facts.conflicts)
-    settled.sync_state.sync_direction = before.sync_direction  # that of the last pass with something to transfer
-    if any(getattr(settled.sync_state, name) != getattr(before, name) for name in STORED):
-        return False
-    status = sync_status(facts.board, settled, has_open_work=False)
-    sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
-    return has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)

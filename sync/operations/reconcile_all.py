@@ -12,7 +12,7 @@ from sync.fields import lookups
 from sync.kernel import grouped
 from sync.models import Intent, IntentState, SyncQueue
 from sync.monday import errors
-from sync.operations import comparison, preview, worker
+from sync.operations import comparison, dry_run, worker
 from sync.operations.planned_changes import BoardPlan
 from sync.operations.sweep import sweep_board
 from sync.outbox.claim import Claim
@@ -59,37 +59,34 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 # What `sync_reconcile --dry-run` shows of it.
 
 
-def plan_boards() -> tuple[list[BoardPlan], preview.ReadOnlyClient]:
+def plan_boards() -> tuple[list[BoardPlan], dry_run.ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
-    plans = []
-    with preview.read_only_client() as client:
-        for spec in registry.entities():
-            plan = BoardPlan(spec.entity_type, spec.board_title)
-            plans.append(plan)
-            _plan_comparison(plan, spec)
+    with dry_run.read_only_client() as client:
+        plans = [_plan_board(spec) for spec in registry.entities()]
     return plans, client
 
 
-def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
+def _plan_board(spec: registry.EntitySpec) -> BoardPlan:
+    plan = BoardPlan(spec.entity_type, spec.board_title)
     link = lookups.link_of(spec.entity_type)
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
-        return
-    listing = preview.Listing(lookups.load_board(link))
+        return plan
+    listing = dry_run.Listing(lookups.load_board(link))
     try:
         listing.read()
     except errors.MondayError as error:
         plan.problem = Message("board_not_listed", error=of_error(error))
-        return
+        return plan
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
     plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     plan.add(*listing.unreadable_changes())
-    planned_passes = preview.plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
+    planned_passes = dry_run.plan_passes(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
             plan.problem = Message("monday_not_read", error=planned_pass.unread_reason)
-            return
+            return plan
         plan.add(*planned_pass.changes)
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
     changed = {change.entity_id for change in plan.changes}
@@ -97,13 +94,14 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     for planned_pass in planned_passes:
         items = len(planned_pass.plan.items)
         number = len(planned_pass.differing_or_unfinished) + len(planned_pass.plan.deleted) + items
-        plan.calls += preview.cost_of(planned_pass, number, read_before=enqueued)
+        plan.calls += dry_run.cost_of(planned_pass, number, read_before=enqueued)
         plan.checked += len(planned_pass.plan.records) + items
         enqueued += number
     plan.unchanged = len(records - changed)
+    return plan
 
 
-def _record_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Claim]:
+def _record_claims(spec: registry.EntitySpec, listing: dry_run.Listing) -> list[Claim]:
     """Return the claims of all records after a comparison, and of the records of all other due jobs."""
     compared = comparison.compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
     pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
@@ -112,10 +110,10 @@ def _record_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[
     due = [job.entity_id for job in pending.filter(next_retry__lte=SyncNow()).order_by("id") if job.entity_id]
     unconfirmed = set(_unconfirmed_intents(spec).values_list("entity_id", flat=True))
     ids = [*compared.order_by("pk").values_list("pk", flat=True), *comparison.records_without_item(spec), *due]
-    return [preview.comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
+    return [dry_run.comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
 
 
-def _item_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Claim]:
+def _item_claims(spec: registry.EntitySpec, listing: dry_run.Listing) -> list[Claim]:
     """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None

@@ -19,7 +19,7 @@ from sync.kernel import humanize
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday.board_items import Item
-from sync.operations import preview
+from sync.operations import dry_run
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
@@ -48,7 +48,7 @@ class Verification:
         self.differences = list[dict[str, Any]]()  # the first drifted records, with their fields
         self.newest_drift: datetime | None = None  # when the last of their items was changed, as Monday says
 
-    def add_page(self, page: preview.PlannedPass) -> None:
+    def add_page(self, page: dry_run.PlannedPass) -> None:
         """Verify the records of a page of the listing."""
         drifted = []
         for plan in page.synced_plans if not page.unread_reason else ():
@@ -153,7 +153,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
 def _verifiable_records(board: field_values.BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordFacts]:
     """Load those of the records that can be verified now."""
     records = read_facts(board, [Claim(record_id, None, []) for record_id in sorted(ids)]).records
-    busy = preview.records_with_jobs(board.link, [facts.id for facts in records])
+    busy = dry_run.records_with_jobs(board.link, [facts.id for facts in records])
     return {facts.id: facts for facts in records if _is_verifiable(facts, busy)}
 
 

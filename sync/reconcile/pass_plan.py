@@ -375,6 +375,17 @@ class RecordPlan(EntityPlan):
         return self.removal.act if self.removal else ""
 
     @property
+    def whole_act(self) -> str:
+        """The code of the act about the record and its item as a whole; empty if only their fields are compared."""
+        if self.act:
+            return self.act
+        if self.unlink_reason:
+            return acts.UNLINK
+        if self.is_open and self.creates:
+            return acts.NEW_ITEM
+        return acts.LINK if self.link_to else ""
+
+    @property
     def deletes(self) -> bool:
         """Whether settling deletes the record, because its item was removed."""
         return self.is_settled and self.act == acts.DELETE_RECORD
@@ -571,6 +582,11 @@ class ItemPlan:
     def is_duplicate(self) -> bool:
         """Whether it is a linked record's second item, about which calls are made."""
         return self.act in (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the filter leaves it out."""
+        return self.finding is not None and self.finding.reason is choices.UnmatchedReason.LEFT_OUT
 
     @property
     def item(self) -> board_items.Item:

@@ -149,6 +149,7 @@ TEMPLATES: Mapping[str, str] = {
     "somebody": "Somebody",
     "unlinked_by": "{by} unlinked it",
     "unlinked": "Unlinked from its item[[: {why}]]. Its sync is off; both sides keep what they have.",
+    "removal_decided": "{removal} {decided_by:capital}.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
     "field_is": "{field} is {values:or}",

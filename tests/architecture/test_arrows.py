@@ -39,8 +39,8 @@ FLOORS = (
 )
 # What of operations runs a pass or plans one. Others start and show that, and need no more of a pass themselves.
 _AROUND_A_PASS = (
-    *("worker", "preview", "planned_changes", "comparison", "verification"),
-    *("reconcile_all", "setup.plan", "setup.future_board"),
+    *("worker", "dry_run", "planned_changes", "empty_plans", "comparison", "verification"),
+    *("reconcile_all", "setup.board_plan", "setup.listing", "setup.namesakes", "setup.ended_questions"),
 )
 AROUND_A_PASS = frozenset(f"sync.operations.{name}" for name in _AROUND_A_PASS)
 NEED_VALUES_ONLY = ("npd", "conflicts", "sync/state", "sync/admin", "sync/queue.py", "sync/operations")

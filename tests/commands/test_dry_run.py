@@ -16,8 +16,8 @@ from npd.models import Contact
 from sync.limits import metered_client
 from sync.limits.api_quota import batch_size
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
+from sync.operations.dry_run import read_only_client
 from sync.operations.planned_changes import BoardPlan, ChangeKind, PlannedChange
-from sync.operations.preview import read_only_client
 from sync.operations.reconcile_all import plan_boards
 from tests.admin import states
 from tests.engine.conftest import choose
@@ -160,6 +160,20 @@ def test_items_of_deleted_records_that_wait_for_approval_are_planned_as_question
     waiting = Tombstone.objects.filter(state="pending_approval").count()
     assert numbers[ChangeKind.ASK] == waiting > 0
     assert numbers[ChangeKind.ARCHIVE] == len(contacts) - waiting
+
+
+def test_a_deleted_record_whose_job_was_lost_is_planned_by_its_item(world: World) -> None:
+    contact = world.linked("Ann")
+    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy="archive_item")
+    contact.delete()
+    SyncQueue.objects.all().delete()
+    world.wait_out()
+    boards, _ = plan()
+    assert [(entry.kind, entry.name) for entry in changes_of(boards)] == [("archive item", "Ann")]
+    calls = world.calls()
+    call_command("sync_reconcile", stdout=StringIO())
+    assert Tombstone.objects.get().state == "archived"
+    assert sum(board.calls for board in boards) >= world.calls() - calls
 
 
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:

@@ -12,7 +12,7 @@ from conflicts.reports import ConflictKind, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
-from sync.operations.planned_changes import changed_records
+from sync.operations.empty_plans import changed_records
 from sync.operations.verification import differing_fields
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import RecordFacts

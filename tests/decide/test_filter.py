@@ -10,7 +10,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import HOLDS, FilterSide
 from sync.models import Tombstone
 from sync.monday.board_items import Item
-from sync.operations.planned_changes import changed_records
+from sync.operations.empty_plans import changed_records
 from sync.reconcile.board_filter import (
     filter_item,
     filter_record,

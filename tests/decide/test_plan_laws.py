@@ -21,7 +21,7 @@ from sync.models import ApprovalRequest, FieldMapping
 from sync.models.records_and_items import REPORTED_STATES
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
-from sync.operations.planned_changes import changed_records
+from sync.operations.empty_plans import changed_records
 from sync.reconcile.changes import lacks_npd_id
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.outcomes import Outcome

@@ -31,8 +31,9 @@ pytestmark = pytest.mark.processes
 
 
 def _bare() -> dict[str, str]:
-    """The environment of a terminal in which nothing is set for NPD Sync."""
-    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET", "PYTEST"))}
+    """The environment of a terminal in which nothing is set for NPD Sync, and a proxy for addresses elsewhere."""
+    variables = {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET", "PYTEST"))}
+    return variables | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
 
 
 COMMAND = [sys.executable, "-m", "config.embedded.launcher"]
@@ -328,6 +329,7 @@ def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     assert variables["MONDAY_API_KEY"] == secrets["monday_api_key"]
     assert variables["WEB_CONCURRENCY"] == "1"
     assert float(variables["NEW_ITEM_WAIT_SECONDS"]) > 86_400  # the item that is there to be tried waits
+    assert variables_of({"NO_PROXY": "x.example"}, secrets)["no_proxy"] == "x.example,127.0.0.1"
     assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
 
 

@@ -20,7 +20,7 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
 from sync.models import ActivityLine, BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
-from sync.operations.preview import plan_link
+from sync.operations.dry_run import plan_link
 from sync.operations.setup.board_setup import switch_board
 from sync.operations.sweep import enqueue_items
 from sync.outbox import pauses

@@ -191,6 +191,7 @@ def environment(servers: Servers) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)
     }
     return variables | {
+        "no_proxy": "*",  # a proxy in the shell is for addresses elsewhere
         "DATABASE_URL": servers.database_url,
         "CELERY_BROKER_URL": servers.broker_url,
         # Checks of all models and addresses belong to embedded/test_settings.py, not to each worker.

@@ -17,7 +17,8 @@ from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
 from sync.clock import sync_now
 from sync.models import BoardLink
-from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, make_plan, stored_plan
+from sync.operations.setup.board_plan import SetupBoardPlan
+from sync.operations.setup.plan import SetupPlan, make_plan, stored_plan
 from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_key
 from sync.queue import SyncQueueService

@@ -19,7 +19,8 @@ from sync.clock import sync_now
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.db import run_sql
 from sync.models import ActivityLine, BoardLink, SyncMetadata, SyncQueue, Tombstone, UnmatchedItem
-from sync.operations.setup.plan import QUESTIONS, SetupBoardPlan
+from sync.operations.setup.board_plan import SetupBoardPlan
+from sync.operations.setup.ended_questions import QUESTIONS
 from sync.operations.sweep import sweep_board, sweep_due_boards
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.approvals import release_obsolete

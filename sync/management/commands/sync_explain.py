@@ -17,7 +17,7 @@ from sync.kernel.humanize import quote, shorten, terminal_line, timestamp
 from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
-from sync.operations import planned_changes, preview, record_lookup
+from sync.operations import dry_run, planned_changes, record_lookup
 from sync.reconcile.run import RULES, new_plan
 from sync.state import record_view
 from sync.words.message import reason_of
@@ -87,14 +87,14 @@ def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> It
 
 def _plan_pass(
     entity_type: str, entity_id: UUID
-) -> tuple[preview.PlannedPass | None, Sequence[planned_changes.PlannedChange] | None, str]:
+) -> tuple[dry_run.PlannedPass | None, Sequence[planned_changes.PlannedChange] | None, str]:
     """Return the record's next pass, its changes, and why there are none; all but the reason None if it can't begin."""
     link = lookups.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return None, None, reason
-    with preview.read_only_client():
-        planned_pass = preview.plan_record(link, entity_id)
+    with dry_run.read_only_client():
+        planned_pass = dry_run.plan_record(link, entity_id)
     changes = list(planned_pass.changes)
     planned_pass = planned_pass.following or planned_pass
     plan = planned_pass.plan.records.get(entity_id)
@@ -103,7 +103,7 @@ def _plan_pass(
     return planned_pass, changes, plan.ending.detail or plan.reason
 
 
-def _item_values(planned_pass: preview.PlannedPass, entity_id: UUID) -> Mapping[str, str]:
+def _item_values(planned_pass: dry_run.PlannedPass, entity_id: UUID) -> Mapping[str, str]:
     """Return the item's values by field, as far as the pass read them."""
     plan = planned_pass.plan.records.get(entity_id)
     if plan is None or plan.item is None or not planned_pass.calls:
@@ -144,7 +144,7 @@ def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]
             yield f"  {field.detail}"
 
 
-def _pass_steps(planned_pass: preview.PlannedPass, entity_id: UUID) -> Iterator[str]:
+def _pass_steps(planned_pass: dry_run.PlannedPass, entity_id: UUID) -> Iterator[str]:
     """Yield what a pass knows of a record, and each rule that changes the record's plan, with what it changes."""
     facts = planned_pass.facts
     subject = next((subject for subject in (*facts.records, *facts.deleted) if subject.id == entity_id), None)

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.kernel import process
 from sync.kernel.humanize import count_with_noun, join_first, terminal_line
 from sync.limits import api_quota
-from sync.operations import planned_changes, preview
+from sync.operations import dry_run, planned_changes
 from sync.operations.reconcile_all import plan_boards, reconcile_boards
 from sync.operations.worker import remaining_lines
 
@@ -30,10 +30,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile and report; exit 1 if something could not be checked. Open conflicts are no failure."""
         if options["dry_run"]:
-            dry_runs, client = plan_boards()
-            for line in plan_lines(dry_runs, client, every_line=options["verbosity"] > 1):
+            boards, client = plan_boards()
+            for line in plan_lines(boards, client, every_line=options["verbosity"] > 1):
                 self.stdout.write(terminal_line(line))
-            if problems := [f"{dry_run.title}: {dry_run.problem}" for dry_run in dry_runs if dry_run.problem]:
+            if problems := [f"{board.title}: {board.problem}" for board in boards if board.problem]:
                 raise CommandError("\n".join(problems))
             return
         with process.shutdown_on_signals() as interrupted:
@@ -50,14 +50,14 @@ class Command(BaseCommand):
 
 
 def plan_lines(
-    dry_runs: Sequence[planned_changes.BoardPlan], client: preview.ReadOnlyClient, *, every_line: bool
+    boards: Sequence[planned_changes.BoardPlan], client: dry_run.ReadOnlyClient, *, every_line: bool
 ) -> Iterator[str]:
     """Yield the changes of each board by their kind, then their sum and what it costs."""
     total = Counter[str]()
-    for dry_run in dry_runs:
-        yield f"{dry_run.title}: {dry_run.checked:,} checked, {dry_run.unchanged:,} of them the same on both sides."
+    for board in boards:
+        yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
         for kind in planned_changes.ChangeKind:
-            subjects = list(dry_run.groups.get(kind, {}).values())
+            subjects = list(board.groups.get(kind, {}).values())
             if not subjects:
                 continue
             total[kind] += len(subjects)
@@ -66,21 +66,21 @@ def plan_lines(
             yield from (f"      {planned_changes.change_line(change)}" for changes in listed for change in changes)
             if rest := len(subjects) - len(listed):
                 yield f"      and {rest:,} more (-v 2 lists all)"
-        if dry_run.unconfirmed:
-            yield f"  {dry_run.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
-        if dry_run.problem:
-            yield f"  Not checked: {dry_run.problem}"
-        elif dry_run.calls:
-            yield f"  It takes about {_cost_text(dry_run.calls)}."
+        if board.unconfirmed:
+            yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
+        if board.problem:
+            yield f"  Not checked: {board.problem}"
+        elif board.calls:
+            yield f"  It takes about {_cost_text(board.calls)}."
         yield ""
     totals = [f"{total[kind]:,} {kind.label}" for kind in planned_changes.ChangeKind if total[kind]]
-    unread = [dry_run.title for dry_run in dry_runs if dry_run.problem]
+    unread = [board.title for board in boards if board.problem]
     if unread:
         plan = ", ".join([*totals, f"not known for {join_first(unread)}"])
         cost = "an unknown number of calls"
     else:
         plan = ", ".join(totals) or "nothing to do, both sides are the same"
-        cost = f"about {_cost_text(sum(dry_run.calls for dry_run in dry_runs))}"
+        cost = f"about {_cost_text(sum(board.calls for board in boards))}"
     yield f"Plan: {plan}."
     yield f"This dry run took {_cost_text(client.calls)}; nothing was written on either side."
     yield f"The real run takes {cost}. Run `manage.py sync_reconcile`."

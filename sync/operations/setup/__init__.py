@@ -1,1 +1,1 @@
-"""Set-up by a person: the choices (selection.py), the plan of their effects (plan.py), the run (run.py)."""
+"""Set-up by a person: the choices (selection.py), the plan of what they do (plan.py), the run (run.py)."""

@@ -4,9 +4,8 @@ It can be repeated, also after a worker was killed: a new board is stored at onc
 another choice of a person overwrites an administrator's changes.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
@@ -20,18 +19,18 @@ from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, SyncDirection, UnmatchedReason
 from sync.fields import lookups
-from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import api_quota, breaker, credentials, metered_client, probes
-from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem
+from sync.models import BoardLink, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import Converter, UnknownValue
-from sync.operations.setup import item_links, selection
+from sync.operations.setup import future_board, item_links, selection
+from sync.operations.setup.future_board import is_filled
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.outbox.claim import acquire
 from sync.records import authors
@@ -202,16 +201,18 @@ def _read_unlinked_items(
     column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
-    if not lists_items(link, column):
+    if not future_board.lists_items(link, column):
         return None, []
     unreadable: dict[str, errors.MondayError] = {}
     pages = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}), unreadable)
     listed = [item for page in pages for item in page]
-    if not chosen.choices.creates_anyway and (problem := listing_problem(chosen.board, len(listed) + len(unreadable))):
+    if not chosen.choices.creates_anyway and (
+        problem := future_board.listing_problem(chosen.board, len(listed) + len(unreadable))
+    ):
         raise ActionError(problem)
-    items = [item for item in listed if not _is_filled(item, npd_id) and item.id not in recognized]
+    items = [item for item in listed if not is_filled(item, npd_id) and item.id not in recognized]
     findings = _unlinked_findings(items, column, match.key, make_converter(match.types[column.type]))
-    return reason_to_hold(chosen.spec.entity_type, link, column, npd_id, items), findings
+    return future_board.reason_to_hold(chosen.spec.entity_type, link, column, npd_id, items), findings
 
 
 def _unlinked_findings(
@@ -226,39 +227,6 @@ def _unlinked_findings(
             values = {match_key: text if isinstance(text, str) else ""}
             findings.append(UnmatchedFinding(item.id, item.name, values=values))
     return findings
-
-
-def lists_items(link: BoardLink | None, match: BoardColumn) -> bool:
-    """Whether a set-up with this match column lists the board's items first; `link` is None for another board."""
-    return link is None or not link.npd_id_column or _may_hold(link, match)
-
-
-def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:
-    """Whether this match column may hold creates: it is new to the board's `link`, or they are held already."""
-    if match.id == NAME_COLUMN:  # every item has a name
-        return False
-    if link is None or link.creates_held:
-        return True
-    return not link.mappings.filter(key=link.match_key, column_id=match.id).exists()
-
-
-def listing_problem(board: Board | None, listed: int) -> Message | None:
-    """Return that a listing lags behind and lacks items of the board, which could be made twice; None if it doesn't."""
-    number = board.items_count if board is not None else None
-    return Message("listing_lacks_items", listed=listed, number=number) if number and listed < number else None
-
-
-def reason_to_hold(
-    entity_type: str, link: BoardLink | None, match: BoardColumn, npd_id_column: str, items: Iterable[Item]
-) -> Message | None:
-    """Return why creates are held; None if all these items can be matched, or none needs to be.
-
-    They are held as long as an item can't be matched, because its person might be created twice.
-    """
-    if not _may_hold(link, match):
-        return None
-    empty = [item.id for item in items if not (_is_filled(item, npd_id_column) or _is_filled(item, match.id))]
-    return board_columns.hold_reason(len(set(empty) - board_columns.known_items(entity_type, empty)), match.title)
 
 
 def check_board(link: BoardLink) -> str:
@@ -277,8 +245,8 @@ def check_board(link: BoardLink) -> str:
             if column is not None:
                 columns = [column.id, link.npd_id_column]
                 pages = metered_client.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
-                items = [item for page in pages for item in page if not _is_filled(item, link.npd_id_column)]
-                obstacle = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
+                items = [item for page in pages for item in page if not is_filled(item, link.npd_id_column)]
+                obstacle = future_board.reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
                 findings = _unlinked_findings(items, column, match.key, make_converter(match.converter))
                 with transaction.atomic():
                     _note_all(link, findings)
@@ -310,12 +278,6 @@ def _problem_labels(link: BoardLink) -> set[str]:
     fresh = BoardLink.objects.get(pk=link.pk)
     labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
     return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
-
-
-def _is_filled(item: Item, column_id: str) -> bool:
-    """Whether a cell has a value, or can't be read."""
-    reading = item.reading(column_id)
-    return not reading.is_known or bool((reading.text or "").strip())
 
 
 # What is stored.
@@ -391,12 +353,10 @@ def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> Non
     assert chosen.board is not None
     after = chosen.choices
     before = selection.stored_choices(link) or selection.Choices(link.entity_type, "", "", {})
-    labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
 
     def words_of(choices: selection.Choices) -> dict[str, str]:
-        lines = SyncFilter.parse(choices.sync_filter).lines(labels)
         return {
-            "What is synced": " ".join(lines).rstrip(".") or "everything",
+            "What is synced": " ".join(chosen.lines_of(choices)).rstrip(".") or "everything",
             "Create records from new items": "on" if choices.creates_records else "off",
             "When first linked and different": choices.first_match_text,
         }
@@ -438,57 +398,6 @@ def check_unmatched_again(link: BoardLink) -> None:
     enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 
-def mappings_after(
-    chosen: selection.ChosenBoard, link: BoardLink, columns: Mapping[str, BoardColumn]
-) -> list[FieldMapping]:
-    """Return the mappings as chosen, not saved; a field that wasn't chosen has none. `columns` are those by field."""
-    stored = {mapping.key: mapping for mapping in link.mappings.all()} if link.pk else {}
-    mappings = []
-    for position, spec in enumerate(chosen.spec.mappings):
-        choice = chosen.choices.fields.get(spec.key)
-        if choice is None:
-            continue
-        # A later change of the spec doesn't reach a stored mapping.
-        if spec.key in stored:
-            mapping = copy(stored[spec.key])
-        else:
-            mapping = FieldMapping(
-                link=link,
-                key=spec.key,
-                label=spec.label,
-                fields=list(spec.fields),
-                converter=spec.converter,
-                required=spec.required,
-                position=position,
-                column_id=NAME_COLUMN if spec.is_name else "",
-            )
-        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-        mapping.direction = SyncDirection.NONE
-        if choice.is_synced:
-            mapping.direction = SyncDirection(choice.direction)
-            mapping.rule = choice.rule
-            mapping.first_match = chosen.choices.first_match
-        column = columns.get(spec.key)  # none for the name, and for a field that isn't synced
-        if column is not None:
-            converter = spec.types.get(column.type) or mapping.converter
-            # The base belongs to the old column, and another converter stores different values in it.
-            if mapping.column_id and (column.id, converter) != (mapping.column_id, mapping.converter):
-                mapping.version += 1
-            mapping.column_id = column.id
-            mapping.converter = converter
-            mapping.options = {"column_type": column.type, "settings": dict(column.settings)}
-        if column is not None or not choice.is_synced:
-            mapping.problem = mapping.problem_code = ""
-        mappings.append(mapping)
-    return mappings
-
-
-def remapped_keys(link: BoardLink, mappings: Iterable[FieldMapping]) -> set[str]:
-    """Return the fields whose stored bases and conflicts are about another column than these mappings."""
-    versions = dict(FieldMapping.objects.filter(link=link).values_list("key", "version")) if link.pk else {}
-    return {mapping.key for mapping in mappings if mapping.version != versions.get(mapping.key, mapping.version)}
-
-
 def _store_mappings(
     outcome: SetupOutcome, chosen: selection.ChosenBoard, setup: BoardSetup, by: str, *, is_first: bool
 ) -> bool:
@@ -503,8 +412,8 @@ def _store_mappings(
             lost = {"board": chosen.spec.board_title, "label": mapping.label, "column": mapping.column_id}
             outcome.problems.append(Message("field_lost_its_column", **lost))
     needs_pass = False
-    mappings = mappings_after(chosen, outcome.link, setup.columns)
-    remapped = remapped_keys(outcome.link, mappings)
+    mappings = future_board.mappings_after(chosen, outcome.link, setup.columns)
+    remapped = future_board.remapped_keys(outcome.link, mappings)
     end_fields(chosen.spec.entity_type, remapped, Message("column_replaced"), by=by)
     for mapping in mappings:
         mapping.save()

@@ -1,37 +1,41 @@
-"""A board and its records as a set-up will leave them, for its plan.
+"""A board as a set-up will leave it: its link and mappings, and whether records then get new items.
 
-The board is a link and mappings that are never stored; a column that will be created has a stand-in id and is empty in
-every item. The records are copies without the items of a board that is left.
+The plan takes these unsaved; the run stores them (board_setup.py, item_links.py). A column that will be created has a
+stand-in id until then.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
-from sync import registry
-from sync.boards.board_columns import InspectedColumns
-from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, TombstoneState
-from sync.fields import field_values, lookups
+from sync.boards import board_columns
+from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, SyncDirection
+from sync.fields import lookups
 from sync.fields.field_values import BoardContext
-from sync.models import BoardLink, SyncedModel, Tombstone, UnmatchedItem
-from sync.monday.board_items import BoardColumn
-from sync.monday.columns import empty_reading
-from sync.monday.text_forms import match_key
-from sync.operations import preview
-from sync.operations.setup import board_setup, selection
-from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
-from sync.outbox.claim import Claim
-from sync.reconcile import pass_plan
-from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES
+from sync.models import BoardLink, FieldMapping
+from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, Item
+from sync.operations.setup import selection
 from sync.words.message import Message
 
 # Stands for the column of the NPD ID until the set-up has created it.
 NEW_NPD_ID_COLUMN = "+npd_id"
+
+# What a sync state says after its record's board was left. The bases stay: they belong to an earlier version of their
+# mappings and so count as none, but still tell which values were emptied since.
+STATE_WITHOUT_ITEM: Mapping[str, Any] = {
+    "remote_id": None,
+    "remote_state": "",
+    "removed_since": None,
+    "removed_passes": 0,
+    "blocked_fields": {},
+    "altered": {},
+    "seen": {},
+    "emptied": {},
+    "conflicts": {},
+    "note": "",
+    "left_out": "",
+    "is_unplanned": False,
+}
 
 
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
@@ -58,151 +62,101 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
             new_column = BoardColumn(f"{selection.NEW_COLUMN}{spec.key}", spec.label, spec.new_column_type)
             columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
     synced = {spec.key for spec in chosen.synced}
-    mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
+    mappings = [mapping for mapping in mappings_after(chosen, link, columns) if mapping.key in synced]
     if chosen.link is None:  # bases count for the board that is left only
         for mapping in mappings:
             mapping.version += 1
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
-Facts = TypeVar("Facts", bound=RecordFacts)
-
-
-class SetupListing(preview.Listing):
-    """Reads the listing of a chosen board, and NPD as it will be after the set-up.
-
-    `earlier` are the records of boards that are set up before this one, as they will be then. What is stored about the
-    items of a board that is left is forgotten.
-    """
-
-    def __init__(self, chosen: selection.ChosenBoard, earlier: Sequence[SyncedModel]) -> None:
-        board = planned_board(chosen)
-        types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in board.mappings}
-        types[board.link.npd_id_column] = "text"
-        new_columns = [column_id for column_id in types if column_id.startswith(selection.NEW_COLUMN)]
-        super().__init__(board, {column_id: empty_reading(column_id, types[column_id]) for column_id in new_columns})
-        self.chosen = chosen
-        self.is_other_board = chosen.link is None
-        self.left_board = chosen.stored.board_id if chosen.stored is not None and self.is_other_board else ""
-        self._related_boards = frozenset(chosen.boards_by_type)
-        self._earlier = defaultdict[field_values.Reference, list[SyncedModel]](list)
-        for record in earlier:
-            names = {
-                "pk": str(record.pk),
-                "monday_id": record.monday_id,
-                "name": match_key(field_values.record_name(record)),
-            }
-            for by, value in names.items():
-                self._earlier[field_values.Reference(type(record), by, value or "")].append(record)
-        # Whoever turns new records on says so of all items.
-        self._keeps_unplanned = chosen.stored is not None and chosen.stored.creates_records
-        if not self.is_other_board:
-            listed = UnmatchedItem.objects.filter(entity_type=board.link.entity_type, ignored_at=None)
-            self.checked_items = frozenset(listed.values_list("item_id", flat=True))
-        # The records and items whose namesakes a person left for later.
-        self.undecided_records = frozenset[UUID]()
-        self.undecided_items = frozenset[str]()
-        self.deleted = dict[
-            UUID, Tombstone
-        ]()  # the deleted records that the plan decides, as their items' passes leave them
-
-    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
-        """List the items of a board that is there. Raises MondayError."""
-        if self.board.link.board_id:
-            super().read(progress)
-
-    @property
-    def problem(self) -> Message | None:
-        return board_setup.listing_problem(self.chosen.board, len(self.items) + len(self.unreadable))
-
-    def records_without_item(self) -> set[UUID]:
-        if not self.left_board:
-            return super().records_without_item() - self.linked.keys()
-        return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
-
-    def read_claims(
-        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-    ) -> PassFacts:
-        facts = super().read_claims(board, claims, planned)
-        facts.records = [self._after_set_up(record_facts) for record_facts in facts.records]
-        facts.deleted = tuple(
-            replace(self._after_set_up(deleted), tombstone=self.deleted.get(deleted.id, deleted.tombstone))
-            for deleted in facts.deleted
-        )
-        # The records of earlier boards that these name have their items only in those boards' plans.
-        for record in [record_facts.record for record_facts in facts.records]:
-            for _, relation in self.board.relations:
-                related = getattr(record, relation.name)
-                by_pk = field_values.Reference(registry.target_of(relation), "pk", str(related and related.pk))
-                if earlier := self._earlier_records(by_pk):
-                    setattr(record, relation.name, earlier[0])
-        facts.related_boards = self._related_boards
-        return facts
-
-    def _after_set_up(self, facts: Facts) -> Facts:
-        """Return the facts about a record as the set-up leaves them."""
-        record = self.as_planned(facts.record)
-        sync_state = copy(facts.sync_state)
-        if self.left_board:
-            for name, value in STATE_WITHOUT_ITEM.items():
-                setattr(sync_state, name, value)
-            history = RecordHistory(facts.history.now, token_user=facts.history.token_user)
-            facts = replace(facts, conflicts=(), undo_requests=(), history=history, owned_items=frozenset())
-        if facts.id in self.undecided_records:
-            sync_state.is_unplanned = True
-        return replace(facts, record=record, sync_state=sync_state)
-
-    def as_planned(self, record: SyncedModel) -> SyncedModel:
-        if not self.left_board or record.pk in self.linked or record.monday_id in self.items:
-            return super().as_planned(record)
-        return field_values.with_item(record, None)
-
-    def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
-        # The columns were just read, and those that will be created don't exist yet.
-        return board, InspectedColumns()
-
-    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
-        """Gather, and change the facts as the set-up leaves them. Raises MondayError if Monday can't be read."""
-        super().gather(facts, plan)
-        if self.error is not None:
-            raise self.error
-        related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-        for reference, stored in facts.related.items():
-            records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
-            for pk, record in records.items():
-                by_pk = field_values.Reference(reference.model, "pk", str(pk))
-                records[pk] = next(iter(self._earlier_records(by_pk)), record)
-                # By pk too, because relations are written by pk.
-                related[by_pk] = (records[pk],)
-            related[reference] = list(records.values())
-        facts.related = related
-        facts.unmatched = [
-            replace(
-                item, is_unplanned=self._is_unplanned(item), tombstones=tuple(map(self._as_decided, item.tombstones))
+def mappings_after(
+    chosen: selection.ChosenBoard, link: BoardLink, columns: Mapping[str, BoardColumn]
+) -> list[FieldMapping]:
+    """Return the mappings as chosen, not saved; a field that wasn't chosen has none. `columns` are those by field."""
+    stored = {mapping.key: mapping for mapping in link.mappings.all()} if link.pk else {}
+    mappings = []
+    for position, spec in enumerate(chosen.spec.mappings):
+        choice = chosen.choices.fields.get(spec.key)
+        if choice is None:
+            continue
+        # A later change of the spec doesn't reach a stored mapping.
+        if spec.key in stored:
+            mapping = copy(stored[spec.key])
+        else:
+            mapping = FieldMapping(
+                link=link,
+                key=spec.key,
+                label=spec.label,
+                fields=list(spec.fields),
+                converter=spec.converter,
+                required=spec.required,
+                position=position,
+                column_id=NAME_COLUMN if spec.is_name else "",
             )
-            for item in facts.unmatched
-        ]
+        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+        mapping.direction = SyncDirection.NONE
+        if choice.is_synced:
+            mapping.direction = SyncDirection(choice.direction)
+            mapping.rule = choice.rule
+            mapping.first_match = chosen.choices.first_match
+        column = columns.get(spec.key)  # none for the name, and for a field that isn't synced
+        if column is not None:
+            converter = spec.types.get(column.type) or mapping.converter
+            # The base belongs to the old column, and another converter stores different values in it.
+            if mapping.column_id and (column.id, converter) != (mapping.column_id, mapping.converter):
+                mapping.version += 1
+            mapping.column_id = column.id
+            mapping.converter = converter
+            mapping.options = {"column_type": column.type, "settings": dict(column.settings)}
+        if column is not None or not choice.is_synced:
+            mapping.problem = mapping.problem_code = ""
+        mappings.append(mapping)
+    return mappings
 
-    def _as_decided(self, tombstone: Tombstone) -> Tombstone:
-        """Return a deleted record as its pass leaves it, if its item isn't on the chosen board."""
-        if tombstone.monday_id in self.items:
-            return tombstone
-        decided = copy(tombstone)
-        decided.settled_at = None  # that Monday may still show that item says nothing about the item on this board
-        if self.left_board and tombstone.state in OPEN_TOMBSTONE_STATES:
-            # Its item stays on the board that is left.
-            decided.state = TombstoneState.KEPT if tombstone.monday_id else TombstoneState.NOTHING_LEFT
-        return decided
 
-    def _is_unplanned(self, facts: ItemFacts) -> bool:
-        """Whether a listed item becomes a record only if that is asked for: on a new board one without a key."""
-        if facts.item_id in self.undecided_items:
-            return True
-        if not self.is_other_board:
-            return facts.is_unplanned and self._keeps_unplanned
-        return facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == ""
+def remapped_keys(link: BoardLink, mappings: Iterable[FieldMapping]) -> set[str]:
+    """Return the fields whose stored bases and conflicts are about another column than these mappings."""
+    versions = dict(FieldMapping.objects.filter(link=link).values_list("key", "version")) if link.pk else {}
+    return {mapping.key for mapping in mappings if mapping.version != versions.get(mapping.key, mapping.version)}
 
-    def _earlier_records(self, reference: field_values.Reference) -> Sequence[SyncedModel]:
-        """Return the records of earlier boards that a reference will name."""
-        value = match_key(reference.value) if reference.by == "name" else reference.value
-        return self._earlier.get(reference._replace(value=value), ())
+
+# Whether records and items get new ones.
+
+
+def lists_items(link: BoardLink | None, match: BoardColumn) -> bool:
+    """Whether a set-up with this match column lists the board's items first; `link` is None for another board."""
+    return link is None or not link.npd_id_column or _may_hold(link, match)
+
+
+def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:
+    """Whether this match column may hold creates: it is new to the board's `link`, or they are held already."""
+    if match.id == NAME_COLUMN:  # every item has a name
+        return False
+    if link is None or link.creates_held:
+        return True
+    return not link.mappings.filter(key=link.match_key, column_id=match.id).exists()
+
+
+def listing_problem(board: Board | None, listed: int) -> Message | None:
+    """Return that a listing lags behind and lacks items of the board, which could be made twice; None if it doesn't."""
+    number = board.items_count if board is not None else None
+    return Message("listing_lacks_items", listed=listed, number=number) if number and listed < number else None
+
+
+def reason_to_hold(
+    entity_type: str, link: BoardLink | None, match: BoardColumn, npd_id_column: str, items: Iterable[Item]
+) -> Message | None:
+    """Return why creates are held; None if all these items can be matched, or none needs to be.
+
+    They are held as long as an item can't be matched, because its person might be created twice.
+    """
+    if not _may_hold(link, match):
+        return None
+    empty = [item.id for item in items if not (is_filled(item, npd_id_column) or is_filled(item, match.id))]
+    return board_columns.hold_reason(len(set(empty) - board_columns.known_items(entity_type, empty)), match.title)
+
+
+def is_filled(item: Item, column_id: str) -> bool:
+    """Whether a cell has a value, or can't be read."""
+    reading = item.reading(column_id)
+    return not reading.is_known or bool((reading.text or "").strip())

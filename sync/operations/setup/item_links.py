@@ -5,7 +5,6 @@ is marked, so that nothing is created for it unasked.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F
@@ -29,6 +28,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.activity_lines import fold_alike
+from sync.operations.setup.future_board import STATE_WITHOUT_ITEM
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched
 from sync.records import authors
 from sync.records.approvals import release_obsolete
@@ -37,23 +37,6 @@ from sync.records.tombstones import OPEN_TOMBSTONE_STATES
 from sync.words.message import Message
 
 BOARD_LEFT = Message("board_left")
-
-# What a sync state says after its record's board was left. The bases stay: they belong to an earlier version of their
-# mappings and so count as none, but still tell which values were emptied since.
-STATE_WITHOUT_ITEM: Mapping[str, Any] = {
-    "remote_id": None,
-    "remote_state": "",
-    "removed_since": None,
-    "removed_passes": 0,
-    "blocked_fields": {},
-    "altered": {},
-    "seen": {},
-    "emptied": {},
-    "conflicts": {},
-    "note": "",
-    "left_out": "",
-    "is_unplanned": False,
-}
 
 CHOSEN = Message("item_linked_as_chosen")
 

@@ -36,7 +36,8 @@ from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.planned_changes import ChangeKind
 from sync.operations.setup import board_setup, item_links, selection
-from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_records
+from sync.operations.setup.board_plan import SetupBoardPlan, new_named_records
+from sync.operations.setup.plan import SetupPlan
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire

@@ -230,15 +230,16 @@ class ChosenBoard:
     @property
     def filter_lines(self) -> list[str]:
         """The filter as sentences; none if everything is synced."""
-        return self._lines_of(self.choices)
+        return self.lines_of(self.choices)
 
     @property
     def changed_filter_lines(self) -> list[str]:
         """The stored filter as sentences, unless it stays."""
-        lines = self._lines_of(self.stored) if self.stored is not None else []
+        lines = self.lines_of(self.stored) if self.stored is not None else []
         return lines if lines != self.filter_lines else []
 
-    def _lines_of(self, choices: Choices) -> list[str]:
+    def lines_of(self, choices: Choices) -> list[str]:
+        """Return the filter of these choices as sentences."""
         labels = {mapping.key: mapping.label for mapping in self.spec.mappings}
         return SyncFilter.parse(choices.sync_filter).lines(labels)
 

@@ -1,4 +1,9 @@
-"""Passes that only plan: their facts, and what reconcile's rules decide. Nothing is written on either side."""
+"""Passes that only plan: their facts, and what reconcile's rules decide. Nothing is written on either side.
+
+`decide_pass` plans one pass, for the comparison by night; `plan_pass_with_following` also the one that follows it.
+`plan_passes` plans those over a whole board, for `sync_reconcile --dry-run` and the set-up; each of them takes both
+sides as the ones before it leave them, because the `Listing` notes what they change.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +24,13 @@ from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.limits import api_quota, metered_client
-from sync.models import BoardLink, SyncedModel, SyncQueue
+from sync.models import BoardLink, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item, Reading
 from sync.monday.errors import MondayError
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
-from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, changed_records, plan_changes
+from sync.operations.empty_plans import changed_records
+from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile import outcomes, pass_plan
 from sync.reconcile.changes import item_writes
@@ -67,14 +73,20 @@ class PlannedPass:
     plan: pass_plan.Plan
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
-    following: PlannedPass | None = None  # over the records that this pass would link or create
+    # Over the records that this pass would link or create, and the deleted ones whose items it has found.
+    following: PlannedPass | None = None
 
     @property
     def changes(self) -> Iterator[PlannedChange]:
         """What the pass would change, and the one that follows it."""
-        yield from plan_changes(self.facts, self.plan)
-        if self.following:
-            yield from self.following.changes
+        following = list(self.following.changes) if self.following else []
+        deleted = self.following.plan.deleted if self.following else {}
+        # The deleted record's own change says what becomes of its item.
+        decided_items = {change.item_id for change in following if change.entity_id in deleted}
+        for change in plan_changes(self.facts, self.plan):
+            if change.entity_id or change.item_id not in decided_items:
+                yield change
+        yield from following
 
     @property
     def synced_plans(self) -> list[pass_plan.RecordPlan]:
@@ -114,15 +126,22 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
     The gatherer remembers the approvals that they would ask for, because these count in the passes that it plans later.
     """
     planned_pass = decide_pass(board, claims, gatherer)
-    # The records that the pass would link or create, as it would leave them.
+    # The records that the pass would link or create, and the deleted ones that it enqueues, as it would leave them.
     plans = planned_pass.plan.records
-    created = [item.record for item in planned_pass.plan.items if item.assigns and item.record]
-    records = {record.pk: record for record in created if record.pk not in plans}
+    items = planned_pass.plan.items
+    records = {item.record.pk: item.record for item in items if item.assigns and item.record}
+    records = {key: record for key, record in records.items() if key not in plans}
     linked = [record_plan for record_plan in plans.values() if record_plan.ending == outcomes.LINKED]
     records |= {record_plan.id: record_plan.linked_record for record_plan in linked}
-    if records:
-        claims = [Claim(pk, None, []) for pk in sorted(records)]
-        following = decide_pass(planned_pass.facts.board, claims, gatherer, records)
+    tombstones = {
+        tombstone.entity_id: tombstone
+        for item in items
+        for tombstone in (*item.facts.tombstones, item.tombstone)
+        if tombstone is not None and tombstone.entity_id in item.to_enqueue
+    }
+    if records or tombstones:
+        claims = [Claim(pk, None, []) for pk in sorted({*records, *tombstones})]
+        following = decide_pass(planned_pass.facts.board, claims, gatherer, records, tombstones)
         reason = planned_pass.unread_reason or following.unread_reason
         planned_pass = replace(planned_pass, following=following, unread_reason=reason)
     for plan in [each.plan for each in (planned_pass, planned_pass.following) if each is not None]:
@@ -138,9 +157,14 @@ def decide_pass(
     claims: Sequence[Claim],
     gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+    tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
 ) -> PlannedPass:
-    """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
+    """Read the facts of a pass and decide it, without the rest. `records` and `tombstones` replace the stored ones."""
     facts = gatherer.read_claims(board, claims, records)
+    if tombstones:
+        facts.deleted = tuple(
+            replace(deleted, tombstone=tombstones.get(deleted.id, deleted.tombstone)) for deleted in facts.deleted
+        )
     calls_before = gatherer.calls
     plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
@@ -149,7 +173,7 @@ def decide_pass(
         return PlannedPass(facts, plan, calls)
     if gatherer.inspected is not None:
         # The next real pass would do without the missing column, too.
-        again = decide_pass(facts.board, claims, gatherer, records)
+        again = decide_pass(facts.board, claims, gatherer, records, tombstones)
         return replace(again, calls=calls + again.calls)
     reason = of_error(error)
     end_unread(facts, plan, outcomes.Ending(outcomes.Outcome.RELEASED, reason))
@@ -179,7 +203,9 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     answers = {ACT_KINDS.get(answer.act) for answer in plan.applied_answers} - {None}
     calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)
     following = planned_pass.following
-    return calls + (cost_of(following, len(following.plan.records)) if following else 0)
+    if following is None:
+        return calls
+    return calls + cost_of(following, len(following.plan.records) + len(following.plan.deleted))
 
 
 def plan_record(link: BoardLink, entity_id: UUID) -> PlannedPass:
@@ -213,37 +239,18 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 # The dry run of whole boards.
 
 
-class ListedItems(Gatherer):
-    """Takes the items of records from a listing of their board; what isn't listed is read by its id."""
+class Listing(Gatherer):
+    """Finds items in a listing of their board, also by NPD ID, by match key and by name.
 
-    def __init__(self, board: BoardContext) -> None:
-        super().__init__()
-        self.board = board
-        self.items = dict[str, Item]()  # listed ones, by id
-        self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
-
-    def find_items(
-        self,
-        board: BoardContext,
-        item_ids: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        names: Collection[str] = (),
-    ) -> BatchItems:
-        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
-        return BatchItems(self.items_by_id(board, item_ids))
-
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        listed = {key: self.items[key] for key in ids if key in self.items}
-        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
-
-
-class Listing(ListedItems):
-    """Finds all items of a board in its listing, also by NPD ID, by match key and by name."""
+    As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
+    """
 
     def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
-        super().__init__(board)
+        super().__init__()
+        self.board = board
         self.new_cells = new_cells  # the empty cells of columns that a set-up will create
+        self.items = dict[str, Item]()  # listed ones, by id
+        self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
         self.by_name = defaultdict[str, list[Item]](list)
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
@@ -292,8 +299,9 @@ class Listing(ListedItems):
         return [self.written.get(item.id, item) for item in items]
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        items = super().items_by_id(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
-        return {key: self.complete_item(item) for key, item in items.items()}
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
+        return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Gather, and put the records into the facts as the plan links them."""
@@ -366,7 +374,7 @@ def _item_after(board: BoardContext, item: Item, values: Mapping[str, Any]) -> I
     return replace(item, name=values.get(NAME_COLUMN, item.name), values=readings)
 
 
-def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
+def plan_passes(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
     listing.planned_requests = ()
@@ -395,6 +403,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     taken = set[str]()
     for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
+        taken |= {deleted.item_id for deleted in planned_pass.plan.deleted.values()}
         for record_plan in planned_pass.plan.records.values():
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
             taken |= candidates_of(record_plan) - listing.checked_items
@@ -407,3 +416,11 @@ def candidates_of(plan: pass_plan.RecordPlan) -> set[str]:
     if plan.question is None or not plan.asks_which_item:
         return set()
     return {str(candidate["id"]) for candidate in plan.question.candidates}
+
+
+def record_plans(planned_passes: Iterable[PlannedPass]) -> dict[UUID, pass_plan.RecordPlan]:
+    return {key: plan for planned_pass in planned_passes for key, plan in planned_pass.plan.records.items()}
+
+
+def item_plans(planned_passes: Iterable[PlannedPass]) -> list[pass_plan.ItemPlan]:
+    return [item_plan for planned_pass in planned_passes for item_plan in planned_pass.plan.items]
