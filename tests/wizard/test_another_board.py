@@ -538,6 +538,22 @@ def test_items_of_a_name_that_a_record_has_after_the_set_up_are_planned_to_be_as
     assert plan.ids("ask") == asked
 
 
+def test_who_is_kept_apart_from_a_record_that_a_person_links_is_made_without_a_question(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann")
+    items = [{"name": "Ann", "mail": mail("ann@x.org")}, {"name": "Ann"}, {"name": "ANN"}]
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    wizard.planned(board, creates_records="on", first_match="monday_wins")
+    first, *others = sorted(wizard.board_plan().namesakes, key=lambda pair: pair.item_id)
+    answers = {f"pair-{first.pair}": "link"} | {f"pair-{pair.pair}": "apart" for pair in others}
+    wizard.start(**answers)
+    wizard.plan()
+    assert wizard.plan_shown() == {"link": 1, "pull": 1, "new record": 2}
+    wizard.apply()
+    wizard.settle()
+    assert set(Contact.objects.values_list("monday_id", flat=True)) == set(items_of(wizard, board))
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
 @pytest.mark.parametrize(("answer", "shown", "made"), [("", "ask", 1), ("leave", "ask", 1), ("apart", "new record", 2)])
 def test_an_item_without_a_key_with_the_name_of_a_linked_record_becomes_one_only_if_a_person_says_so(
     wizard: Wizard, answer: str, shown: str, made: int

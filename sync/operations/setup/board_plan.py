@@ -210,12 +210,13 @@ def _take_choices(
     left_records = {UUID(namesake.record_id) for namesake in left if namesake.linked != "record"}
     listing.undecided_records = frozenset(left_records | same_key)
     listing.undecided_items = frozenset(namesake.item_id for namesake in left if namesake.linked != "item")
-    apart = [namesake for namesake in open_pairs if namesake.choice == selection.APART]
-    seeking = {pair.record_id for pair in apart if pair.linked != "record"}
+    # Also of one whose other half is linked with somebody else.
+    apart = [namesake for namesake in deciding if namesake.choice == selection.APART]
+    seeking = {pair.record_id for pair in apart if pair.linked != "record"} - plan.links.keys()
     plan.new_items = sorted(seeking - {str(key) for key in listing.undecided_records})
     if plan.chosen.choices.creates_records:
-        doubtful = {pair.item_id for pair in apart if pair.linked or not pair.item_key}
-        plan.new_records = sorted(doubtful - listing.undecided_items)
+        doubtful = {pair.item_id for pair in apart if pair.linked or pair.record_id in plan.links or not pair.item_key}
+        plan.new_records = sorted(doubtful - linked_items - listing.undecided_items)
 
 
 def _note_work(plan: SetupBoardPlan, listing: SetupListing, planned_passes: Sequence[dry_run.PlannedPass]) -> None:
