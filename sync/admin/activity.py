@@ -71,10 +71,12 @@ def actor_of(row: ActivityLine) -> str:
 
 
 def name_actors(rows: Collection[Any]) -> None:
-    """Put on each entry who did it, people by their full names."""
+    """Put on each entry who did it, people by their full names, and if a program did it for them."""
     names = authors.full_names(actor_of(row) for row in rows)
     for row in rows:
         row.page_by = names.get(actor_of(row), actor_of(row))
+        if row.kind == ActivityKind.PUSH and row.cause.get("npd", {}).get("way") == authors.BY_API:
+            row.page_by = f"{row.page_by}, {authors.BY_API}"
 
 
 def _edited_at(row: ActivityLine) -> str:

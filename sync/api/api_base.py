@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 
 from sync.clock import parse_moment, readers_mark
 from sync.fields import searches
+from sync.records import authors
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -84,7 +85,7 @@ class ApiView(APIView):
         The middleware has opened the context, outside any transaction, but a token's user is only known here.
         """
         super().initial(request, *args, **kwargs)
-        pghistory.context(user=request.user.pk, cause="api")
+        pghistory.context(user=request.user.pk, cause=authors.API_CAUSE)
 
 
 # What filters read, for the sentence about a value that they can't.

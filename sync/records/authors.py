@@ -24,9 +24,10 @@ from sync.words.message import Message
 
 SYNC_ACTOR = "NPD Sync"
 
-# The causes in the history context of a person's undo, and of an import.
+# The causes in the history context of a person's undo, of an import, and of a program's request.
 UNDO_CAUSE = "undo"
 IMPORT_CAUSE = "import"
+API_CAUSE = "api"
 
 # The key in the sync's history context with the columns, by record, that an undone resolution gave back.
 UNDONE_COLUMNS_KEY = "put_back"
@@ -40,7 +41,8 @@ MAX_EVENTS_OF_SWITCH = 500
 UNKNOWN_USER = "An unknown user"
 
 # Cause → phrase. Empty for the sync: the author already says it.
-_WAY_TEXTS = {"api": "by the API", UNDO_CAUSE: "by an undo", IMPORT_CAUSE: "by an import", "sync": ""}
+BY_API = "by the API"
+_WAY_TEXTS = {API_CAUSE: BY_API, UNDO_CAUSE: "by an undo", IMPORT_CAUSE: "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
 _ON_MONDAY = " on Monday"
