@@ -49,6 +49,13 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     assert (line.cause["rows"], line.cause["causes"]) == ([row.pk], ["save"])
     expected = (str(intent.pk), "changed in NPD", "push")
     assert (line.cause["intent"], line.cause["rule"], line.cause["action"]) == expected
+    assert line.request_id == intent.request_id != ""
+    edited, decided = reasons_of(line)
+    assert edited.startswith("edited in NPD by Dora Demo by the API at ")
+    assert decided == "decided by: changed in NPD"
+    job, _read, written = triggers_of(line)
+    assert job == f"job #{row.pk} (a save in NPD)"
+    assert written == f"written to Monday [Monday request {line.request_id}, alias r0]"
 
 
 def test_the_edit_that_is_named_is_the_one_of_that_field_and_the_syncs_own_is_named_once(world: World) -> None:
