@@ -91,7 +91,7 @@ class PlannedPass:
     @property
     def synced_plans(self) -> list[pass_plan.RecordPlan]:
         """The plans of the records that neither their own settings nor the filter keep from being synced."""
-        return [plan for plan in self.plan.records.values() if plan.is_synced]
+        return [plan for plan in self.plan.records.values() if plan.takes_part]
 
     @cached_property
     def busy(self) -> frozenset[UUID]:

@@ -55,8 +55,8 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     settled = copy(plan)
     settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
-        settled.ending = outcomes.SETTLED
-    if not settled.is_settled or settled.lost_update_lines or _has_work(facts.board, plan, has_job=has_job):
+        settled.ending = outcomes.DONE
+    if not settled.is_done or settled.lost_update_lines or _has_work(facts.board, plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)

@@ -224,7 +224,7 @@ class _Run:
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, writes_wait_seconds)
-                settled = outcomes[Outcome.SETTLED]
+                settled = outcomes[Outcome.DONE]
                 self.summary.add(checked=len(claimed), completed=settled, failed=outcomes[Outcome.FAILED])
             except LeaseLost:  # another worker may have the board, so nothing of this pass may be stored
                 raise

@@ -90,7 +90,7 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
 def leave_out_after_write(facts: PassFacts, plan: pass_plan.RecordPlan, written: Item | None) -> None:
     """Leave a settled pair out if the record, or the item as it was `written` or else read, fails."""
     item = written or plan.item
-    if item is None or not (facts.board.sync_filter and plan.is_settled and plan.is_synced):
+    if item is None or not (facts.board.sync_filter and plan.is_done and plan.takes_part):
         return
     # Edits that a read doesn't show yet, or that wait for approval, would never be pulled once the pair is left out.
     is_waiting = bool(plan.doubts.set_aside or plan.doubts.look_in_seconds) or any(
@@ -117,7 +117,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     plan.filter_reason = sentence
     plan.creates = False
     plan.question = None
-    plan.settle(sentence)
+    plan.end(sentence)
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
@@ -131,7 +131,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
         plan.reason = verdict.sentence
         return
     plan.creates = False
-    plan.settle(sentences(verdict.sentence, no_item))
+    plan.end(sentences(verdict.sentence, no_item))
 
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:

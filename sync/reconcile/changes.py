@@ -100,7 +100,7 @@ def take_answer(plan: pass_plan.RecordPlan, write: outcomes.Write) -> None:
         plan.add_line(ActivityKind.CREATE, Message("item_created", item=write.item.name))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in write.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        plan.settle(Message("not_put_on_board", why=write.ending.detail))
+        plan.end(Message("not_put_on_board", why=write.ending.detail))
         return
     if write.is_gone:
         # It left the board after it was read.

@@ -1,6 +1,6 @@
 """What a pass reports about conflicts to the store (conflicts/store.py): which are opened, kept or closed, and why.
 
-If a record's sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that
+If a record's sync is off, or the filter leaves it out, it doesn't take part: all its open conflicts close with that
 reason (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it
 returns.
 
@@ -52,7 +52,7 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
     """Yield the reports about a record that was deleted before this pass."""
     if plan.question is not None:
         yield plan.question
-    if not plan.is_settled:
+    if not plan.is_done:
         return
     yield from _close_with_record(plan)
     for conflict in plan.facts.conflicts if plan.question is None else ():
@@ -88,7 +88,7 @@ def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.Confl
     elif plan.unlink_reason:
         reason = Message("record_was_unlinked")
         applied = {} if question.answer else {reports.RECORD_KEY: reason}
-    elif not plan.is_synced:
+    elif not plan.takes_part:
         reason = plan.off_reason
     elif removal is None and plan.item is not None and plan.sync_state.remote_state == ACTIVE:
         reason = Message("item_is_back")
@@ -103,9 +103,9 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
     applied = _applied_choices(plan, ConflictKind.FIELDS)
     undone = undo_results(plan, ConflictKind.FIELDS)
     open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
-    if not (conflicts or undone or (open_keys and (plan.fields or not plan.is_synced))):
+    if not (conflicts or undone or (open_keys and (plan.fields or not plan.takes_part))):
         return None
-    if not plan.is_synced:
+    if not plan.takes_part:
         closing_reason = plan.off_reason
     else:
         # It is about fields whose conflict ended without a person.
@@ -164,7 +164,7 @@ def _report_of_undo_requests(plan: pass_plan.RecordPlan) -> reports.ConflictRepo
     if not plan.facts.undo_requests:
         return None
     reason = ""
-    if not plan.is_synced:
+    if not plan.takes_part:
         reason = sentences(plan.off_reason, Message("nothing_restored"))
     elif plan.asks_about_removal:
         reason = Message("undo_item_removed")
@@ -176,7 +176,7 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
         return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
-    if not plan.is_settled or plan.filter_reason:
+    if not plan.is_done or plan.filter_reason:
         return None
     fields = _overwritten_values(plan)
     applied = _applied_choices(plan, ConflictKind.OVERWRITTEN)
@@ -204,7 +204,7 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
 def _overwritten_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
     """Return the overwritten values about which a person is asked by this pass, for the first time or again."""
     values = []
-    for lost_update in plan.lost_updates if plan.is_settled else ():
+    for lost_update in plan.lost_updates if plan.is_done else ():
         line = lost_update.line
         if line and lost_update.is_asked:
             npd = line.values["after"] or None
@@ -250,14 +250,14 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
     # No question is left where this pass links, creates or asks for another item, or would create one if it might.
     is_held = code_of(plan.reason) == CREATES_HELD
     needs_none = plan.link_to is not None or plan.creates or is_held or plan.asks_which_item
-    has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
+    has_read_own_item = plan.item is not None and plan.is_done and bool(plan.record.monday_id)
     questions = [conflict for conflict in plan.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
     for conflict in questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
         # Whose an item is has to be answered, though it may be a record's whose sync is off.
-        is_unwanted = not plan.is_synced and (conflict.seeks_item or plan.filter_reason)
+        is_unwanted = not plan.takes_part and (conflict.seeks_item or plan.filter_reason)
         is_over = needs_none or is_unwanted or is_known or is_owned
         if item_id != asked_item and is_over:
             reason = plan.filter_reason or (plan.reason if is_held else Message("item_is_known"))
@@ -315,7 +315,7 @@ def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
     It has none for requests that wait for another pass.
     """
     results: dict[str, str] = {}
-    is_planned = bool(plan.fields) and plan.is_settled
+    is_planned = bool(plan.fields) and plan.is_done
     for request in plan.facts.undo_requests:
         if request.kind != kind:
             continue

@@ -46,7 +46,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
         return
     plan.fields = decide_fields(facts, plan)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.settle(Message("no_item_and_only_to_npd"))
+        plan.end(Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:

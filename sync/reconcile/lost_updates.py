@@ -300,7 +300,7 @@ def keep_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
         if not deleted_plan.restores:
             confirm_lost_updates(facts.board, deleted_plan)
     for record_plan in plan.records.values():
-        if record_plan.lost_updates and record_plan.outcome in (outcomes.Outcome.OPEN, outcomes.Outcome.SETTLED):
+        if record_plan.lost_updates and record_plan.outcome in (outcomes.Outcome.OPEN, outcomes.Outcome.DONE):
             item = record_plan.item
             # The filter leaves the pair out after this pass, and nobody is asked about such a pair.
             is_leaving = item is not None and linked_item_verdict(facts, record_plan, item).holds is False
@@ -388,7 +388,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.act == DELETE_RECORD
-    is_synced_on = plan.is_synced and not (plan.unlink_reason or is_deleting)
+    is_synced_on = plan.takes_part and not (plan.unlink_reason or is_deleting)
     is_bidirectional = plan.direction_of(mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
 
@@ -419,7 +419,7 @@ def seen_after(
                 values.pop()
             values.append([field_plan.remote_raw, now])
     # A pass that isn't settled reports no lost values, so the next one checks the same events again.
-    for lost_update in plan.lost_updates if plan.is_settled else ():
+    for lost_update in plan.lost_updates if plan.is_done else ():
         losses = [[_as_json(lost_update.value), now, write_id] for write_id in lost_update.writes]
         seen[lost_update.key]["losses"] += losses
     oldest = read_at - timedelta(days=settings.journal_days)

@@ -36,13 +36,13 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether NPD's half of every base is still the record's value, and nothing else is left for a pass to do."""
-    facts = plan.facts
+    record_facts = plan.facts
     sync_state = plan.sync_state
     has_open_work = any(
         (
-            facts.is_unresolved,
+            record_facts.is_unresolved,
             plan.lost_updates,
-            facts.has_failed_job,
+            record_facts.has_failed_job,
             any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),
             any(SWALLOWED in entry for entry in sync_state.altered.values()),
             sync_state.note,

@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     """How a record's jobs end."""
 
     OPEN = "open"
-    SETTLED = "settled"
+    DONE = "done"
     FAILED = "failed"
     RELEASED = "released"  # its job is due again
     DEFERRED = "deferred"  # its job is due again after a wait, if it has one
@@ -43,10 +43,10 @@ class Ending:
 
 
 OPEN = Ending()
-SETTLED = Ending(Outcome.SETTLED)
-SYNC_OFF = Ending(Outcome.SETTLED, Message("sync_is_off"))
-UNCHANGED = Ending(Outcome.SETTLED, Message("nothing_changed"))
-NOTHING_NEW = Ending(Outcome.SETTLED, Message("known_already"))  # its events are checked, without a read of its item
+DONE = Ending(Outcome.DONE)
+SYNC_OFF = Ending(Outcome.DONE, Message("sync_is_off"))
+UNCHANGED = Ending(Outcome.DONE, Message("nothing_changed"))
+NOTHING_NEW = Ending(Outcome.DONE, Message("known_already"))  # its events are checked, without a read of its item
 # Only its link was changed, by a person's answer or because its item was found; the next pass compares the two sides.
 ANSWERED = Ending(Outcome.RELEASED, Message("answer_first"))
 LINKED = Ending(Outcome.RELEASED, Message("linked_differs_next"))

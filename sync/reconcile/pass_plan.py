@@ -38,7 +38,7 @@ from sync.monday.conversion import Converter
 from sync.outbox.claim import Claim
 from sync.reconcile.cell_history import CellHistory
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
-from sync.reconcile.outcomes import NOT_SENT, NOTHING_NEW, OPEN, SETTLED, Ending, Outcome, Write
+from sync.reconcile.outcomes import DONE, NOT_SENT, NOTHING_NEW, OPEN, Ending, Outcome, Write
 from sync.records.item_links import UnmatchedFinding
 from sync.words.message import Message
 
@@ -210,13 +210,13 @@ class EntityPlan:
         return self.ending.outcome is Outcome.OPEN
 
     @property
-    def is_settled(self) -> bool:
-        return self.ending.outcome is Outcome.SETTLED
+    def is_done(self) -> bool:
+        return self.ending.outcome is Outcome.DONE
 
     @property
     def has_checked_events(self) -> bool:
         """Whether the pass has compared the item's new events with the item, or with the base."""
-        return self.is_settled and (self.ending == NOTHING_NEW or self.item is not None)
+        return self.is_done and (self.ending == NOTHING_NEW or self.item is not None)
 
     @property
     def item_id(self) -> str:
@@ -235,8 +235,8 @@ class EntityPlan:
 
     @property
     def lost_update_lines(self) -> list[ActivityLine]:
-        """The lines about the lost updates, the newest first; none unless the pass is settled."""
-        return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
+        """The lines about the lost updates, the newest first; none unless it is done."""
+        return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_done]
 
     def direction_of(self, mapping: FieldMapping) -> choices.SyncDirection:
         """Return the direction that both the record's and the mapping's allow."""
@@ -304,9 +304,9 @@ class EntityPlan:
         other.item = item
         return other
 
-    def settle(self, reason: str) -> None:
-        """End it as settled; `reason` says why it is not in sync, if it isn't."""
-        self.ending = Ending(Outcome.SETTLED, reason)
+    def end(self, reason: str) -> None:
+        """End it as done; `reason` says why it is not in sync, if it isn't."""
+        self.ending = Ending(Outcome.DONE, reason)
         self.reason = reason
 
     def wait(self, reason: str, seconds: float) -> None:
@@ -388,7 +388,7 @@ class RecordPlan(EntityPlan):
     @property
     def deletes(self) -> bool:
         """Whether settling deletes the record, because its item was removed."""
-        return self.is_settled and self.act == acts.DELETE_RECORD
+        return self.is_done and self.act == acts.DELETE_RECORD
 
     @property
     def is_deleted(self) -> bool:
@@ -402,7 +402,7 @@ class RecordPlan(EntityPlan):
     @property
     def unlinked_item_id(self) -> str:
         """The id of the item from which settling unlinks the record, or an empty text."""
-        return self.facts.record.monday_id or "" if self.unlink_reason and self.is_settled else ""
+        return self.facts.record.monday_id or "" if self.unlink_reason and self.is_done else ""
 
     @property
     def pulls(self) -> bool:
@@ -412,7 +412,7 @@ class RecordPlan(EntityPlan):
     @property
     def changes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        return self.is_settled and (self.pulls or self.deletes or bool(self.unlink_reason))
+        return self.is_done and (self.pulls or self.deletes or bool(self.unlink_reason))
 
     @property
     def linked_record(self) -> SyncedModel:
@@ -420,7 +420,7 @@ class RecordPlan(EntityPlan):
         return field_values.with_item(self.record, self.link_to)
 
     @property
-    def is_synced(self) -> bool:
+    def takes_part(self) -> bool:
         """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
         return self.record.may_sync and not self.filter_reason
 
@@ -485,8 +485,8 @@ class RecordPlan(EntityPlan):
         if self.act != acts.UNLINK:
             self.removal = None
             self.approval = None
-        if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
-            self.settle("")
+        if self.outcome in (Outcome.DONE, Outcome.DEFERRED):
+            self.end("")
 
 
 @dataclass(eq=False)
@@ -507,7 +507,7 @@ class DeletedPlan(EntityPlan):
     def restore(self) -> None:
         """Have settling restore the record."""
         self.new_state = choices.TombstoneState.RESTORED
-        self.ending = SETTLED
+        self.ending = DONE
 
     @property
     def item_id(self) -> str:
@@ -552,7 +552,7 @@ class ItemPlan:
     """What a pass does with an item that no record has."""
 
     facts: ItemFacts
-    ending: Ending = SETTLED  # how its job ends
+    ending: Ending = DONE  # how its job ends
     act: str = ""  # one that `assigns` it to a record, or one about a duplicate; empty if it stays as it is
     record: SyncedModel | None = None  # as it will be: the record that gets or has it, or that it is a duplicate of
     candidates: tuple[SyncedModel, ...] = ()  # the records of which a person is newly asked whether it is theirs

@@ -103,7 +103,7 @@ def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
     history = plan.history
     was_unshown = code_of(plan.facts.sync_state.note) in _UNSHOWN_CODES
-    if not plan.is_settled or not was_unshown or code_of(plan.reason) in _UNSHOWN_CODES:
+    if not plan.is_done or not was_unshown or code_of(plan.reason) in _UNSHOWN_CODES:
         return None
     moments = [_arrival(event) for event in history.events]
     moments += [intent.settled_at for intent in history.writes if intent.settled_at]

@@ -138,7 +138,7 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
     return plan
 
 
-NO_RECORD = Ending(Outcome.SETTLED, Message("no_such_record"))
+NO_RECORD = Ending(Outcome.DONE, Message("no_such_record"))
 
 
 def new_plan(facts: PassFacts) -> Plan:
@@ -184,7 +184,7 @@ def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> C
         seconds=round(time.monotonic() - run.started, 3),
         records=claim_count,
         calls=run.calls,
-        completed=outcomes[Outcome.SETTLED],
+        completed=outcomes[Outcome.DONE],
         failed=outcomes[Outcome.FAILED],
         waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
     )

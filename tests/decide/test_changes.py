@@ -13,7 +13,7 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.outcomes import SETTLED, Outcome, Write
+from sync.reconcile.outcomes import DONE, Outcome, Write
 from sync.reconcile.pass_plan import RecordPlan, Removal
 from sync.reconcile.settle.record import SettledRecord, answered_values
 from tests.decide.builders import ITEM, answered_as, board, changed, contact, item, record_draft, record_facts, taken
@@ -27,7 +27,7 @@ OPEN_INTENT = Intent()
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
     facts = record_facts(local, causes=[Cause.PERSON], sync_state={"remote_state": "active"})
     [plan] = World(records=[facts], items={ITEM: shown or item()}).plan().records.values()
-    return changed(plan, ending=SETTLED)
+    return changed(plan, ending=DONE)
 
 
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
@@ -37,7 +37,7 @@ def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     plan.question = ask(REMOVED_ITEM, plan.record, ITEM, "It is gone.", options)
     if act is RemovedItemPolicy.UNLINK:
         plan.unlink("its item is gone")
-    return changed(plan, ending=SETTLED)
+    return changed(plan, ending=DONE)
 
 
 def settled(plan: RecordPlan, locked: SyncedModel, *args: Any) -> SettledRecord:
@@ -84,7 +84,7 @@ def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item(role_title="Chair")))
-    assert (answered.keeps_intent, answered.plan.outcome) == (False, Outcome.SETTLED)
+    assert (answered.keeps_intent, answered.plan.outcome) == (False, Outcome.DONE)
     assert answered_values(answered.plan) == {ROLE: "Chair"}
 
 
@@ -149,5 +149,5 @@ def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dic
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
     changes = settled(plan, plan.record, "", settings)
-    is_settled = changes.plan.outcome is Outcome.SETTLED
+    is_settled = changes.plan.outcome is Outcome.DONE
     assert (bool(changes.values or changes.plan.deletes), is_settled) == (stands, stands)

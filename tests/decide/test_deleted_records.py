@@ -170,7 +170,7 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
     facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
         plan = decide(changed(facts, item=item_now))
-        assert (plan.restores, plan.act, plan.ending.outcome) == (True, "", Outcome.SETTLED)
+        assert (plan.restores, plan.act, plan.ending.outcome) == (True, "", Outcome.DONE)
         assert (plan.sync_state.removed_since is None) is (item_now is not None)
 
 
@@ -354,7 +354,7 @@ def test_an_unlinking_empties_the_npd_id() -> None:
 def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) -> None:
     assert facts.item is not None
     plan = after(take_removal_answer, ON_BOARD, decide(facts), answered(replace(facts.item, state="archived")))
-    assert (plan.ending.outcome, plan.new_state) == (Outcome.SETTLED, "archived")
+    assert (plan.ending.outcome, plan.new_state) == (Outcome.DONE, "archived")
     assert [bool(report.applied) for report in deletion_reports(plan)] == [True] * is_choice
     assert [line.kind for line in plan.log] == ["archived"]
 

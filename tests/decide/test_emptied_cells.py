@@ -13,7 +13,7 @@ from sync.reconcile.board_filter import filter_item, leave_out_after_write
 from sync.reconcile.emptied_cells import hold_emptied_cells
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.outcomes import SETTLED
+from sync.reconcile.outcomes import DONE
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
@@ -195,5 +195,5 @@ def test_one_way_from_monday_a_person_is_asked() -> None:
 def test_it_is_no_reason_for_the_filter_to_leave_a_pair_out() -> None:
     on = filtered("items", op="is_filled")
     for case, is_out in (({"state": "moved"}, False), ({}, False), ({"events": [edit(None)]}, True)):
-        plan = changed(decided(on=on, approvals=NO_LIMIT, **case), ending=SETTLED)
+        plan = changed(decided(on=on, approvals=NO_LIMIT, **case), ending=DONE)
         assert bool(after(leave_out_after_write, PassFacts(on, NOW), plan, None).filter_reason) is is_out

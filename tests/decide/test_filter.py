@@ -21,7 +21,7 @@ from sync.reconcile.board_filter import (
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.missing.deleted_records import decide_deleted
-from sync.reconcile.outcomes import SETTLED
+from sync.reconcile.outcomes import DONE
 from sync.reconcile.pass_plan import DeletedPlan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
@@ -121,7 +121,7 @@ def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool,
     facts = PassFacts(EMPLOYED, NOW, removed_related_items=frozenset({"70"} if is_removed else ()))
     plan = after(filter_item, facts, draft)
     assert (bool(plan.reason), plan.filter_reason) == (is_removed, ""), row
-    assert bool(after(leave_out_after_write, facts, changed(plan, ending=SETTLED), None).filter_reason) is expected
+    assert bool(after(leave_out_after_write, facts, changed(plan, ending=DONE), None).filter_reason) is expected
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
@@ -129,7 +129,7 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     acme = {"organization": organization(item="70")}
     extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
-    plan = changed(facts.plan, fields=decide_fields(*facts), ending=SETTLED)
+    plan = changed(facts.plan, fields=decide_fields(*facts), ending=DONE)
     assert bool(after(leave_out_after_write, facts.of_pass, plan, CHAIR).filter_reason) is is_out
 
 
@@ -163,7 +163,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 def test_a_pair_leaves_by_what_both_sides_say_after_the_write(
     row: str, on: BoardContext, draft: RecordPlan, written: Item | None, side: str
 ) -> None:
-    plan = after(leave_out_after_write, of_pass(on), changed(draft, ending=SETTLED), written)
+    plan = after(leave_out_after_write, of_pass(on), changed(draft, ending=DONE), written)
     assert (plan.sync_state.left_out, bool(plan.filter_reason)) == (side, bool(side)), row
 
 
@@ -211,7 +211,7 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    plan = changed(record_draft(shown=CHAIR), fields=plans, ending=SETTLED)
+    plan = changed(record_draft(shown=CHAIR), fields=plans, ending=DONE)
     blocked = plan.copied()
     blocked.fields["role_title"].block(BlockedCode.APPROVAL, "It waits.")
     assert not after(leave_out_after_write, of_pass(ITEMS), blocked, None).filter_reason

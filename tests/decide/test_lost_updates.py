@@ -293,8 +293,8 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 @pytest.mark.parametrize(
     ("cell", "outcome", "expected"),
     [
-        pytest.param("Boss", Outcome.SETTLED, ["Theirs"], id="the history keeps it, and nobody is asked"),
-        pytest.param("Theirs", Outcome.SETTLED, [], id="it stands on the item still"),
+        pytest.param("Boss", Outcome.DONE, ["Theirs"], id="the history keeps it, and nobody is asked"),
+        pytest.param("Theirs", Outcome.DONE, [], id="it stands on the item still"),
         pytest.param("Boss", Outcome.FAILED, [], id="a pass that came to nothing tells nothing"),
     ],
 )
@@ -323,7 +323,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
     record_facts = replace(record_facts, record=record or record_facts.record)
     lost = list(differs.pop("reports", ()))
     shown = item(record_facts.record, role_title="Theirs")
-    values = {"ending": Ending(Outcome.SETTLED), "lost_updates": lost, "fields": STANDS} | differs
+    values = {"ending": Ending(Outcome.DONE), "lost_updates": lost, "fields": STANDS} | differs
     return RecordPlan(record_facts, shown, **values)
 
 

@@ -136,7 +136,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
 
 def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
     for entry in plan.records.values():
-        if entry.item is not None and entry.outcome in (Outcome.OPEN, Outcome.SETTLED):
+        if entry.item is not None and entry.outcome in (Outcome.OPEN, Outcome.DONE):
             assert not list(replaced_unseen(world.context, entry, entry.item))
         if deletes(entry):
             assert not list(gone_unseen(world.context, entry, world.items[entry.record.monday_id or ""]))
@@ -264,9 +264,9 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         entry = plan.records.get(key)
         if (
             entry is None
-            or not entry.is_synced
+            or not entry.takes_part
             or mapping.version != 1
-            or entry.outcome not in (Outcome.OPEN, Outcome.SETTLED)
+            or entry.outcome not in (Outcome.OPEN, Outcome.DONE)
             or (
                 mapping.key in entry.doubts.set_aside and entry.doubts.kept_events
             )  # the events are weighed once the read is current
@@ -303,7 +303,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
         is_ending = entry.unlink_reason or entry.lost_updates or entry.doubts.set_aside
-        is_whole = entry.is_open and entry.is_synced and not is_ending
+        is_whole = entry.is_open and entry.takes_part and not is_ending
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)
             records.append(record_after(world, entry, item))

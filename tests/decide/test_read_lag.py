@@ -14,7 +14,7 @@ from sync.monday.board_items import BatchItems, Reading
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
-from sync.reconcile.outcomes import SETTLED
+from sync.reconcile.outcomes import DONE
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from sync.reconcile.run import RULES, decide, new_plan
 from sync.reconcile.settle.record import complete_sync_state, sync_status
@@ -45,7 +45,7 @@ def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending()
     board = case.of_pass.board
     plan = after(set_aside, board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = after(set_aside, board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
-    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
+    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=DONE)
     complete_sync_state(plan, case.facts.sync_state, NOW, ())
     assert plan.sync_state.note in plan.doubts.set_aside.values()
     assert (plan.doubts.look_in_seconds, plan.sync_state.blocked_fields) == (7, {})
@@ -319,14 +319,14 @@ def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[Webho
     case = roles(on=builders.filtered("items", "Ann", field="name"), history=history(events=events))
     plan = changed(case.plan, item=replace(item(), name="Bea"))
     plan = after(set_aside_stale_reads, case.of_pass, plan)
-    plan = after(leave_out_after_write, case.of_pass, changed(plan, ending=SETTLED), None)
+    plan = after(leave_out_after_write, case.of_pass, changed(plan, ending=DONE), None)
     assert bool(plan.filter_reason) is not bool(events)
 
 
 def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
     case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
     plan = after(set_aside, case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
-    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
+    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=DONE)
     assert not after(leave_out_after_write, case.of_pass, plan, item(role_title="Clerk")).filter_reason
 
 

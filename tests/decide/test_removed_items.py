@@ -107,7 +107,7 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
     policy: RemovedItemPolicy, act: RemovedItemPolicy, state: str
 ) -> None:
     plan = decide(removal(state=state), policy)
-    assert (plan.act, plan.ending.outcome) == (act, Outcome.SETTLED)
+    assert (plan.act, plan.ending.outcome) == (act, Outcome.DONE)
     assert bool(plan.unlink_reason) is (act is UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
@@ -279,7 +279,7 @@ def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> 
 
 def test_of_a_record_without_sync_nothing_is_sent() -> None:
     plan = decide(removal(contact(sync_enabled=False), since=-1), DELETE)
-    assert (plan.ending.outcome, options(plan), plan.log) == (Outcome.SETTLED, [], [])
+    assert (plan.ending.outcome, options(plan), plan.log) == (Outcome.DONE, [], [])
     assert plan.reason.endswith("Nothing was sent.")
 
 

@@ -79,7 +79,7 @@ def test_what_is_not_the_records_fault_costs_no_attempt(outcome: Outcome, more: 
 ROWS: dict[str, tuple[Write, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
         answered_as(Outcome.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
-        {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
+        {"outcome": Outcome.DONE, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
         answered_as(Outcome.OPEN, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),

@@ -86,9 +86,7 @@ def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: di
 @pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])
 def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPolicy) -> None:
     record_plan = RecordPlan(
-        settled(payload={UNLINK_KEY: "Mary"}),
-        ending=Ending(Outcome.SETTLED),
-        removal=Removal("It was deleted.", act=act),
+        settled(payload={UNLINK_KEY: "Mary"}), ending=Ending(Outcome.DONE), removal=Removal("It was deleted.", act=act)
     )
     [plan] = after(apply_unlinks, None, Plan({record_plan.id: record_plan})).records.values()
     assert (plan.removal, plan.unlink_reason) == (None, "Mary unlinked it")

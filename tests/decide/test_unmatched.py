@@ -95,7 +95,7 @@ def first(record: Contact, item: Item) -> dict[str, Any]:
     }
 
 
-ENDED, WAITS, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.OPEN
+ENDED, WAITS, GOES_ON = Outcome.DONE, Outcome.DEFERRED, Outcome.OPEN
 NOTHING, LINK, CREATE, ASK = "", "link", "create_record", "ask"
 R = UnmatchedReason
 LINKED, DISABLED, SECOND = contact(monday_id="6"), contact(sync_enabled=False), contact(name="Bob")

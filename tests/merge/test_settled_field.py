@@ -10,7 +10,7 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.outcomes import SETTLED, Outcome
+from sync.reconcile.outcomes import DONE, Outcome
 from sync.reconcile.pass_plan import FieldPlan
 from sync.reconcile.settle.record import SettledRecord
 from tests.decide.builders import NOW, answered_as, changed, contact, draft
@@ -29,7 +29,7 @@ def settled(action: Action, answer: Item | None = None, *, creates: bool = False
     values = {"remote_raw": remote} | values
     field = FieldPlan(MAPPING, TEXT, SyncDirection.BIDIRECTIONAL, FieldDecision(action), {KEY: "Boss"}, **values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
-    plan.ending = SETTLED
+    plan.ending = DONE
     plan.write = answered_as(Outcome.OPEN, item=answer)
     record = SettledRecord(plan, plan.record)
     record.settle_fields(NOW)
@@ -81,7 +81,7 @@ def test_a_write_whose_answer_shows_what_was_read_keeps_its_base() -> None:
     first = settled(Action.PUSH, item("Chair"), base=OLD, **SENT)
     again = settled(Action.PUSH, item("Chair"), base=OLD, sends_in_vain=1, **SENT)
     assert (base_of(first), outcome(first)) == (OLD, Outcome.DEFERRED)
-    assert (base_of(again), outcome(again)) == (OLD, Outcome.SETTLED)
+    assert (base_of(again), outcome(again)) == (OLD, Outcome.DONE)
     assert "sent once more" in remark(first)["reason"]
     assert "sent twice" in remark(again)["reason"]
     waits = settled(Action.NOTHING, base=OLD, sends_in_vain=2)
@@ -95,7 +95,7 @@ def test_what_monday_normalises_is_no_write_without_effect(read: str, sent: str)
     differs = {"remote_raw": read, "send_raw": {"role_title": sent}}
     result = settled(Action.PUSH, item(read), base=OLD, **differs)
     lossless = remark(result) and remark(result)["lossless"]
-    assert (pair(result), outcome(result), lossless) == ((sent, read), Outcome.SETTLED, True)
+    assert (pair(result), outcome(result), lossless) == ((sent, read), Outcome.DONE, True)
 
 
 @pytest.mark.parametrize(("action", "sent"), [(Action.PUSH, {"role_title": "Boss"}), (Action.AGREED, None)])
@@ -111,7 +111,7 @@ def test_what_monday_fills_into_a_new_item_is_read_again() -> None:
 
 
 def test_a_push_without_an_answer_moves_nothing() -> None:
-    assert found(settled(Action.PUSH, **SENT)) == ({}, None, None, [], Outcome.SETTLED, False)
+    assert found(settled(Action.PUSH, **SENT)) == ({}, None, None, [], Outcome.DONE, False)
 
 
 def test_a_pull_writes_the_record_and_moves_the_base() -> None:
@@ -123,7 +123,7 @@ def test_a_pull_writes_the_record_and_moves_the_base() -> None:
 def test_a_field_that_waits_keeps_the_base_that_its_intents_left(reason: dict[str, Any]) -> None:
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
     result = settled(Action.PULL, base=base, **TAKEN, **reason)
-    assert found(result) == ({}, base, None, [], Outcome.SETTLED, False)
+    assert found(result) == ({}, base, None, [], Outcome.DONE, False)
 
 
 UNKNOWN = Unknown("It can't be read.")

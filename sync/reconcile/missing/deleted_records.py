@@ -71,7 +71,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     tombstone = facts.tombstone
     record = facts.record
     if tombstone.state in FINAL_STATES:
-        plan.settle(tombstone.note)
+        plan.end(tombstone.note)
     elif tombstone.monday_id is None:
         _end_deletion(plan, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
@@ -254,7 +254,7 @@ def _end_deletion(
     plan.new_state = outcome.state
     plan.reason_code = reason
     plan.act = ""
-    plan.settle(sentence)
+    plan.end(sentence)
 
 
 def lost_edits(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
@@ -378,7 +378,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
     plan.add_line(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by)
-    plan.settle(sentence)
+    plan.end(sentence)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -396,7 +396,7 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     sync_state = plan.sync_state
     is_stored = sync_state.pk is not None
     # A pass that could not decide keeps what is asked, and that the item was restored.
-    conflicts = {} if plan.is_settled else sync_state.conflicts
+    conflicts = {} if plan.is_done else sync_state.conflicts
     if plan.question:
         conflicts = {ConflictKind.DELETE: [edit.key for edit in plan.edits] or [reports.RECORD_KEY]}
     if plan.restores or not (is_stored or conflicts or sync_state.removed_since):

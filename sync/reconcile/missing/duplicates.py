@@ -94,11 +94,11 @@ def take_answer(board: BoardContext, duplicate: pass_plan.ItemPlan, write: Write
     else:
         duplicate.question = whether_copy(board, duplicate)
         asked = Message("who_is_this", question=_copy_sentence(duplicate))
-        duplicate.ending = outcomes.Ending(outcomes.Outcome.SETTLED, asked)
+        duplicate.ending = outcomes.Ending(outcomes.Outcome.DONE, asked)
         return
     duplicate.finding = None
     duplicate.closing_reason = duplicate.sentence
-    duplicate.ending = outcomes.Ending(outcomes.Outcome.SETTLED, duplicate.sentence)
+    duplicate.ending = outcomes.Ending(outcomes.Outcome.DONE, duplicate.sentence)
 
 
 def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> ConflictReport:

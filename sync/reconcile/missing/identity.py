@@ -106,7 +106,7 @@ def choose_item(
         unreadable = [item for item in ownerless if facts.may_match(item.id, record.pk)]
         if unreadable and not hits:
             key = capfirst(board.match_label)
-            plan.settle(Message("key_of_item_unreadable", key=key, item=unreadable[0].name))
+            plan.end(Message("key_of_item_unreadable", key=key, item=unreadable[0].name))
             return
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
@@ -116,11 +116,11 @@ def choose_item(
         leave_out(plan, FilterSide.ITEM, verdict.sentence)
         return
     if verdict.holds is None:
-        plan.settle(verdict.sentence)
+        plan.end(verdict.sentence)
         return
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
-        plan.settle(Message("npd_id_of_item_unreadable", item=unread[0].name))
+        plan.end(Message("npd_id_of_item_unreadable", item=unread[0].name))
     elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
         _link(plan, hits[0])
     elif hits:
@@ -158,7 +158,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
         _ask(plan, questions.which_namesake(board, record, possible))
     elif board.link.creates_held:
         # Without the number of items, which changes; the board's page has it.
-        plan.settle(Message(CREATES_HELD, label=board.match_label))
+        plan.end(Message(CREATES_HELD, label=board.match_label))
     elif plan.sync_state.is_unplanned:
         _ask(plan, questions.whether_new(record))
     else:
@@ -167,7 +167,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
 
 def _ask(plan: pass_plan.RecordPlan, question: ConflictReport, how: str = "answer_there") -> None:
     plan.question = question
-    plan.settle(sentences(Message("who_is_this", question=question.what), Message(how)))
+    plan.end(sentences(Message("who_is_this", question=question.what), Message(how)))
 
 
 def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
@@ -229,7 +229,7 @@ def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not reason and match is not None and match.problem:
         reason = sentences(match.problem, Message("match_column_missing"))
     if reason and not plan.record.monday_id:
-        plan.settle(reason)
+        plan.end(reason)
 
 
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -239,4 +239,4 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
     if name is None or name.blocked_code:
         problem = name.blocked_reason if name else Message("no_name_mapped")
-        plan.settle(Message("not_put_on_board", why=problem))
+        plan.end(Message("not_put_on_board", why=problem))

@@ -52,7 +52,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in removed:
         record_plan.doubts.dropped_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.now)
-        if record_plan.is_settled:
+        if record_plan.is_done:
             keep_dropped_edits(facts.board, record_plan)
     if removed:
         approve_deletions(removed, facts.approvals)
@@ -91,24 +91,24 @@ def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str
 
 def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
-    facts = plan.facts.removal
-    assert facts is not None
-    state = facts.state
-    sentence = removal_sentence(plan, state, facts.actor)
+    removal_facts = plan.facts.removal
+    assert removal_facts is not None
+    state = removal_facts.state
+    sentence = removal_sentence(plan, state, removal_facts.actor)
     plan.removal = pass_plan.Removal(sentence)
     is_first_pass = _note_state(plan, state, now)
     if not plan.record.may_sync:
-        plan.settle(sentences(sentence, Message("nothing_sent")))
+        plan.end(sentences(sentence, Message("nothing_sent")))
         return
     if is_first_pass:
-        values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan.add_line(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values)
+        values = {"reason": state} | ({"at": removal_facts.removed_at.isoformat()} if removal_facts.removed_at else {})
+        plan.add_line(ActivityKind.REMOVED, sentence, actor=removal_facts.actor, values=values)
     wait = _seconds_to_wait(board, plan, now)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         plan.wait(sentences(sentence, Message("nothing_changed_or_sent")), wait)
     else:
-        _act_or_ask(board, plan, plan.removal, facts)
+        _act_or_ask(board, plan, plan.removal, removal_facts)
 
 
 def _note_state(plan: pass_plan.RecordPlan, state: str, now: datetime) -> bool:
@@ -150,12 +150,12 @@ def _act_or_ask(
     plan.question.fields = removal.edits
     plan.question.reject_answer(problem)
     if not removal.act:
-        plan.settle(sentences(removal.sentence, Message("asked_about_removal")))
+        plan.end(sentences(removal.sentence, Message("asked_about_removal")))
         return
     if removal.act == acts.UNLINK:
         event = state if state in REPORTED_STATES else "removed"
         plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(removal)))
-    plan.settle("")
+    plan.end("")
 
 
 def by_whom(removal: pass_plan.Removal) -> Message:
@@ -180,7 +180,7 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
         removal.act = ""
-        plan.settle(sentences(removal.sentence, Message("deletion_needs_approval")))
+        plan.end(sentences(removal.sentence, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
@@ -401,7 +401,7 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
 def values_without_item(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return what is written for a record whose item was removed, or that is unlinked; add the lines about that."""
     values: dict[str, Any] = {}
-    if plan.is_settled and plan.removal and plan.act == acts.CREATE_ITEM:
+    if plan.is_done and plan.removal and plan.act == acts.CREATE_ITEM:
         values = {"monday_id": None}
         unlink_for_new_item(board, plan, plan.removal)
     if plan.unlinked_item_id:

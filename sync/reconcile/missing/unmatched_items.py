@@ -128,7 +128,7 @@ def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -
 
 
 def _settled_item(item_facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
-    return pass_plan.ItemPlan(item_facts, outcomes.Ending(outcomes.Outcome.SETTLED, detail))
+    return pass_plan.ItemPlan(item_facts, outcomes.Ending(outcomes.Outcome.DONE, detail))
 
 
 class _ItemRule:
@@ -311,7 +311,7 @@ class _ItemRule:
     def _end(
         self, detail: str, until: datetime | None = None, finding: UnmatchedFinding | None = None
     ) -> pass_plan.ItemPlan:
-        ending = outcomes.Ending(outcomes.Outcome.SETTLED, detail)
+        ending = outcomes.Ending(outcomes.Outcome.DONE, detail)
         if until is not None:
             ending = outcomes.Ending(outcomes.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
         return pass_plan.ItemPlan(self.item_facts, ending, finding=finding)

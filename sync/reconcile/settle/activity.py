@@ -91,7 +91,7 @@ class PassHistory:
 
     def _other_edits_in_npd(self, lines: Sequence[ActivityLine]) -> list[ActivityLine]:
         """Return a line for each person's edit that these don't tell of, so that nobody's is hidden by a later one."""
-        saved = [plan for plan in self.plans if plan.is_settled and Cause.SAVE in plan.facts.causes]
+        saved = [plan for plan in self.plans if plan.is_done and Cause.SAVE in plan.facts.causes]
         if not saved:
             return []
         synced_at = {plan.id: plan.facts.sync_state.last_successful_sync for plan in saved}

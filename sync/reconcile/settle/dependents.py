@@ -42,7 +42,7 @@ def store_write_loops(run: PassRun, now: datetime, plans: Iterable[RecordPlan]) 
     loops = []
     counted = []  # by this pass
     for record_plan in plans:
-        for field_plan in record_plan.fields.values() if record_plan.is_settled else ():
+        for field_plan in record_plan.fields.values() if record_plan.is_done else ():
             if loop := field_plan.loop:
                 loops.append(loop)
                 counted += [loop] if loop is not record_plan.history.loops.get(field_plan.key) else []
@@ -156,7 +156,7 @@ def enqueue_in_question(
     for plan in plans:
         decisions = [plan.fields[mapping.key].decision for mapping in matched if mapping.key in plan.fields]
         is_changed = any(decision.action in synced for decision in decisions)
-        if is_changed or plan.creates or plan.link_to or not plan.is_synced:
+        if is_changed or plan.creates or plan.link_to or not plan.takes_part:
             changed += [plan.id, *filter(None, [plan.item_id])]
         item_ids |= asked_items(plan.facts.record, plan.facts.conflicts) - asked_items(plan.record, conflicts[plan.id])
     if changed:

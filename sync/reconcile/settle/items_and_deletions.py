@@ -150,14 +150,14 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
-        is_checked = item_plan.outcome is outcomes.Outcome.SETTLED and not item_plan.to_enqueue
+        is_checked = item_plan.outcome is outcomes.Outcome.DONE and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
             last = max(item_facts.new_events, default=0)
             jobs.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
         jobs.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
-    ended = [entry.facts.item_id for entry in plan.items if entry.outcome is outcomes.Outcome.SETTLED]
+    ended = [entry.facts.item_id for entry in plan.items if entry.outcome is outcomes.Outcome.DONE]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
     run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
 
@@ -311,7 +311,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
-    settled = [deleted for deleted in deleted_plans if deleted.is_settled]
+    settled = [deleted for deleted in deleted_plans if deleted.is_done]
     ApprovalRequest.objects.bulk_create([deleted.approval for deleted in settled if deleted.approval])
     by = who_ends_conflicts(deleted_plans)
     reports = [report for deleted in deleted_plans for report in conflict_reports.deletion_reports(deleted)]

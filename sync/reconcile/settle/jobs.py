@@ -44,7 +44,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ending, rows in rows_by_ending.items():
-        if ending.outcome is outcomes.Outcome.SETTLED:
+        if ending.outcome is outcomes.Outcome.DONE:
             finish.complete(rows, token, ending.detail)
         elif ending.outcome is outcomes.Outcome.DEFERRED:
             for_writes = ending.waits_for_writes
@@ -99,9 +99,9 @@ def finish_record_jobs(run: PassRun, plans: Collection[pass_plan.RecordPlan], un
 
     The intents of `unshown` records, whose answer didn't show what was written, stay open.
     """
-    settled = [plan for plan in plans if plan.is_settled]
+    settled = [plan for plan in plans if plan.is_done]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
-    endings = [(plan.facts.claim, outcomes.SETTLED if plan.is_settled else plan.ending) for plan in plans]
+    endings = [(plan.facts.claim, outcomes.DONE if plan.is_done else plan.ending) for plan in plans]
     end_jobs(run, endings)
     for plan in plans:
         if plan.id in unshown and (intent := plan.write.open_intent):

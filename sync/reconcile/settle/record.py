@@ -82,7 +82,7 @@ class SettledRecord:
             plan.start_anew(outcomes.Ending(outcomes.Outcome.RELEASED, reason))
             return
         self.settle_fields(facts.now)
-        made = plan.write.item if plan.creates and plan.is_settled else None
+        made = plan.write.item if plan.creates and plan.is_done else None
         if made is not None and npd_id_of(facts.board, made) == "":
             # The next pass sends the NPD ID once more.
             self._read_again(Message("made_without_npd_id"))
@@ -271,7 +271,7 @@ class SettledRecord:
             self.plan.sync_state.base[field_plan.key] = field_plan.base
 
     def _read_again(self, why: Message) -> None:
-        if self.plan.is_settled:
+        if self.plan.is_done:
             self.plan.ending = outcomes.Ending(outcomes.Outcome.DEFERRED, why, RECHECK_SECONDS)
 
     def _leave_to_next_pass(self) -> None:
@@ -284,7 +284,7 @@ def _why_outdated(plan: pass_plan.RecordPlan, locked: SyncedModel, board_now: Bo
     """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
     if (locked.sync_enabled, locked.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
         return SETTINGS_CHANGED
-    if not plan.is_settled:
+    if not plan.is_done:
         return ""
     if board_now is not None:
         is_by_policy = plan.removal is not None and bool(plan.act) and not plan.removal.is_chosen
@@ -351,7 +351,7 @@ def complete_sync_state(
     """
     sync_state = plan.sync_state
     sync_state.conflicts = {}
-    for conflict in conflicts if plan.is_synced else ():
+    for conflict in conflicts if plan.takes_part else ():
         is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
         # Whether a record with an item is another's, too, keeps nothing of it from being synced.
         if conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id:
@@ -366,7 +366,7 @@ def complete_sync_state(
     if plan.outcome is outcomes.Outcome.FAILED:
         sync_state.error_count += 1
         sync_state.last_error = plan.ending.detail
-    elif plan.outcome is outcomes.Outcome.SETTLED:
+    elif plan.outcome is outcomes.Outcome.DONE:
         sync_state.error_count = 0
         sync_state.last_error = ""
     # In which this pass transferred values.
@@ -418,11 +418,11 @@ def _comparable(value: Any) -> Any:
 def sync_status(board: BoardContext, plan: pass_plan.RecordPlan, *, has_open_work: bool) -> RecordSyncStatus:
     """Return the record's status, by its sync state after this pass; the order of the checks matters."""
     sync_state = plan.sync_state
-    if not plan.is_synced:
+    if not plan.takes_part:
         return RecordSyncStatus.DISABLED
     if sync_state.conflicts:
         return RecordSyncStatus.CONFLICT
-    if not plan.is_settled or not plan.record.monday_id:
+    if not plan.is_done or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
     if has_open_work or plan.reason or any(map(is_blocking, sync_state.blocked_fields.values())):
         return RecordSyncStatus.PENDING

@@ -27,7 +27,7 @@ from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates, removed_items
-from sync.reconcile.outcomes import SETTLED, Ending, Outcome
+from sync.reconcile.outcomes import DONE, Ending, Outcome
 from sync.reconcile.pass_plan import FieldPlan, Plan, RecordPlan
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, new_clear_requests
@@ -110,7 +110,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, decided: Plan, plan
         if record_plan.write.is_name_only and record_plan.write.item is not None:
             record_plan.ending = Ending(Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
-            record_plan.ending = SETTLED
+            record_plan.ending = DONE
     written = _write_records(run, facts, plan, locked)
     # Which requests for approval end, and which lost values are logged, depends on the plans that still apply.
     states_after = dict(ended_requests(plan.open_requests, record_plans))
