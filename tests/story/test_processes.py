@@ -5,7 +5,10 @@ from tests.support.site import Site
 
 
 def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:
+    swept = sweeps()
     every_second("sync.sweep")
+    # While it starts, beat would end, and its supervisor start it again.
+    site.wait_for("beat has started", lambda: sweeps() > swept)
     save(site, name="Before")
     site.wait_for("the first is synced", lambda: synced("Before"))
     # A board that was held at that moment is free when its lease ends, after a minute.
