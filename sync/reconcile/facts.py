@@ -85,7 +85,7 @@ class RecordHistory:
             for intent in self.intents
             if intent.item_id and intent.settled_at and intent.settled_at > since
             if (intent.state == IntentState.VOID and intent.settled_at >= intent.deadline)
-            or (intent.state == IntentState.APPLIED and _may_be_swallowed(intent))
+            or (intent.state == IntentState.APPLIED and may_be_swallowed(intent))
         ]
 
     @property
@@ -102,7 +102,7 @@ class RecordHistory:
         return next((intent.created_at for intent in refused if not intent.item_id), None)
 
 
-def _may_be_swallowed(intent: Intent) -> bool:
+def may_be_swallowed(intent: Intent) -> bool:
     """Whether its answer shows a value that was read before, or none though one was sent."""
     answer = intent.answer or {}
     return any(

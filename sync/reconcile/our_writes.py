@@ -14,7 +14,7 @@ from sync.fields.field_values import BoardContext
 from sync.models import Intent, IntentState
 from sync.monday import conversion
 from sync.reconcile.change_events import creator_of
-from sync.reconcile.facts import PassFacts, is_create
+from sync.reconcile.facts import PassFacts, is_create, may_be_swallowed
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 
 
@@ -45,9 +45,10 @@ def sends_in_vain(board: BoardContext, plan: RecordPlan, field_plan: FieldPlan, 
         side_of(field_plan.converter.canonical_local, raw),
         side_of(field_plan.converter.canonical_remote, field_plan.remote_raw),
     )
+    intents = filter(may_be_swallowed, plan.history.writes)  # few
     return sum(
         write.is_swallowed and write.item_id == plan.item_id and (write.sent, write.read) == values
-        for write in plan.cell(board, field_plan.mapping).writes
+        for write in plan.cell(board, field_plan.mapping).writes_of(intents)
         if not agreed_at or write.intended_at >= datetime.fromisoformat(agreed_at)
     )
 

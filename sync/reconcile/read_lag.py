@@ -258,30 +258,38 @@ def unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan) -> dict[str
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
     if plan.item is None or not (plan.history.events or _recent_writes(plan.history, plan.item)):
         return {}  # nearly all records
-    fields = [
-        (plan.compared(board, mapping), plan.cell(board, mapping))
+    item = plan.item
+    cells = [
+        plan.cell(board, mapping)
         for mapping in board.mapped
         if plan.direction_of(mapping) is not choices.SyncDirection.NONE
     ]
-    reports = {field.mapping.key: _unshown(field, cell, plan.item) for field, cell in fields}
-    return {key: report for key, report in reports.items() if report is not None}
+    reported = {cell: reports for cell in cells if (reports := _reports(cell, item))}
+    unshown = {
+        cell.mapping.key: _unshown(plan.compared(board, cell.mapping), cell, reported[cell]) for cell in reported
+    }
+    return {key: report for key, report in unshown.items() if report is not None}
 
 
 def _reports_on_unmatched(board: BoardContext, history: RecordHistory, item: Item) -> dict[str, Report]:
     """Return by field the event that an item without a record doesn't show yet: it has neither writes nor a base."""
-    fields = [
-        (ComparedField(board, mapping, None, item), CellHistory(mapping, board.converter(mapping), history))
+    cells = [
+        CellHistory(mapping, board.converter(mapping), history)
         for mapping in board.mapped
         if mapping.direction != choices.SyncDirection.NONE
     ]
-    reports = {field.mapping.key: _unshown(field, cell, item) for field, cell in fields}
-    return {key: report for key, report in reports.items() if report is not None}
+    reported = {cell: reports for cell in cells if (reports := _reports(cell, item))}
+    unshown = {
+        cell.mapping.key: _unshown(ComparedField(board, cell.mapping, None, item), cell, reported[cell])
+        for cell in reported
+    }
+    return {key: report for key, report in unshown.items() if report is not None}
 
 
-def _unshown(field: ComparedField, cell: CellHistory, item: Item) -> Report | None:
-    """Return what is known of a cell and isn't shown yet."""
+def _unshown(field: ComparedField, cell: CellHistory, reports: Sequence[Report]) -> Report | None:
+    """Return what is known of a cell, by these reports, and isn't shown yet."""
     # What was read may be unknown too, as several items are.
-    if isinstance(field.remote_raw, merge.Unknown) or not (reports := _reports(cell, item)):
+    if isinstance(field.remote_raw, merge.Unknown):
         return None
     base = (field.base_remote, field.base["remote"]) if field.base else None
     return unshown_report(reports, (field.remote, field.remote_raw), base, cell.reads)
