@@ -550,11 +550,17 @@ def _wordiness(content: bytes, encoding: str) -> int:
 
 
 def _decode(content: bytes, encoding: str) -> str:
+    name = ENCODINGS[encoding]
     with suppress(UnicodeError):
-        text = content.decode(encoding)
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            if encoding == "utf-8-sig":
+                line = _line_of(content, error.start)
+                raise FileError(f"Line {line:,} has a byte that isn't {name}. Choose another encoding.") from error
+            raise
         if "\0" not in text:  # UTF-16 without a BOM
             return text
-    name = ENCODINGS[encoding]
     raise FileError(f"The file isn't text in {name}. Choose its encoding, or save it as “CSV UTF-8” or XLSX.")
 
 

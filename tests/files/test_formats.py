@@ -253,6 +253,11 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, w
         read_file(content)
 
 
+def test_the_line_of_a_wrong_byte_is_named_though_a_person_chose_utf8() -> None:
+    with pytest.raises(FileError, match="Line 3 has a byte that isn't UTF-8"):
+        read_file("Name\nZoë\n".encode() + b"J\xfcrg\n", encoding="utf-8-sig")
+
+
 def test_a_line_of_utf8_among_others_is_named() -> None:
     content = b"Name\nJ\xfcrgen\nWei\xdf\n" + "Zoë\n".encode()
     notes = read_file(content)[1]
